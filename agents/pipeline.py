@@ -1,0 +1,33 @@
+"""Read this first: the ordered table topic -> stage -> topics. Everything else in ``agents/`` is one row of it.
+
+Each stage is a consumer group of its own. A stage is a pure step (bytes in, records out; offline ``wardstream annotate`` runs
+the same steps) plus a thin binding ``agents/<stage>/agent.py`` that gives the step its stores and topics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streams import topics
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``reads`` is the input topic, ``writes`` every topic that the stage may produce to (its dead letters apart)."""
+
+    stage: str
+    reads: str
+    writes: tuple[str, ...]
+    summary: str
+
+
+PIPELINE: tuple[Row, ...] = (
+    Row("deidentify", topics.RECEIVED, (topics.READY,), "parse, scrub fields and text, leak check"),
+    Row("extract", topics.READY, (topics.EXTRACTED,), "sections, entities, assertion, relations"),
+    Row("decide", topics.EXTRACTED, (topics.RAISED,), "patient context, rules, flags with evidence"),
+    Row("publish", topics.RAISED, (topics.BUNDLE, topics.RESULT, topics.AUDIT), "FHIR Bundle, ORU^R01, audited re-identification"),
+    Row("deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"),
+    Row("feedback", topics.RAISED, (topics.SAMPLE,), "uncertain and disagreeing samples for review"),
+)
+
+BY_STAGE: dict[str, Row] = {row.stage: row for row in PIPELINE}

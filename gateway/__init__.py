@@ -1,0 +1,1 @@
+"""The doors: MLLP, FHIR REST, health; acknowledge only what Kafka has stored."""

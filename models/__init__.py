@@ -1,0 +1,1 @@
+"""Text in, spans out. Knows no Kafka, imports no torch."""

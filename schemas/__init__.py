@@ -1,0 +1,1 @@
+"""What travels: envelopes, HL7 v2 and FHIR readers, findings, flags, samples, and the error tree."""

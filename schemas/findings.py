@@ -1,0 +1,103 @@
+"""Findings: what one de-identified message says, as mentions in its notes and facts of its fields (``deid.findings.extracted.v1``)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from schemas.clinical import Coding, Coverage, Fact
+
+MentionType = Literal[
+    "problem", "finding", "medication", "dosage", "form", "route", "frequency", "duration",
+    "procedure", "test", "value", "anatomy",
+]  # fmt: skip
+MENTION_TYPES: tuple[MentionType, ...] = MentionType.__args__  # type: ignore[attr-defined]
+
+
+class Assertion(msgspec.Struct, frozen=True, kw_only=True):
+    """ConText axes (Harkema 2009); all false means present, certain, current, the patient's."""
+
+    negated: bool = False
+    possible: bool = False
+    historical: bool = False
+    hypothetical: bool = False
+    family: bool = False
+
+
+class Offsets(msgspec.Struct, frozen=True):
+    start: int
+    end: int
+
+
+class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A span of a de-identified note. Offsets are code points, end exclusive; ``original`` is in the note as received."""
+
+    id: str
+    note: str
+    start: int
+    end: int
+    text: str
+    type: MentionType
+    score: float
+    source: str
+    assertion: Assertion = Assertion()
+    section: str = ""
+    codes: tuple[Coding, ...] = ()
+    original: Offsets | None = None
+
+
+class Relation(msgspec.Struct, frozen=True, kw_only=True):
+    """``head`` and ``tail`` are mention ids, e.g. medication -> dosage."""
+
+    id: str
+    type: str
+    head: str
+    tail: str
+    score: float
+    source: str
+
+
+class FindingsNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The de-identified note itself; ``sha256`` is of its UTF-8 text."""
+
+    path: str
+    text: str
+    sha256: str
+    codes: tuple[Coding, ...] = ()
+
+
+class Versions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    policy: str = ""
+    phi_model: str = ""
+    entity_model: str = ""
+    assertion_rules: str = ""
+    flag_rules: str = ""
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="findings.v1", tag_field="schema"):
+    """One record per message, also when nothing was found.
+
+    Attributes:
+        id: deterministic; ``origin`` the raw message's id.
+        subject, encounter: tokens.
+        elapsed: the message's own time in minutes on the patient's clock.
+        time: instant of receipt (RFC 3339), carried from the envelope.
+    """
+
+    id: str
+    origin: str
+    subject: str
+    format: Literal["hl7v2", "fhir"]
+    kind: str
+    time: str
+    encounter: str = ""
+    elapsed: int | None = None
+    age_years: int | None = None
+    sex: str = ""
+    notes: tuple[FindingsNote, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    coverage: Coverage = Coverage()
+    versions: Versions = Versions()

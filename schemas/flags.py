@@ -1,0 +1,84 @@
+"""Flags and the decision record (``deid.flag.raised.v1``): support for a decision, never the decision.
+
+The shape follows 45 CFR 170.315(b)(11) (source attributes) and FDA CDS guidance criterion 4: everything that a clinician
+needs to check the basis independently stands in the flag.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from schemas.findings import Findings
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One coded fact that the rule looked at; ``elapsed`` in minutes on the patient's clock, ``ref`` the fact's id."""
+
+    ref: str
+    code: str
+    display: str = ""
+    value: Decimal | None = None
+    unit: str = ""
+    text: str = ""
+    elapsed: int | None = None
+    origin: str = ""
+
+
+class TextSpan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Evidence in a note: ``sha256`` of the de-identified note, offsets in it, the mention behind it."""
+
+    note: str
+    sha256: str
+    start: int
+    end: int
+    mention: str = ""
+    origin: str = ""
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    logic: str
+    citation: str
+    inputs: tuple[Input, ...] = ()
+    computed: dict[str, Decimal] = {}
+    thresholds: dict[str, Decimal] = {}
+    missing: tuple[str, ...] = ()
+    text_spans: tuple[TextSpan, ...] = ()
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    version: str
+    sha256: str
+
+
+class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``summary`` has at most 140 characters and no identifier; ``status`` is always preliminary."""
+
+    id: str
+    type: str
+    kind: Literal["rule", "model", "hybrid"]
+    severity: Literal["info", "warning", "critical"]
+    subject: str
+    summary: str
+    basis: Basis
+    rule: Rule
+    encounter: str = ""
+    elapsed: int | None = None
+    status: Literal["preliminary"] = "preliminary"
+    score: float | None = None
+    intended_use: str = ""
+    limitations: str = ""
+    suppress_key: str = ""
+    supersedes: str = ""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="decision.v1", tag_field="schema"):
+    """Findings with the flags that they raised in the patient's context; one record per message, flags may be empty."""
+
+    id: str
+    findings: Findings
+    flags: tuple[Flag, ...] = ()
+    evaluated: dict[str, str] = {}
