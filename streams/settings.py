@@ -1,0 +1,171 @@
+"""Every setting of the system in one place: environment (``WARDSTREAM_KAFKA__BOOTSTRAP``), then a TOML file named by
+``WARDSTREAM_CONFIG``, then the defaults below. Secrets are read from files only; nothing here prints one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from schemas.errors import ConfigurationError
+
+CONFIG_FILE = "WARDSTREAM_CONFIG"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kafka(_Section):
+    """``topic_prefix`` puts a whole installation beside another on one cluster (tests, shadow replays)."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    topic_prefix: str = ""
+    group_prefix: str = "wardstream-"
+    replication_factor: int = Field(1, ge=1)
+    min_insync_replicas: int = Field(1, ge=1)
+    partitions: int = Field(8, ge=1)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password_file: Path | None = None
+    session_timeout_s: float = Field(10, ge=6)
+    heartbeat_interval_s: float = Field(3, gt=0)
+    commit_interval_s: float = Field(0.3, gt=0)
+    delivery_timeout_s: float = Field(30, gt=0)
+
+
+class Redis(_Section):
+    url: str = "redis://127.0.0.1:6379/0"
+    password_file: Path | None = None
+    timeout_s: float = Field(2.0, gt=0)
+
+
+class Secrets(_Section):
+    """``master_key_file``: 32 random bytes, base64; routing, index and key-encryption keys are derived by HKDF (RFC 5869)."""
+
+    master_key_file: Path | None = None
+
+
+class Gateway(_Section):
+    mllp_host: str = "127.0.0.1"
+    mllp_port: int = Field(2575, ge=0, le=65535)
+    mllp_tls_certificate_file: Path | None = None
+    mllp_tls_key_file: Path | None = None
+    mllp_tls_client_ca_file: Path | None = None
+    mllp_max_frame_bytes: int = Field(4_194_304, ge=1024)
+    mllp_frame_deadline_s: float = Field(30, gt=0)
+    mllp_idle_timeout_s: float = Field(600, gt=0)
+    mllp_max_connections: int = Field(1024, ge=1)
+    charset_fallback: str = "cp1252"
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=0, le=65535)
+    http_tls_certificate_file: Path | None = None
+    http_tls_key_file: Path | None = None
+    http_tls_client_ca_file: Path | None = None
+    http_token_file: Path | None = None
+    http_max_body_bytes: int = Field(16_777_216, ge=1024)
+    http_max_depth: int = Field(64, ge=8)
+    max_in_flight: int = Field(2000, ge=1)
+    dedupe_ttl_s: int = Field(86_400 * 7, ge=1)
+
+
+class Deid(_Section):
+    """``use_model`` False is only for structured feeds and benchmarks: free text then has two layers instead of three."""
+
+    profile: Literal["safe_harbor"] = "safe_harbor"
+    use_model: bool = True
+    tenant: str = "default"
+
+
+class Models(_Section):
+    """``execution``: ``auto`` takes CUDA when it is there, ``gpu`` refuses to start without it."""
+
+    execution: Literal["auto", "cpu", "gpu"] = "auto"
+    threads: int = Field(2, ge=1)
+    entities: str = "wardstream-entities"
+    phi: str = "wardstream-phi"
+    shelf: Path = Path(__file__).resolve().parent.parent / "models" / "shelf"
+
+
+class Decide(_Section):
+    """``site_table``: YAML of critical limits that overrides the shipped adult defaults."""
+
+    site_table: Path | None = None
+    context_ttl_days: int = Field(400, ge=1)
+
+
+class Publish(_Section):
+    reidentify: bool = True
+    oru: bool = True
+    application: str = "WARDSTREAM"
+    facility: str = "NLP"
+    receiver: str | None = None
+    receiver_timeout_s: float = Field(10, gt=0)
+
+
+class Feedback(_Section):
+    uncertain_below: float = Field(0.6, ge=0, le=1)
+    random_share: float = Field(0.01, ge=0, le=1)
+
+
+class Worker(_Section):
+    batch_size: int = Field(64, ge=1)
+    batch_wait_s: float = Field(0.05, gt=0)
+    batches_in_flight: int = Field(2, ge=1)
+    retry_patience_s: float = Field(60, gt=0)
+    metrics_port: int = Field(0, ge=0, le=65535)
+    stuck_after_s: float = Field(120, gt=0)
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="WARDSTREAM_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    kafka: Kafka = Kafka()
+    redis: Redis = Redis()
+    secrets: Secrets = Secrets()
+    gateway: Gateway = Gateway()
+    deid: Deid = Deid()
+    models: Models = Models()
+    decide: Decide = Decide()
+    publish: Publish = Publish()
+    feedback: Feedback = Feedback()
+    worker: Worker = Worker()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = os.environ.get(CONFIG_FILE)
+        if path is None:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(path))
+
+
+def load() -> Settings:
+    """Raises ConfigurationError naming the setting, never its value."""
+    path = os.environ.get(CONFIG_FILE)
+    if path is not None and not Path(path).is_file():
+        raise ConfigurationError(path=CONFIG_FILE, detail="the file does not exist")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(path=where, detail=first["type"]) from None
