@@ -25,8 +25,15 @@ PIPELINE: tuple[Row, ...] = (
     Row("deidentify", topics.RECEIVED, (topics.READY,), "parse, scrub fields and text, leak check"),
     Row("extract", topics.READY, (topics.EXTRACTED,), "sections, entities, assertion, relations"),
     Row("decide", topics.EXTRACTED, (topics.RAISED,), "patient context, rules, flags with evidence"),
-    Row("publish", topics.RAISED, (topics.BUNDLE, topics.RESULT, topics.AUDIT), "FHIR Bundle, ORU^R01, audited re-identification"),
-    Row("deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"),
+    Row(
+        "publish",
+        topics.RAISED,
+        (topics.BUNDLE, topics.RESULT, topics.AUDIT),
+        "FHIR Bundle, ORU^R01, audited re-identification",
+    ),
+    Row(
+        "deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"
+    ),
     Row("feedback", topics.RAISED, (topics.SAMPLE,), "uncertain and disagreeing samples for review"),
 )
 
