@@ -31,9 +31,7 @@ PIPELINE: tuple[Row, ...] = (
         (topics.BUNDLE, topics.RESULT, topics.AUDIT),
         "FHIR Bundle, ORU^R01, audited re-identification",
     ),
-    Row(
-        "deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"
-    ),
+    Row("deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"),
     Row("feedback", topics.RAISED, (topics.SAMPLE,), "uncertain and disagreeing samples for review"),
 )
 

@@ -1,4 +1,4 @@
-"""Findings: what one de-identified message says, as mentions in its notes and facts of its fields (``deid.findings.extracted.v1``)."""
+"""Findings (``deid.findings.extracted.v1``): what one de-identified message says, as mentions in notes and facts of fields."""
 
 from __future__ import annotations
 
