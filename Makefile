@@ -1,0 +1,60 @@
+# Two commands on a fresh machine: make demo, make test. Both begin with make setup.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BROKER ?= embedded
+LOCKFLAGS := --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --quiet
+
+.PHONY: help setup dev demo up test lint format kafka-jars lock clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.runtime ## the environment that runs the product (hash-pinned)
+
+$(VENV)/.runtime: requirements/cpu.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/cpu.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+dev: setup $(VENV)/.dev ## the same environment with the tools of the tests
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: setup ## run the whole stream on sample messages (BROKER=kafka for real Kafka)
+	@$(BIN)/wardstream demo --broker $(BROKER)
+
+up: setup ## the same stack, kept running until Ctrl-C
+	@$(BIN)/wardstream up --broker $(BROKER)
+
+test: dev kafka-jars ## everything, with real Kafka (needs Java and Maven) and real Redis
+	$(BIN)/python -m pytest
+
+lint: dev ## ruff, mypy strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: dev ## apply the formatter
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+kafka-jars: deploy/kafka/libs/.complete ## the Apache Kafka jars, by Maven
+
+deploy/kafka/libs/.complete: deploy/kafka/pom.xml
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
+	  mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=libs -DincludeScope=runtime && touch $@; \
+	else echo "Java or Maven is missing: tests on real Kafka will be skipped by name"; fi
+
+lock: ## rewrite the hash-pinned requirement files from pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build --extra dev -o requirements/dev.txt pyproject.toml
+
+clean: ## remove what make made
+	rm -rf $(VENV) deploy/kafka/libs var out .mypy_cache .ruff_cache .pytest_cache .hypothesis
