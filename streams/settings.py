@@ -121,6 +121,7 @@ class Worker(_Section):
     batch_wait_s: float = Field(0.05, gt=0)
     batches_in_flight: int = Field(2, ge=1)
     retry_patience_s: float = Field(60, gt=0)
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(0, ge=0, le=65535)
     stuck_after_s: float = Field(120, gt=0)
     log_format: Literal["json", "console"] = "json"

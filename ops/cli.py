@@ -1,0 +1,67 @@
+"""``wardstream``: one module a command; a command is imported when it is called, so that ``--help`` stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from schemas.errors import ConfigurationError, WardstreamError
+
+#: Command -> one line for the list. The module is ``ops.commands.<name>``, the click command in it ``command``.
+COMMANDS = {
+    "annotate": "de-identify, extract and decide offline: JSON Lines in, JSON Lines out",
+    "demo": "run the whole stream on sample messages and show what happened",
+    "up": "run the same stack until Ctrl-C",
+    "gateway": "the MLLP and FHIR doors",
+    "worker": "run stages of the pipeline",
+    "topics": "plan, create and list the topics",
+    "send": "post message files over MLLP, FHIR HTTP or straight to Kafka",
+    "results": "follow the results topics",
+    "rewind": "set a stopped stage back, so that it processes again",
+    "lag": "how far behind each stage is",
+    "keys": "make the master key and the HTTP token",
+    "config": "the settings in force, secrets redacted",
+    "doctor": "what is missing or unreachable, and what to do",
+}
+
+#: Exit codes: 1 the work failed in part or whole, 2 wrong usage (click), 3 configuration.
+EXIT_FAILED, EXIT_CONFIGURATION = 1, 3
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"ops.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wardstream")
+def cli() -> None:
+    """Streaming clinical NLP: HL7 v2 and FHIR in, de-identified findings, flags and results out."""
+
+
+def main() -> None:
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ConfigurationError as error:
+        click.echo(f"wardstream: {error}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    except WardstreamError as error:
+        click.echo(f"wardstream: {error}", err=True)
+        sys.exit(EXIT_FAILED)

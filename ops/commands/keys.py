@@ -1,0 +1,51 @@
+"""``wardstream keys``: the two secrets that a new installation needs, in files that only the owner can read."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+import click
+
+MASTER_KEY_BYTES = 32
+
+
+def write_secret(path: Path, content: str) -> None:
+    """Create ``path`` with mode 0600; never overwrite: a lost master key makes every token meaningless."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(content + "\n")
+
+
+def master_key() -> str:
+    """32 random bytes, base64: what ``secrets.master_key_file`` holds."""
+    return base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode()
+
+
+@click.group()
+def command() -> None:
+    """Make the master key and the HTTP token."""
+
+
+def _create(path: Path, content: str) -> None:
+    try:
+        write_secret(path, content)
+    except FileExistsError:
+        raise click.ClickException("the file exists; nothing was changed") from None
+
+
+@command.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+def create(path: Path) -> None:
+    """Write a new master key to PATH (mode 0600). Keep a copy offline: without it no token can be resolved."""
+    _create(path, master_key())
+
+
+@command.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+def token(path: Path) -> None:
+    """Write a new bearer token for the FHIR door to PATH (mode 0600)."""
+    _create(path, secrets.token_urlsafe(32))
