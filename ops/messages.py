@@ -1,0 +1,102 @@
+"""Message files on disk, and posting them the three ways that a site does: MLLP, FHIR HTTP, straight to Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from schemas.envelope import FHIR_JSON, HL7_V2
+from schemas.errors import ReceiverUnavailable
+from schemas.mllp import FrameDecoder, encode_frame
+
+NDJSON = "application/fhir+ndjson"
+#: How long one acknowledgement may take before the sender gives up on the connection.
+ACKNOWLEDGE_TIMEOUT_S = 30.0
+
+Format = Literal["hl7v2", "fhir", "ndjson"]
+_SUFFIXES: dict[str, Format] = {".hl7": "hl7v2", ".json": "fhir", ".ndjson": "ndjson"}
+_LINE_END = re.compile(rb"\r\n|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFile:
+    """``payload`` has HL7 segment ends normalised to CR; ``route`` is the first folder under the root, if any."""
+
+    path: Path
+    format: Format
+    payload: bytes
+    route: str
+
+    @property
+    def content_type(self) -> str:
+        return {"hl7v2": HL7_V2, "fhir": FHIR_JSON, "ndjson": NDJSON}[self.format]
+
+
+def read_folder(root: Path) -> Iterator[MessageFile]:
+    """Every ``.hl7``, ``.json`` and ``.ndjson`` file under ``root``, in name order; other files are passed over."""
+    paths = [root] if root.is_file() else sorted(root.rglob("*"))
+    for path in paths:
+        kind = _SUFFIXES.get(path.suffix.lower())
+        if kind is None or not path.is_file():
+            continue
+        payload = path.read_bytes()
+        if kind == "hl7v2":
+            payload = _LINE_END.sub(b"\r", payload)
+        parts = path.relative_to(root).parts if root.is_dir() else (path.name,)
+        yield MessageFile(path, kind, payload, parts[0] if len(parts) > 1 else "")
+
+
+async def post_mllp(host: str, port: int, payloads: list[bytes]) -> list[str]:
+    """Send each payload on one connection, one outstanding at a time; returns MSA-1 of each answer (``AA``, ``AE``, ...).
+
+    Raises:
+        ReceiverUnavailable: no connection, or it closed or stayed silent before an answer came.
+    """
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        raise ReceiverUnavailable(detail="no connection") from None
+    decoder, codes = FrameDecoder(), []
+    try:
+        for payload in payloads:
+            writer.write(encode_frame(payload))
+            await writer.drain()
+            frames: list[bytes] = []
+            while not frames:
+                chunk = await asyncio.wait_for(reader.read(65536), ACKNOWLEDGE_TIMEOUT_S)
+                if not chunk:
+                    raise ReceiverUnavailable(detail="connection closed before the acknowledgement")
+                frames = list(decoder.feed(chunk))
+            codes.append(acknowledgement_code(frames[0]))
+    except (TimeoutError, OSError):
+        raise ReceiverUnavailable(detail="no acknowledgement") from None
+    finally:
+        writer.close()
+    return codes
+
+
+def acknowledgement_code(frame: bytes) -> str:
+    """MSA-1 of the first MSA segment, or an empty text."""
+    for segment in frame.split(b"\r"):
+        if segment.startswith(b"MSA") and len(segment) > 6:
+            return segment[4:6].decode("ascii", "ignore")
+    return ""
+
+
+def post_fhir(base_url: str, token: str, message: MessageFile) -> httpx.Response:
+    """POST one file to the FHIR door; raises ReceiverUnavailable when it does not answer."""
+    try:
+        with httpx.Client(base_url=base_url, timeout=ACKNOWLEDGE_TIMEOUT_S, trust_env=False) as client:
+            return client.post(
+                "/fhir",
+                content=message.payload,
+                headers={"content-type": message.content_type, "authorization": f"Bearer {token}"},
+            )
+    except httpx.HTTPError:
+        raise ReceiverUnavailable(detail="the FHIR door does not answer") from None
