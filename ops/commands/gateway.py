@@ -1,0 +1,17 @@
+"""``wardstream gateway``: MLLP and FHIR HTTP in one process."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from streams.settings import load
+
+
+@click.command()
+def command() -> None:
+    """Run the doors until SIGTERM; acknowledgements in flight are answered before it ends."""
+    from gateway import server
+
+    sys.exit(server.run(load()))

@@ -1,0 +1,23 @@
+"""``wardstream worker``: any set of stages; one stage runs in this process, several in one supervised process each."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from agents.pipeline import BY_STAGE
+from streams.settings import load
+
+
+@click.command()
+@click.argument("stages", nargs=-1, type=click.Choice(list(BY_STAGE)))
+def command(stages: tuple[str, ...]) -> None:
+    """Run STAGES (default: all that can run with these settings)."""
+    from agents import worker
+
+    settings = load()
+    chosen = stages or tuple(name for name in BY_STAGE if name != "deliver" or settings.publish.receiver)
+    if len(chosen) == 1:
+        sys.exit(worker.run(chosen[0], settings))
+    sys.exit(worker.supervise(chosen, settings))
