@@ -1,0 +1,153 @@
+"""The assertion lexicon as data: ``assertion.toml`` compiled to a token trie; ``version`` says which rules made a finding."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from schemas.errors import ConfigurationError
+from schemas.findings import MENTION_TYPES
+
+Axis = Literal["negated", "possible", "historical", "hypothetical", "family", "recent", "patient", "none", "stop"]
+AXES: tuple[Axis, ...] = ("negated", "possible", "historical", "hypothetical", "family", "recent", "patient", "none", "stop")
+TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_")
+
+_FILE = Path(__file__).with_name("assertion.toml")
+_NUMBERS = frozenset(
+    "a one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty several few many couple".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``window`` 0 is unlimited; ``axes`` are those that a stop ends or a "none" phrase masks (all when it names none)."""
+
+    axis: Axis
+    forward: bool = True
+    window: int = 0
+    final: bool = False
+    axes: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Node:
+    """One step of the trie; ``rules`` hold what a phrase ending here means."""
+
+    children: dict[str, Node] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SectionDefault:
+    axis: str
+    types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """``version`` is the file's own version plus the first 12 hex digits of its SHA-256."""
+
+    version: str
+    root: Node
+    clause_verbs: frozenset[str]
+    clause_passive: frozenset[str]
+    clause_axes: frozenset[str]
+    sections: dict[str, SectionDefault]
+
+
+def tokens(text: str, start: int = 0, end: int | None = None) -> tuple[list[str], list[int], list[int]]:
+    """Lower-case tokens of ``text[start:end]`` with their start and end offsets in ``text``."""
+    words: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for match in TOKEN.finditer(text, start, len(text) if end is None else end):
+        words.append(match.group().lower().replace("’", "'"))
+        starts.append(match.start())
+        ends.append(match.end())
+    return words, starts, ends
+
+
+def matches(root: Node, words: list[str], at: int) -> list[tuple[int, tuple[Rule, ...]]]:
+    """All phrases that begin at token ``at``: (end token, rules), shortest first."""
+    found: list[tuple[int, tuple[Rule, ...]]] = []
+    states = [root]
+    end = at
+    while states and end < len(words):
+        word = words[end]
+        following: list[Node] = []
+        for state in states:
+            for key in (word, *_slots(word)):
+                child = state.children.get(key)
+                if child is not None:
+                    following.append(child)
+        end += 1
+        states = following
+        found.extend((end, state.rules) for state in states if state.rules)
+    return found
+
+
+def _slots(word: str) -> tuple[str, ...]:
+    if word.isdigit() or word in _NUMBERS:
+        return ("<n>", "<w>")
+    return ("<w>",) if word.isalnum() else ()
+
+
+@cache
+def lexicon() -> Lexicon:
+    """The shipped lexicon, read once."""
+    return load(_FILE)
+
+
+def load(path: Path) -> Lexicon:
+    """Raises ConfigurationError naming the file when it is not a lexicon of this form."""
+    raw = path.read_bytes()
+    try:
+        table = tomllib.loads(raw.decode())
+        root = Node()
+        for row in table["rule"]:
+            if row["axis"] not in AXES or row["direction"] not in ("forward", "backward"):
+                raise ValueError
+            rule = Rule(row["axis"], row["direction"] == "forward", row.get("window", 0), row.get("final", False),
+                        frozenset(row.get("axes", ())))
+            for phrase in row["phrases"]:
+                _add(root, phrase, rule)
+        for row in table["stop"]:
+            for phrase in row["phrases"]:
+                _add(root, phrase, Rule("stop", axes=frozenset(row.get("axes", ()))))
+        sections = {}
+        for row in table["section"]:
+            types = frozenset(row["types"])
+            if row["axis"] not in AXES or not types <= frozenset(MENTION_TYPES):
+                raise ValueError
+            sections[row["name"]] = SectionDefault(row["axis"], types)
+        clause = table["clause"]
+        return Lexicon(
+            version=f"{table['version']}+{hashlib.sha256(raw).hexdigest()[:12]}",
+            root=root,
+            clause_verbs=frozenset(clause["verbs"]),
+            clause_passive=frozenset(clause["passive"]),
+            clause_axes=frozenset(clause["axes"]),
+            sections=sections,
+        )
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(path=path.name, detail="not an assertion lexicon") from None
+
+
+def _add(root: Node, phrase: str, rule: Rule) -> None:
+    node = root
+    for word in _phrase_tokens(phrase):
+        node = node.children.setdefault(word, Node())
+    if rule not in node.rules:
+        node.rules += (rule,)
+
+
+def _phrase_tokens(phrase: str) -> list[str]:
+    words: list[str] = []
+    for part in phrase.lower().split():
+        words.extend([part] if part in ("<n>", "<w>") else TOKEN.findall(part))
+    return words
