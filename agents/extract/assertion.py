@@ -15,8 +15,8 @@ from agents.extract.sections import Section, section_at
 from agents.extract.sentences import Sentence
 from schemas.findings import Assertion
 
-#: A stop so close behind a forward phrase belongs to it: "denies any history of", "no known".
-_ADJACENT = 2
+#: A stop behind a phrase with nothing but these between belongs to it: "denies any history of", "no known".
+_DETERMINERS = frozenset("any a an the her his prior previous other further new".split())
 _BREAKS = frozenset(",;.)")
 _SET = ("negated", "possible", "historical", "hypothetical", "family")
 
@@ -90,7 +90,8 @@ def _sentence(text: str, targets: list[Target], sentence: Sentence, table: Lexic
 
 
 def _scan(words: list[str], table: Lexicon) -> tuple[list[_Trigger], list[_Trigger]]:
-    """Phrases of the sentence: per axis the longest, left to right; shorter ones inside a longer "none" phrase are dropped."""
+    """Phrases of the sentence: per axis the longest, left to right; shorter ones inside a longer "none" phrase are dropped,
+    and denials inside a longer phrase of doubt ("cannot be ruled out")."""
     spans: dict[tuple[Axis, bool], list[_Trigger]] = {}
     for at in range(len(words)):
         for end, rules in matches(table.root, words, at):
@@ -104,18 +105,20 @@ def _scan(words: list[str], table: Lexicon) -> tuple[list[_Trigger], list[_Trigg
                     row.append(_Trigger(at, end, rule))
     everything = [trigger for row in spans.values() for trigger in row]
     masks = [t for t in everything if t.rule.axis == "none"]
+    doubts = [t for t in everything if t.rule.axis == "possible"]
     longest = [t for t in everything if t.rule.axis not in ("stop", "none")]
     stops = [t for t in everything if t.rule.axis == "stop" and not _inside(t, longest) and not _inside(t, masks)]
-    return [t for t in longest if not _inside(t, masks)], sorted(stops, key=lambda t: t.start)
+    kept = [t for t in longest if not _inside(t, masks) and not (t.rule.axis == "negated" and _inside(t, doubts))]
+    return kept, sorted(stops, key=lambda t: t.start)
 
 
 def _inside(trigger: _Trigger, others: list[_Trigger]) -> bool:
-    """Whether a longer phrase that speaks of the same axis (a stop: of any) holds this one."""
-    size, axis = trigger.end - trigger.start, trigger.rule.axis
+    """Whether another phrase that speaks of the same axis (a stop: of any) holds this one or runs on from its last word:
+    "there was [no" + "change in]"."""
+    axis = trigger.rule.axis
     return any(
-        o.start <= trigger.start
-        and trigger.end <= o.end
-        and o.end - o.start > size
+        o.start < trigger.end <= o.end
+        and (o.end > trigger.end or o.start < trigger.start)
         and (axis == "stop" or not o.rule.axes or axis in o.rule.axes)
         for o in others
     )
@@ -140,7 +143,9 @@ def _forward_limit(trigger: _Trigger, first: int, words: list[str], stops: list[
     axis = trigger.rule.axis
     limit = len(words)
     for stop in stops:
-        if stop.start >= trigger.end + _ADJACENT and _applies(stop, trigger.rule):
+        if stop.start >= trigger.end and _applies(stop, trigger.rule):
+            if stop.rule.axes and all(word in _DETERMINERS for word in words[trigger.end : stop.start]):
+                continue
             limit = stop.start
             break
     depth = 0

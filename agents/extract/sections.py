@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from agents.extract.lexicon import lexicon
 from agents.extract.sentences import Sentence, split_sentences
 
 OTHER = "other"
@@ -90,6 +91,12 @@ def section_at(sections: tuple[Section, ...], offset: int) -> Section:
 
 
 def layout(text: str) -> tuple[tuple[Section, ...], tuple[Sentence, ...]]:
-    """Sections and sentences of a note; no sentence crosses a section."""
+    """Sections and sentences of a note; no sentence crosses a section.
+
+    A heading whose section has an assertion default is no part of a sentence: the default says what it says.
+    """
     sections = split_sections(text)
-    return sections, tuple(sentence for s in sections for sentence in split_sentences(text, s.start, s.end))
+    silent = lexicon().sections
+    return sections, tuple(
+        sentence for s in sections for sentence in split_sentences(text, s.body if s.name in silent else s.start, s.end)
+    )

@@ -100,6 +100,8 @@ def _pieces(text: str, start: int, end: int) -> list[tuple[int, int]]:
     for match in _TERMINATOR.finditer(text, start, end):
         if match.end() >= end or (text[match.start()] == "." and not _ends(text, at, match, end)):
             continue
+        if not any(c.isalnum() for c in text[at : match.start()]):
+            continue  # "? pneumonia": a query before its object, no sentence
         pieces.append((at, match.end()))
         at = match.end()
         while at < end and text[at].isspace():

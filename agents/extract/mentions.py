@@ -1,0 +1,170 @@
+"""Mentions and relations of one note: the tagger's spans and the rules' united, asserted, placed in sections, mapped back."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from agents.extract import rules
+from agents.extract.assertion import Target, assert_all
+from agents.extract.relations import relate
+from agents.extract.rules import ATTRIBUTES, Span
+from agents.extract.sections import Section, layout, section_at
+from agents.extract.sentences import Sentence
+from schemas.deidentified import SpanMap, to_original
+from schemas.findings import MENTION_TYPES, Assertion, Mention, MentionType, Offsets, Relation
+from schemas.ids import derived_id
+
+STAGE = "extract"
+#: What de-identification left in place of an identifier ("[NAME]", "[DATE-2]", "**NAME[AAA]"): never clinical content.
+_TAG = re.compile(r"\[[A-Z][A-Z_]{1,30}(?:[ _-]?\d{1,6})?\]|\*\*[A-Z][A-Z-]{1,30}(?:\[[^\]\n]{0,60}\])?")
+_EDGE = " \t\r\n,;:.•*\"'"
+_GIVEN = "given"
+#: Parts of a statement: the assertion stands at its head.
+_PLAIN = ATTRIBUTES | {"value"}
+
+
+class TaggedSpan(Protocol):
+    """A span of a tagger: offsets in code points, end exclusive; ``label`` one of its labels; ``score`` 0 to 1."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a mention's id depends on besides its place: the message and the versions that made it."""
+
+    id: str
+    policy: str
+    version: str
+
+    def make(self, *ordinal: object) -> str:
+        return derived_id(self.id, STAGE, policy=self.policy, model=self.version, ordinal=":".join(map(str, ordinal)))
+
+
+@dataclass(frozen=True, slots=True)
+class NoteResult:
+    mentions: tuple[Mention, ...]
+    relations: tuple[Relation, ...]
+
+
+def read_note(
+    path: str, text: str, tagged: Sequence[TaggedSpan], *, source: str, origin: Origin, replaced: tuple[SpanMap, ...] = ()
+) -> NoteResult:
+    """Mentions and relations of one clean note, in text order.
+
+    Args:
+        tagged: the entity model's spans over ``text``; labels that are no mention type are ignored.
+        source: the model's version, written into each of its mentions.
+        replaced: where replacements stand in ``text``; no mention overlaps one.
+    """
+    sections, sentences = layout(text)
+    forbidden = _forbidden(text, replaced)
+    model = [
+        Span(start, end, cast(MentionType, kind), round(span.score, 4), source)
+        for span in tagged
+        if (kind := span.label.lower()) in MENTION_TYPES
+        for start, end in _trimmed(text, span.start, span.end, forbidden)
+    ]
+    found = [
+        _shaped(span, start, end)
+        for span in rules.unite(model, _rule_spans(text, model, sections, sentences))
+        for start, end in _trimmed(text, span.start, span.end, forbidden)
+    ]
+    return _finish(path, text, found, sections, sentences, origin=origin, replaced=replaced)
+
+
+def read_given(
+    path: str, text: str, given: Sequence[tuple[int, int, str]], *, origin: Origin, replaced: tuple[SpanMap, ...] = ()
+) -> NoteResult:
+    """The given spans, asserted and placed; nothing is searched for and none is moved or dropped."""
+    sections, sentences = layout(text)
+    spans = [Span(start, end, cast(MentionType, kind), 1.0, _GIVEN) for start, end, kind in given]
+    return _finish(path, text, spans, sections, sentences, origin=origin, replaced=replaced)
+
+
+def _rule_spans(text: str, model: list[Span], sections: tuple[Section, ...], sentences: tuple[Sentence, ...]) -> list[Span]:
+    drugs = {_sentence_index(sentences, span.start) for span in model if span.type == "medication"}
+    found: list[Span] = []
+    for index, sentence in enumerate(sentences):
+        named = index in drugs or section_at(sections, sentence.start).name == "medications"
+        found.extend(rules.find(text, sentence.start, sentence.end, drugs=named))
+    return found
+
+
+def _finish(
+    path: str,
+    text: str,
+    spans: list[Span],
+    sections: tuple[Section, ...],
+    sentences: tuple[Sentence, ...],
+    *,
+    origin: Origin,
+    replaced: tuple[SpanMap, ...],
+) -> NoteResult:
+    asserted = [span for span in spans if span.type not in _PLAIN or span.source == _GIVEN]
+    assertions = dict(zip(asserted, assert_all(text, [Target(s.start, s.end, s.type) for s in asserted], sentences, sections), strict=True))
+    mentions = [
+        Mention(
+            id=origin.make(path, span.start, span.end, span.type),
+            note=path,
+            start=span.start,
+            end=span.end,
+            text=text[span.start : span.end],
+            type=span.type,
+            score=span.score,
+            source=span.source,
+            assertion=assertions.get(span, Assertion()),
+            section=section_at(sections, span.start).name,
+            codes=span.codes,
+            original=Offsets(*to_original(replaced, span.start, span.end)),
+        )
+        for span in spans
+    ]
+    rows: dict[int, list[Mention]] = {}
+    for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
+        rows.setdefault(_sentence_index(sentences, mention.start), []).append(mention)
+    relations = [relation for row in rows.values() for relation in relate(row, origin.make)]
+    return NoteResult(tuple(mentions), tuple(relations))
+
+
+def _sentence_index(sentences: tuple[Sentence, ...], offset: int) -> int:
+    return max(0, bisect_right(sentences, offset, key=lambda s: s.start) - 1)
+
+
+def _forbidden(text: str, replaced: tuple[SpanMap, ...]) -> list[tuple[int, int]]:
+    spans = [(s.clean_start, s.clean_end) for s in replaced if s.clean_end > s.clean_start]
+    return sorted({*spans, *(m.span() for m in _TAG.finditer(text))})
+
+
+def _trimmed(text: str, start: int, end: int, forbidden: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The span without replacements and signs at its edges; nothing if a replacement stands inside or no letter is left."""
+    for a, b in forbidden:
+        if a < end and start < b:
+            if a <= start:
+                start = min(b, end)
+            elif b >= end:
+                end = a
+            else:
+                return []
+    while start < end and text[start] in _EDGE:
+        start += 1
+    while start < end and text[end - 1] in _EDGE and not (text[end - 1] == "." and "." in text[start : end - 1]):
+        end -= 1
+    return [(start, end)] if any(c.isalnum() for c in text[start:end]) else []
+
+
+def _shaped(span: Span, start: int, end: int) -> Span:
+    if (start, end) == (span.start, span.end):
+        return span
+    return Span(start, end, span.type, span.score, span.source, span.codes, span.fixed, span.group)
