@@ -36,6 +36,7 @@ class Limits:
     repetitions: int = 100_000
     components: int = 500_000
     subcomponents: int = 500_000
+    escapes: int = 200_000
 
 
 DEFAULT_LIMITS = Limits()
@@ -329,6 +330,7 @@ def _check_counts(body: bytes, delimiters: Delimiters, limits: Limits) -> None:
         ("repetitions", delimiters.repetition, limits.repetitions),
         ("components", delimiters.component, limits.components),
         ("subcomponents", delimiters.subcomponent, limits.subcomponents),
+        ("escapes", delimiters.escape, limits.escapes),
     ):
         if separator and len(body) > most and body.count(separator.encode()) > most:
             raise MalformedMessage(Reason.TOO_LARGE, detail=name)

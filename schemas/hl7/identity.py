@@ -1,0 +1,339 @@
+"""Everybody and every number that an HL7 v2 message names (45 CFR 164.514(b)(2)(i); field list: table of that rule to fields).
+
+The reader goes by datatype over *all* standard segments, so that a person in a field that nobody thought of is found too; the
+segment only decides whose identifier it is. Fields that hold identifiers as plain text are listed. Z segments have no types and
+are not read: they never leave de-identification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from schemas.hl7 import tables
+from schemas.hl7.er7 import Message, Segment
+from schemas.identity import Identifier, MessageIdentity, Person, PersonName, PostalAddress, Role
+
+T = TypeVar("T")
+
+NAME_TYPES = frozenset({"XPN", "PN"})
+PERSON_TYPES = frozenset({"XCN", "CN", "PPN"})
+NAME_LINK_TYPES = frozenset({"NDL"})
+ID_TYPES = frozenset({"CX", "CK"})
+ENTITY_TYPES = frozenset({"EI", "EIP"})
+ADDRESS_TYPES = frozenset({"XAD", "AD"})
+LICENCE_TYPES = frozenset({"DLN", "PLN", "PI"})
+PHONE_TYPES = frozenset({"XTN", "TN"})
+
+#: Segments that describe one person in all their fields.
+_SEGMENT_ROLE = {
+    "PID": Role.PATIENT,
+    "MRG": Role.PATIENT,
+    "NK1": Role.RELATIVE,
+    "GT1": Role.GUARANTOR,
+    "IN1": Role.INSURED,
+    "IN2": Role.INSURED,
+    "STF": Role.PRACTITIONER,
+    "PRA": Role.PRACTITIONER,
+    "ROL": Role.PRACTITIONER,
+    "PRD": Role.PRACTITIONER,
+    "CTD": Role.OTHER,
+    "PRT": Role.PRACTITIONER,
+}
+#: Fields that name somebody else than the segment's person: mother's maiden names, spouses, contacts.
+_OTHER_PERSON = {
+    ("PID", 6),
+    ("PID", 21),
+    ("NK1", 26),
+    ("NK1", 30),
+    ("GT1", 4),
+    ("GT1", 16),
+    ("GT1", 42),
+    ("GT1", 45),
+    ("IN2", 40),
+    ("IN2", 49),
+    ("IN2", 52),
+}
+
+#: Identifiers that the standard types as plain text or code: (segment, field) -> table 0203 type.
+_PLAIN_NUMBERS = {
+    ("PID", 19): "SS",
+    ("PID", 20): "DL",
+    ("NK1", 37): "SS",
+    ("GT1", 12): "SS",
+    ("GT1", 53): "",
+    ("IN1", 8): "GRP",
+    ("IN1", 14): "AUTH",
+    ("IN1", 36): "POLICY",
+    ("IN2", 2): "SS",
+    ("IN2", 6): "MC",
+    ("IN2", 8): "MA",
+    ("IN2", 10): "MI",
+    ("STF", 22): "DL",
+    ("PRA", 6): "LN",
+    ("ACC", 10): "",
+    ("PID", 38): "",
+    ("OBR", 18): "",
+    ("OBR", 19): "",
+    ("OBR", 20): "",
+    ("OBR", 21): "",
+    ("RXE", 15): "",
+    ("RXD", 7): "",
+    ("RXA", 15): "LOT",
+    ("TXA", 16): "FILE",
+    ("PRT", 19): "SERIAL",
+    ("PRT", 20): "LOT",
+}
+#: Of those, the ones that name their own person.
+_PERSONAL = frozenset({"PID", "NK1", "GT1", "IN1", "IN2", "STF", "PRA"})
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A person being collected; frozen into ``Person`` when the segment ends."""
+
+    role: Role
+    names: list[PersonName] = field(default_factory=list)
+    identifiers: list[Identifier] = field(default_factory=list)
+    phones: list[str] = field(default_factory=list)
+    emails: list[str] = field(default_factory=list)
+    addresses: list[PostalAddress] = field(default_factory=list)
+    birth_date: str = ""
+    sex: str = ""
+
+    def person(self) -> Person:
+        return Person(
+            role=self.role,
+            names=_unique(self.names),
+            identifiers=_unique(self.identifiers),
+            phones=_unique(self.phones),
+            emails=_unique(self.emails),
+            addresses=_unique(self.addresses),
+            birth_date=self.birth_date,
+            sex=self.sex,
+        )
+
+    def says_something(self) -> bool:
+        return bool(self.names or self.identifiers or self.phones or self.emails or self.addresses or self.birth_date)
+
+
+@dataclass(slots=True)
+class _Found:
+    patient: _Draft | None = None
+    prior: list[Identifier] = field(default_factory=list)
+    others: list[Person] = field(default_factory=list)
+    numbers: list[Identifier] = field(default_factory=list)
+    organizations: list[str] = field(default_factory=list)
+    visit: Identifier | None = None
+    account: Identifier | None = None
+
+
+def read_identity(message: Message) -> MessageIdentity:
+    """Every identifier of the message, each repetition, unescaped, as written.
+
+    The patient is the first PID; a second PID (A17, A24, several results) is among ``others`` with the role patient.
+    ``MRG`` numbers are ``prior``; its name is one more name of the patient before it.
+    """
+    found = _Found()
+    for segment in message.segments:
+        if segment.id and not segment.id.startswith("Z"):
+            _read_segment(segment, found)
+    return MessageIdentity(
+        patient=found.patient.person() if found.patient else None,
+        prior=_unique(found.prior),
+        others=_unique(found.others),
+        encounter=found.visit or found.account,
+        numbers=_unique(found.numbers),
+        organizations=_unique(found.organizations),
+    )
+
+
+def _read_segment(segment: Segment, found: _Found) -> None:
+    subject = _Draft(_SEGMENT_ROLE.get(segment.id, Role.OTHER))
+    other = _Draft(Role.RELATIVE)
+    if segment.id == "MRG" and found.patient is not None:
+        subject = found.patient
+    kinds = tables.field_types(segment.id)
+    for position in range(1, min(len(segment), len(kinds)) + 1):
+        if not segment.raw(position):
+            continue
+        kind = segment.get(2) if segment.id == "OBX" and position == 5 else kinds[position - 1]
+        target = other if (segment.id, position) in _OTHER_PERSON else subject
+        _read_field(segment, position, kind or "", target, found)
+    _read_demographics(segment, subject)
+    if segment.id == "PID" and found.patient is None:
+        found.patient = subject
+        found.account = next(_identifiers(segment, 18), None)
+    elif segment.id != "MRG" and subject.says_something():
+        found.others.append(subject.person())
+    if other.says_something():
+        found.others.append(other.person())
+    if segment.id == "PV1" and found.visit is None:
+        found.visit = next(_identifiers(segment, 19), None)
+
+
+def _read_field(segment: Segment, position: int, kind: str, subject: _Draft, found: _Found) -> None:
+    key = (segment.id, position)
+    if kind in NAME_TYPES:
+        subject.names.extend(_names(segment, position))
+    elif kind in PERSON_TYPES or kind in NAME_LINK_TYPES:
+        found.others.extend(_people(segment, position, linked=kind in NAME_LINK_TYPES))
+    elif kind in ID_TYPES:
+        identifiers = list(_identifiers(segment, position))
+        if segment.id == "MRG":
+            found.prior.extend(identifiers)
+        elif segment.id in _PERSONAL and key != ("PID", 18):
+            subject.identifiers.extend(identifiers)
+        else:
+            found.numbers.extend(identifiers)
+    elif kind in ENTITY_TYPES:
+        found.numbers.extend(_entities(segment, position, paired=kind == "EIP"))
+    elif kind in ADDRESS_TYPES:
+        subject.addresses.extend(_addresses(segment, position))
+    elif kind in PHONE_TYPES:
+        _read_telecom(segment, position, subject)
+    elif kind == "XON":
+        _read_organization(segment, position, found)
+    elif key in _PLAIN_NUMBERS or kind in LICENCE_TYPES:
+        numbers = [
+            Identifier(value=value, type=_PLAIN_NUMBERS.get(key, "LN"))
+            for repetition in segment.repetitions(position)
+            if (value := _leaf(segment, repetition, 1))
+        ]
+        (subject.identifiers if segment.id in _PERSONAL else found.numbers).extend(numbers)
+    elif key == ("MSH", 10):
+        found.numbers.append(Identifier(value=segment.get(10), type="MSH-10"))
+    elif key in {("MSH", 4), ("MSH", 6), ("PV1", 39)}:
+        if name := segment.get(position):
+            found.organizations.append(name)
+    elif key == ("PID", 23):
+        subject.addresses.extend(PostalAddress(city=segment.leaf(text)) for text in segment.repetitions(position))
+    elif key == ("STF", 1):
+        subject.identifiers.append(Identifier(value=segment.get(1)))
+
+
+def _read_demographics(segment: Segment, subject: _Draft) -> None:
+    birth, sex = {"PID": (7, 8), "NK1": (16, 15), "GT1": (8, 9), "IN1": (18, 43), "STF": (6, 5)}.get(segment.id, (0, 0))
+    if birth:
+        subject.birth_date = _leaf(segment, segment.raw(birth), 1)
+        subject.sex = _leaf(segment, segment.raw(sex), 1)
+
+
+def _names(segment: Segment, position: int) -> Iterator[PersonName]:
+    """XPN: family (FN: own name, prefixes), given, further given names, suffix, prefix, degree."""
+    for repetition in segment.repetitions(position):
+        name = _name(segment, [_leaf(segment, repetition, n) for n in range(1, 7)], _subleaves(segment, repetition, 1))
+        if name is not None:
+            yield name
+
+
+def _name(segment: Segment, parts: list[str], family_parts: list[str]) -> PersonName | None:
+    _, given, middle, suffix, prefix, degree = parts
+    family = " ".join(part for part in family_parts[:1] if part)
+    text = ""
+    if not given and not middle and family:
+        text = family  # senders put whole names into the family component
+    extra = [part for part in family_parts[1:] if part]
+    if extra:
+        text = " ".join([*extra, family])
+    if not (family or given or middle or extra):
+        return None
+    return PersonName(
+        family=family,
+        given=tuple(part for part in (given, middle) if part),
+        prefix=prefix,
+        suffix=" ".join(part for part in (suffix, degree) if part),
+        text=text,
+    )
+
+
+def _people(segment: Segment, position: int, *, linked: bool) -> Iterator[Person]:
+    """XCN: id number, a name as in XPN one place further, assigning authority, identifier type; NDL: all that in component 1."""
+    for repetition in segment.repetitions(position):
+        if linked:
+            parts = _subleaves(segment, repetition, 1)
+            system = parts[8] if len(parts) > 8 else ""
+            kind = ""
+        else:
+            parts = [_leaf(segment, repetition, n) for n in range(1, 8)]
+            system, kind = _leaf(segment, repetition, 9), _leaf(segment, repetition, 13)
+        parts = [*parts[:7], *[""] * (7 - len(parts))]
+        family_parts = [parts[1]] if linked else _subleaves(segment, repetition, 2)
+        name = _name(segment, parts[1:7], family_parts or [""])
+        identifiers = (Identifier(value=parts[0], system=system, type=kind),) if parts[0] else ()
+        if name or identifiers:
+            yield Person(role=Role.PRACTITIONER, names=(name,) if name else (), identifiers=identifiers)
+
+
+def _identifiers(segment: Segment, position: int) -> Iterator[Identifier]:
+    """CX: number, check digit, scheme, assigning authority, identifier type (table 0203)."""
+    for repetition in segment.repetitions(position):
+        if value := _leaf(segment, repetition, 1):
+            yield Identifier(value=value, system=_leaf(segment, repetition, 4), type=_leaf(segment, repetition, 5))
+
+
+def _entities(segment: Segment, position: int, *, paired: bool) -> Iterator[Identifier]:
+    """EI: number, namespace; EIP holds two of them, placer and filler, as subcomponents."""
+    for repetition in segment.repetitions(position):
+        components = segment.components(repetition)
+        pairs = [segment.subcomponents(text) for text in components[:2]] if paired else [components]
+        for pair in pairs:
+            if pair[0] and pair[0] != '""':
+                yield Identifier(value=segment.leaf(pair[0]), system=segment.leaf(pair[1]) if len(pair) > 1 else "")
+
+
+def _addresses(segment: Segment, position: int) -> Iterator[PostalAddress]:
+    """XAD: street (SAD: line, street name, dwelling), second line, city, state, postal code, country; county in 9, 19, 20."""
+    for repetition in segment.repetitions(position):
+        street = " ".join(part for part in _subleaves(segment, repetition, 1)[:1] if part)
+        lines = [street, _leaf(segment, repetition, 2), _leaf(segment, repetition, 8), _leaf(segment, repetition, 19)]
+        rest = [part for part in _subleaves(segment, repetition, 1)[1:] if part]
+        city, state, postal_code, country = (_leaf(segment, repetition, n) for n in (3, 4, 5, 6))
+        kept = tuple(line for line in (*lines, *rest) if line)
+        if kept or city or postal_code:
+            yield PostalAddress(lines=kept, city=city, state=state, postal_code=postal_code, country=country)
+
+
+def _read_telecom(segment: Segment, position: int, subject: _Draft) -> None:
+    """XTN: number as written, e-mail in 4 (or in 1), country, area, local number, extension in 5 to 8, unformatted in 12."""
+    for repetition in segment.repetitions(position):
+        written, mail = _leaf(segment, repetition, 1), _leaf(segment, repetition, 4)
+        for text in (written, mail, _leaf(segment, repetition, 12)):
+            if "@" in text:
+                subject.emails.append(text)
+            elif any(char.isdigit() for char in text):
+                subject.phones.append(text)
+        assembled = "".join(_leaf(segment, repetition, n) for n in (6, 7))
+        if len(assembled) > 4:
+            subject.phones.append(assembled)
+
+
+def _read_organization(segment: Segment, position: int, found: _Found) -> None:
+    """XON: name, and its number in 10 (or 3)."""
+    for repetition in segment.repetitions(position):
+        if name := _leaf(segment, repetition, 1):
+            found.organizations.append(name)
+        if number := _leaf(segment, repetition, 10) or _leaf(segment, repetition, 3):
+            found.numbers.append(Identifier(value=number, system=_leaf(segment, repetition, 6), type="XX"))
+
+
+def _leaf(segment: Segment, repetition: str, component: int) -> str:
+    """First subcomponent of a component, unescaped; HL7's null ``""`` is empty."""
+    components = segment.components(repetition)
+    if component > len(components):
+        return ""
+    text = segment.leaf(segment.subcomponents(components[component - 1])[0]).strip()
+    return "" if text == '""' else text
+
+
+def _subleaves(segment: Segment, repetition: str, component: int) -> list[str]:
+    components = segment.components(repetition)
+    if component > len(components):
+        return []
+    leaves = [segment.leaf(text).strip() for text in segment.subcomponents(components[component - 1])]
+    return ["" if text == '""' else text for text in leaves]
+
+
+def _unique(items: list[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(items))
