@@ -1,0 +1,69 @@
+"""Read topics from outside any consumer group: the terminal, the demo and the checks look on without taking part."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas.errors import BrokerUnavailable
+from streams import clients
+from streams.record import Record
+from streams.settings import Kafka
+
+_POLL_S = 0.2
+_METADATA_S = 10.0
+
+
+def tail(kafka: Kafka, topics: Sequence[str], *, stop: Callable[[], bool], from_beginning: bool = True) -> Iterator[Record]:
+    """Yield records of all partitions of ``topics`` (logical names; missing ones are passed over) until ``stop()`` is true.
+
+    Commits nothing. Order holds within a partition only.
+
+    Raises:
+        BrokerUnavailable: no metadata within ten seconds.
+    """
+    consumer = Consumer(
+        {
+            **clients.librdkafka(kafka, client_id="wardstream-tail"),
+            "group.id": f"{kafka.group_prefix}tail",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 100,
+        },
+        logger=logging.getLogger("librdkafka"),
+    )
+    start = OFFSET_BEGINNING if from_beginning else OFFSET_END
+    try:
+        try:
+            known = consumer.list_topics(timeout=_METADATA_S).topics
+        except KafkaException:
+            raise BrokerUnavailable(detail="no metadata") from None
+        wanted = [kafka.topic_prefix + topic for topic in topics]
+        consumer.assign([TopicPartition(t, p, start) for t in wanted if t in known for p in known[t].partitions])
+        while not stop():
+            message = consumer.poll(_POLL_S)
+            if message is None:
+                continue
+            error = message.error()
+            if error is not None:
+                if error.code() in (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+                    continue
+                raise BrokerUnavailable(detail=str(error.name()))
+            _, timestamp = message.timestamp()
+            yield Record(
+                topic=str(message.topic()).removeprefix(kafka.topic_prefix),
+                partition=message.partition() or 0,
+                offset=message.offset() or 0,
+                timestamp=timestamp,
+                key=_bytes(message.key()),
+                value=_bytes(message.value()),
+                headers=tuple((name, _bytes(value) or b"") for name, value in message.headers() or ()),
+            )
+    finally:
+        consumer.close()
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
