@@ -1,0 +1,86 @@
+"""Keys of raw records: a keyed hash of the patient identifier, so that one patient's messages stay in order on one partition
+and nobody who sees keys learns an identifier.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from schemas.errors import ConfigurationError
+from schemas.hl7.er7 import Message
+from schemas.identity import Identifier
+
+#: Bytes of key material (RFC 5869 with SHA-256).
+_KEY_BYTES = 32
+#: Hexadecimal digits of a key: 96 bits, no collision in practice, too short for nothing.
+_DIGITS = 24
+_SEPARATOR = b"\x1f"
+
+
+class RoutingKey:
+    """Makes record keys and duplicate-ledger keys from one derived secret."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, master: bytes) -> None:
+        self._key = HKDF(SHA256(), _KEY_BYTES, salt=None, info=b"wardstream/gateway/routing/v1").derive(master)
+
+    @classmethod
+    def load(cls, path: Path | None) -> RoutingKey:
+        """From the file of ``secrets.master_key_file``.
+
+        Raises:
+            ConfigurationError: no file is named, it cannot be read, or it does not hold 32 bytes in base64.
+        """
+        name = "secrets.master_key_file"
+        if path is None:
+            raise ConfigurationError(path=name, detail="the gateway needs the master key for record keys")
+        try:
+            master = base64.b64decode(path.read_bytes().strip(), validate=True)
+        except (OSError, binascii.Error):
+            raise ConfigurationError(path=name, detail="cannot be read as base64") from None
+        if len(master) != _KEY_BYTES:
+            raise ConfigurationError(path=name, detail="must hold 32 bytes")
+        return cls(master)
+
+    def digest(self, purpose: str, *parts: bytes) -> bytes:
+        """Keyed hash of ``parts``, hexadecimal; ``purpose`` keeps the uses apart."""
+        text = _SEPARATOR.join((purpose.encode(), *parts))
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:_DIGITS].encode()
+
+    def patient(self, identifier: Identifier) -> bytes:
+        """Record key of everything about the patient with this identifier."""
+        return self.digest("patient", identifier.system.strip().encode(), identifier.value.strip().encode())
+
+
+def hl7_patient(message: Message) -> Identifier | None:
+    """The identifier that routes: PID-3 of type MR, else its first repetition, else PID-2, PID-4.
+
+    In a merge (A34, A40) PID is the survivor and MRG the retired one (HL7 v2.5.1, 3.3.40), so that the survivor's key is used.
+    """
+    pid = message.first("PID")
+    if pid is None:
+        return None
+    found: Identifier | None = None
+    for repetition in range(1, len(pid.repetitions(3)) + 1):
+        value = pid.get(3, repetition)
+        if not value:
+            continue
+        kind = pid.get(3, repetition, 5)
+        candidate = Identifier(value=value, system=pid.get(3, repetition, 4), type=kind)
+        if kind == "MR":
+            return candidate
+        found = found or candidate
+    if found is not None:
+        return found
+    for field in (2, 4):
+        if value := pid.get(field):
+            return Identifier(value=value, system=pid.get(field, 1, 4))
+    return None
