@@ -105,7 +105,9 @@ class Collector:
         return next((record for record in self.records(topic) if _origin(record) == origin), None)
 
     def bundles(self) -> list[Record]:
-        return [record for record in self.records(topics.BUNDLE) if dict(record.headers).get("content-type") == FHIR_JSON.encode()]
+        return [
+            record for record in self.records(topics.BUNDLE) if dict(record.headers).get("content-type") == FHIR_JSON.encode()
+        ]
 
 
 def _origin(record: Record) -> str:

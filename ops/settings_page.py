@@ -30,7 +30,8 @@ def render() -> str:
         parts.append(f"\n## {section}\n{note}\n| variable | default |\n|---|---|")
         assert field is not None
         parts.extend(
-            f"| `WARDSTREAM_{section.upper()}__{name.upper()}` | {_shown(item.default)} |" for name, item in model.model_fields.items()
+            f"| `WARDSTREAM_{section.upper()}__{name.upper()}` | {_shown(item.default)} |"
+            for name, item in model.model_fields.items()
         )
     return "\n".join(parts) + "\n"
 
