@@ -1,7 +1,7 @@
 """JSON Lines in, JSON Lines out: the offline form of the pipeline. One input object a line, one output object a line, in order.
 
-Input: ``{"id","text"}`` or ``{"id","format":"hl7v2"|"fhir","message"}``; with ``text`` also ``"deid": false`` (the text is clean already)
-and ``"mentions": [{"start","end","type"}]`` (spans only to be asserted and coded).
+Input: ``{"id","text"}`` or ``{"id","format":"hl7v2"|"fhir","message"}``; with ``text`` also ``"deid": false`` (clean already) and
+ ``"mentions": [{"start","end","type"}]`` (spans only to be asserted and coded).
 Output: see ``docs/reference/annotate.md``. A bad line becomes ``{"id","error":{"code","detail"}}`` and the run goes on.
 """
 

@@ -1,4 +1,4 @@
-"""Child processes of the local stack: started with their own log file, waited for until ready, stopped by pid and nothing else."""
+"""Child processes of the local stack: own log file each, waited for until ready, stopped by pid and nothing else."""
 
 from __future__ import annotations
 
