@@ -1,0 +1,1 @@
+"""FHIR R4 as it travels: exact JSON, element definitions, identity, clinical content, validation at the egress."""
