@@ -98,7 +98,9 @@ def main() -> int:
         if args.errors and args.part == part:
             for answer, row in zip(said, data, strict=True):
                 if (true := getattr(row, args.errors)) is not None and getattr(answer, args.errors) != true:
-                    text = " ".join((row.text[: row.start] + "<<" + row.text[row.start : row.end] + ">>" + row.text[row.end :]).split())
+                    text = " ".join(
+                        (row.text[: row.start] + "<<" + row.text[row.start : row.end] + ">>" + row.text[row.end :]).split()
+                    )
                     print(f"  {'MISSED' if true else 'FALSE '} {text}")
     if args.record:
         RESULTS.parent.mkdir(exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 from agents.extract import rules
@@ -71,7 +71,7 @@ def read_note(
     sections, sentences = layout(text)
     forbidden = _forbidden(text, replaced)
     model = [
-        Span(start, end, cast(MentionType, kind), round(span.score, 4), source)
+        Span(start, end, kind, round(span.score, 4), source)
         for span in tagged
         if (kind := span.label.lower()) in MENTION_TYPES
         for start, end in _trimmed(text, span.start, span.end, forbidden)
@@ -113,7 +113,9 @@ def _finish(
     replaced: tuple[SpanMap, ...],
 ) -> NoteResult:
     asserted = [span for span in spans if span.type not in _PLAIN or span.source == _GIVEN]
-    assertions = dict(zip(asserted, assert_all(text, [Target(s.start, s.end, s.type) for s in asserted], sentences, sections), strict=True))
+    assertions = dict(
+        zip(asserted, assert_all(text, [Target(s.start, s.end, s.type) for s in asserted], sentences, sections), strict=True)
+    )
     mentions = [
         Mention(
             id=origin.make(path, span.start, span.end, span.type),
@@ -143,20 +145,29 @@ def _sentence_index(sentences: tuple[Sentence, ...], offset: int) -> int:
 
 
 def _forbidden(text: str, replaced: tuple[SpanMap, ...]) -> list[tuple[int, int]]:
+    """Where replacements stand, merged, in order."""
+    merged: list[tuple[int, int]] = []
     spans = [(s.clean_start, s.clean_end) for s in replaced if s.clean_end > s.clean_start]
-    return sorted({*spans, *(m.span() for m in _TAG.finditer(text))})
+    for a, b in sorted([*spans, *(m.span() for m in _TAG.finditer(text))]):
+        if merged and a < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(b, merged[-1][1]))
+        else:
+            merged.append((a, b))
+    return merged
 
 
 def _trimmed(text: str, start: int, end: int, forbidden: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The span without replacements and signs at its edges; nothing if a replacement stands inside or no letter is left."""
-    for a, b in forbidden:
-        if a < end and start < b:
-            if a <= start:
-                start = min(b, end)
-            elif b >= end:
-                end = a
-            else:
-                return []
+    for at in range(bisect_right(forbidden, start, key=lambda span: span[1]), len(forbidden)):
+        a, b = forbidden[at]
+        if a >= end:
+            break
+        if a <= start:
+            start = min(b, end)
+        elif b >= end:
+            end = a
+        else:
+            return []
     while start < end and text[start] in _EDGE:
         start += 1
     while start < end and text[end - 1] in _EDGE and not (text[end - 1] == "." and "." in text[start : end - 1]):
@@ -167,4 +178,4 @@ def _trimmed(text: str, start: int, end: int, forbidden: list[tuple[int, int]]) 
 def _shaped(span: Span, start: int, end: int) -> Span:
     if (start, end) == (span.start, span.end):
         return span
-    return Span(start, end, span.type, span.score, span.source, span.codes, span.fixed, span.group)
+    return replace(span, start=start, end=end)

@@ -18,30 +18,35 @@ _VALUE_REACH = 60
 def relate(sentence: Sequence[Mention], make_id: Callable[[str, str, str], str]) -> list[Relation]:
     """Relations among the mentions of one sentence, which stand in text order. ``make_id(type, head id, tail id)``."""
     found: list[Relation] = []
-    used: set[str] = set()
-    for at, tail in enumerate(sentence):
-        head: Mention | None = None
-        if tail.type in ATTRIBUTES:
-            head = _drug(sentence, at)
-            kind = f"medication-{tail.type}"
-        elif tail.type == "value":
-            head = next((m for m in reversed(sentence[:at]) if m.type == "test"), None)
-            if head is not None and (tail.start - head.end > _VALUE_REACH or head.id in used):
-                head = None
-            kind = "test-value"
-        if head is not None:
-            used.add(head.id)
-            score = min(head.score, tail.score)
-            found.append(Relation(id=make_id(kind, head.id, tail.id), type=kind, head=head.id, tail=tail.id, score=score, source=SOURCE))
-    return found
 
+    def tie(kind: str, head: Mention, tail: Mention) -> None:
+        name = make_id(kind, head.id, tail.id)
+        score = min(head.score, tail.score)
+        found.append(Relation(id=name, type=kind, head=head.id, tail=tail.id, score=score, source=SOURCE))
 
-def _drug(sentence: Sequence[Mention], at: int) -> Mention | None:
-    for mention in reversed(sentence[:at]):
+    drug: Mention | None = None
+    test: Mention | None = None
+    waiting: list[Mention] = []
+    problem_between = False
+    for mention in sentence:
         if mention.type == "medication":
-            return mention
-        if sentence[at].type == "duration" and mention.type in ("problem", "finding"):
-            return None
-    if sentence[at].type == "duration":
-        return None
-    return next((m for m in sentence[at + 1 :] if m.type == "medication"), None)
+            for tail in waiting:
+                tie(f"medication-{tail.type}", mention, tail)
+            drug, waiting, problem_between = mention, [], False
+        elif mention.type in ("problem", "finding"):
+            problem_between = True
+        elif mention.type == "duration":
+            if drug is not None and not problem_between:
+                tie("medication-duration", drug, mention)
+        elif mention.type in ATTRIBUTES:
+            if drug is None:
+                waiting.append(mention)
+            else:
+                tie(f"medication-{mention.type}", drug, mention)
+        elif mention.type == "test":
+            test = mention
+        elif mention.type == "value" and test is not None:
+            if mention.start - test.end <= _VALUE_REACH:
+                tie("test-value", test, mention)
+            test = None
+    return found

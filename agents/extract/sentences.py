@@ -7,7 +7,9 @@ All patterns are anchored or single-character scans, so the time is linear in th
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 #: Lines at least this long are taken for wrapped prose when they end without a terminator (70 to 80 columns are usual).
 WRAP_COLUMN = 60
@@ -16,12 +18,10 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 _BULLET = re.compile(r"[ \t]*(?:[-*•‣◦·–—+>]+[ \t]+|\(?\d{1,2}[.)][ \t]+|\(?[a-zA-Z][.)][ \t]+|o[ \t]+|\[[ xX]?\][ \t]*)")
 _TERMINATOR = re.compile(r"[.!?]+[\"')\]]*(?=\s)|;(?=\s)")
 _LAST_WORD = re.compile(r"[\w./'-]*\Z")
-#: Words whose period does not end a sentence. Written for clinical prose: titles, doses, latin, report shorthand.
-_ABBREVIATIONS = frozenset(
-    "dr mr mrs ms prof st jr sr vs v etc e.g i.e eg ie al approx appt dept fig no nos ref pt pts hx fx rx dx tx sx b.i.d t.i.d"
-    " q.i.d b.i.d p.o p.r.n q.d q.h.s i.v i.m s.c p.r a.m p.m u.s mg mcg ml kg cm mm in lb lbs oz sec min hr hrs wk wks mo mos yr"
-    " yrs temp resp abd ext neuro cv gi gu diff inc ltd co avg max rt lt bilat".split()
-)
+#: Words whose period does not end a sentence, and those of them that may stand last ("metoprolol 25 mg b.i.d. Continue").
+_WORDS = tomllib.loads(Path(__file__).with_name("lexicon").joinpath("abbreviations.toml").read_text("utf-8"))
+_ABBREVIATIONS: frozenset[str] = frozenset(_WORDS["inside"] + _WORDS["last"])
+_ENDING: frozenset[str] = frozenset(_WORDS["last"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +125,8 @@ def _ends(text: str, start: int, match: re.Match[str], end: int) -> bool:
         return len(word) > 5 and "." not in word and word not in _ABBREVIATIONS
     if word in _ABBREVIATIONS:
         return word in _ENDING and following.isupper()
-    # "1." at the start of the sentence numbers it; a lone initial ("J. Smith") does not end one.
+    # "1." at the start of the sentence numbers it; a lone initial ("J. Smith", not "98.6 F.") does not end one.
     if word.isdigit() and match.start() - len(word) == start:
         return False
-    return not (len(word) == 1 and word.isalpha())
-
-
-#: Abbreviations that often stand last in a sentence ("metoprolol 25 mg b.i.d. Continue aspirin").
-_ENDING = frozenset(
-    "etc b.i.d t.i.d q.i.d p.o p.r.n q.d q.h.s a.m p.m mg mcg ml kg cm mm hr hrs wk wks mo mos yr yrs min sec lb lbs bilat".split()
-)
+    before = text[start : match.start() - len(word)].rstrip()
+    return not (len(word) == 1 and word.isalpha() and not before[-1:].isdigit())

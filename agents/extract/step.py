@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+from schemas.message import fact_time_paths, parse, read_clinical
 
-from agents.extract import rules
 from agents.extract.lexicon import lexicon
 from agents.extract.mentions import NoteResult, Origin, TaggedSpan, read_given, read_note
-from models import Tagger
+from agents.extract.patterns import VERSION
 from models.bundle import shelf_bundle
+from models.tagger import Execution, Tagger
 from schemas.clinical import ClinicalMessage, Note
 from schemas.deidentified import DeidMap, SpanMap
 from schemas.errors import Poison
 from schemas.findings import Findings, FindingsNote, Mention, Versions
-from schemas.message import fact_time_paths, parse, read_clinical
 from streams.settings import Settings
 
 
@@ -47,7 +47,7 @@ class Request:
     subject: str
     time: str
     policy: str
-    deid_map: DeidMap = DeidMap()
+    deid_map: DeidMap
 
 
 class Extractor:
@@ -56,7 +56,7 @@ class Extractor:
     def __init__(self, tagger: SpanTagger) -> None:
         self._tagger = tagger
         #: Everything that shapes a result: model, assertion lexicon, patterns.
-        self.version = f"{tagger.version}/assertion-{lexicon().version}/rules-{rules.VERSION}"
+        self.version = f"{tagger.version}/assertion-{lexicon().version}/rules-{VERSION}"
 
     def extract(
         self,
@@ -184,5 +184,6 @@ def _digest(text: str) -> str:
 
 def make_extractor(settings: Settings) -> Extractor:
     """The extractor with the entity model that the settings name. Raises ConfigurationError when it cannot be loaded."""
-    bundle = shelf_bundle(settings.models.shelf, settings.models.entities)
-    return Extractor(Tagger.load(bundle, execution=settings.models.execution))
+    chosen = settings.models
+    execution = Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)
+    return Extractor(Tagger.load(shelf_bundle(chosen.entities, chosen.shelf), execution=execution))

@@ -18,9 +18,10 @@ AXES: tuple[Axis, ...] = ("negated", "possible", "historical", "hypothetical", "
 TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_")
 
 _FILE = Path(__file__).with_name("assertion.toml")
-_NUMBERS = frozenset(
-    "a one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty several few many couple".split()
-)
+_NUMBERS = frozenset((
+    "a", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "fifteen", "twenty",
+    "thirty", "forty", "fifty", "several", "few", "many", "couple",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,13 @@ def load(path: Path) -> Lexicon:
         for row in table["rule"]:
             if row["axis"] not in AXES or row["direction"] not in ("forward", "backward"):
                 raise ValueError
-            rule = Rule(row["axis"], row["direction"] == "forward", row.get("window", 0), row.get("final", False),
-                        frozenset(row.get("axes", ())))
+            rule = Rule(
+                row["axis"],
+                row["direction"] == "forward",
+                row.get("window", 0),
+                row.get("final", False),
+                frozenset(row.get("axes", ())),
+            )
             for phrase in row["phrases"]:
                 _add(root, phrase, rule)
         for row in table["stop"]:
