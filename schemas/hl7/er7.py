@@ -155,10 +155,12 @@ class Segment:
         mark = delimiters.escape
         return unescape(text, delimiters, self._message.charset) if mark and mark in text else text
 
-    def set(self, field: int, text: str, *, repetition: int = 1, component: int = 1, subcomponent: int = 1) -> None:
+    def set(
+        self, field: int, text: str, *, repetition: int = 1, component: int = 1, subcomponent: int = 1, line_end: str = "X0A"
+    ) -> None:
         """Escape ``text`` and put it at one leaf, leaving its neighbours; missing levels are filled up."""
         delimiters = self._message.delimiters
-        new = escape(text, delimiters, line_end="X0A")
+        new = escape(text, delimiters, line_end=line_end)
         self.set_raw(field, _put(self.raw(field), delimiters, (repetition, component, subcomponent), new))
 
 

@@ -15,7 +15,7 @@ ADT = "\r".join(
         "PID|1|EXT9|1001^^^NG^MR~999-55-1111^^^USSSA^SS|ALT4|Quill&van&Quill^Jonas^P^Jr^Dr~Quilly^Jo|Marsh^Ada|19500102|M|Quillson^J"
         "||12 Elm Row&Elm Row^Flat 2^Barton^OH^44123-1111^USA^H^^Summit~PO Box 5^^Barton"
         "||(555)010-1234^PRN^PH~^NET^Internet^jonas@example.org|555 010 9999||||ACC77|999-55-1111|D123^OH"
-        "|MOM5^^^NG|||Barton General",
+        "|MOM5^^^NG||Barton General",
         "PD1|||Lakeside Clinic^^123|D1^Hale^Rosa",
         "NK1|1|Quill^Mira|SPO|12 Elm Row^^Barton|^^^^^555^0104321|||||||EMP5|Acme Mills",
         "MRG|1002^^^NG^MR~1003||OLDACC||||Kwill^Jonas",

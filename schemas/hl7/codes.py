@@ -1,0 +1,66 @@
+"""Coded elements (CE, CWE, CNE, CF): their codings, with the coding systems of HL7 table 0396 as URIs.
+
+URIs: https://terminology.hl7.org (NamingSystem of each code system). A system that is not listed keeps its table 0396 text.
+"""
+
+from __future__ import annotations
+
+from schemas.clinical import Coding
+from schemas.hl7.er7 import Segment
+
+LOINC = "http://loinc.org"
+MDC = "urn:iso:std:iso:11073:10101"
+
+_SYSTEMS = {
+    **dict.fromkeys(("LN", "LOINC"), LOINC),
+    **dict.fromkeys(("SCT", "SNM3", "SNOMEDCT", "SCTUSX", "SCT2"), "http://snomed.info/sct"),
+    **dict.fromkeys(("I10C", "I10CM", "ICD10CM", "I10CD", "ICD-10-CM"), "http://hl7.org/fhir/sid/icd-10-cm"),
+    **dict.fromkeys(("I10P", "ICD10PCS"), "http://www.cms.gov/Medicare/Coding/ICD10"),
+    **dict.fromkeys(("I10", "ICD10", "ICD-10"), "http://hl7.org/fhir/sid/icd-10"),
+    **dict.fromkeys(("I9", "I9C", "I9CDX", "ICD9", "I9CM"), "http://hl7.org/fhir/sid/icd-9-cm"),
+    **dict.fromkeys(("RXNORM", "RXN"), "http://www.nlm.nih.gov/research/umls/rxnorm"),
+    **dict.fromkeys(("NDC", "NDCN"), "http://hl7.org/fhir/sid/ndc"),
+    "CVX": "http://hl7.org/fhir/sid/cvx",
+    "MVX": "http://terminology.hl7.org/CodeSystem/MVX",
+    **dict.fromkeys(("C4", "CPT", "CPT4"), "http://www.ama-assn.org/go/cpt"),
+    "HCPCS": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
+    "UCUM": "http://unitsofmeasure.org",
+    "MDC": MDC,
+    "UNII": "http://fdasis.nlm.nih.gov",
+    "ATC": "http://www.whocc.no/atc",
+    "WC": "http://www.whocc.no/atc",
+    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
+    "ICDO": "http://terminology.hl7.org/CodeSystem/icd-o-3",
+    "NDFRT": "http://hl7.org/fhir/ndfrt",
+}
+
+
+def system_uri(name: str) -> str:
+    """URI of a table 0396 name; the name itself when it has none (``L``, ``99MDH``)."""
+    return _SYSTEMS.get(name.upper(), name)
+
+
+def codings(segment: Segment, repetition: str) -> tuple[Coding, ...]:
+    """Primary, alternate and second alternate coding of one raw CE/CWE repetition; a code or a text is needed to be one."""
+    parts = [leaf(segment, text) for text in segment.components(repetition)]
+    parts += [""] * (12 - len(parts))
+    triples = (parts[0:3], parts[3:6], parts[9:12])
+    return tuple(
+        Coding(system=system_uri(system), code=code, display=display) for code, display, system in triples if code or display
+    )
+
+
+def field_codings(segment: Segment, field: int) -> tuple[Coding, ...]:
+    """Codings of every repetition of the field."""
+    return tuple(coding for repetition in segment.repetitions(field) for coding in codings(segment, repetition))
+
+
+def display(found: tuple[Coding, ...]) -> str:
+    """The text that people read: the first display, else the first code."""
+    return next((coding.display for coding in found if coding.display), found[0].code if found else "")
+
+
+def leaf(segment: Segment, text: str) -> str:
+    """A raw component read for clinical use: its first subcomponent, unescaped, HL7's null ``""`` as empty."""
+    plain = segment.leaf(segment.subcomponents(text)[0]).strip()
+    return "" if plain == '""' else plain
