@@ -65,3 +65,7 @@ def main() -> None:
     except WardstreamError as error:
         click.echo(f"wardstream: {error}", err=True)
         sys.exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from agents.pipeline import PIPELINE
-from schemas.envelope import FHIR_JSON
+from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.flags import Decision
 from streams import topics
 from streams.record import Record
@@ -61,6 +61,14 @@ class Collector:
         with self._lock:
             dead = sum(len(records) for topic, records in self._dead.items() if not topic.startswith(topics.RESULT))
             return len(self._seen[topics.BUNDLE]) + dead
+
+    def delivered_and_sampled(self) -> bool:
+        """Whether every published ORU^R01 has its delivery audited, or is dead-lettered: the slowest way out of the stream."""
+        with self._lock:
+            oru = sum(dict(r.headers).get("content-type") == HL7_V2.encode() for r in self._seen[topics.RESULT].values())
+            audited = sum(_source(r) == "/agents/deliver" for r in self._seen[topics.AUDIT].values())
+            dead = len(self._dead[topics.dead_letter(topics.RESULT)])
+        return audited + dead >= oru
 
     def records(self, topic: str) -> list[Record]:
         with self._lock:

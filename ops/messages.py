@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,8 +12,12 @@ from typing import Literal
 import httpx
 
 from schemas.envelope import FHIR_JSON, HL7_V2
-from schemas.errors import ReceiverUnavailable
+from schemas.errors import ReceiverUnavailable, WardstreamError
 from schemas.mllp import FrameDecoder, encode_frame
+from streams import topics
+from streams.producer import Producer
+from streams.record import Output
+from streams.settings import Settings
 
 NDJSON = "application/fhir+ndjson"
 #: How long one acknowledgement may take before the sender gives up on the connection.
@@ -100,3 +104,26 @@ def post_fhir(base_url: str, token: str, message: MessageFile) -> httpx.Response
             )
     except httpx.HTTPError:
         raise ReceiverUnavailable(detail="the FHIR door does not answer") from None
+
+
+def produce(settings: Settings, messages: Sequence[MessageFile]) -> None:
+    """Produce straight to the received topic with nothing but a content type, as an integration engine may.
+
+    Raises:
+        BrokerUnavailable: not every record was stored.
+    """
+
+    async def send() -> None:
+        producer = Producer(settings.kafka, client_id="wardstream-send")
+        try:
+            outputs = [
+                Output(topics.RECEIVED, None, message.payload, (("content-type", message.content_type.encode()),))
+                for message in messages
+            ]
+            for answer in await producer.send_all(outputs):
+                if isinstance(answer, WardstreamError):
+                    raise answer
+        finally:
+            await producer.close()
+
+    asyncio.run(send())
