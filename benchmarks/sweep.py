@@ -13,9 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from schemas.identity import MessageIdentity, Person, Role
 from schemas.identity_reader import read_identity
 from schemas.message import parse
+
+from schemas.identity import MessageIdentity, Person, Role
 
 #: Shorter values ("A", "Li", "12") match everywhere and say nothing.
 SHORTEST_NAME, SHORTEST_NUMBER = 3, 5
@@ -46,7 +47,11 @@ def _person(person: Person) -> set[Needle]:
     found: set[Needle] = set()
     for name in person.names:
         for part in (name.family, *name.given):
-            found |= {Needle("name", word.casefold()) for word in _WORD.findall(part) if len(word) >= SHORTEST_NAME and not word.isdigit()}
+            found |= {
+                Needle("name", word.casefold())
+                for word in _WORD.findall(part)
+                if len(word) >= SHORTEST_NAME and not word.isdigit()
+            }
     for identifier in person.identifiers:
         found |= _number(identifier.value)
     for phone in person.phones:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -83,29 +85,27 @@ def _settle(console: Console, collector: Collector) -> bool:
     return False
 
 
-class collecting:  # noqa: N801 - reads as the context that it is
+@contextmanager
+def collecting(stack: Stack) -> Iterator[Collector]:
     """Follow every topic of a stack in a thread while the block runs."""
+    collector, stop = Collector(), threading.Event()
+    names = [t.name for t in TOPICS] + [dead_letter(t.name) for t in TOPICS if t.dead_letters]
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack, self._stop, self.collector = stack, threading.Event(), Collector()
-        self._thread = threading.Thread(target=self._follow, name="collector", daemon=True)
-
-    def __enter__(self) -> Collector:
-        self._thread.start()
-        return self.collector
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(10)
-
-    def _follow(self) -> None:
-        names = [t.name for t in TOPICS] + [dead_letter(t.name) for t in TOPICS if t.dead_letters]
-        while not self._stop.is_set():
+    def follow() -> None:
+        while not stop.is_set():
             try:
-                for record in tail(self._stack.settings.kafka, names, stop=self._stop.is_set):
-                    self.collector.add(record)
+                for record in tail(stack.settings.kafka, names, stop=stop.is_set):
+                    collector.add(record)
             except BrokerUnavailable:
                 time.sleep(0.5)
+
+    thread = threading.Thread(target=follow, name="collector", daemon=True)
+    thread.start()
+    try:
+        yield collector
+    finally:
+        stop.set()
+        thread.join(10)
 
 
 def _show_one(console: Console, collector: Collector) -> None:
