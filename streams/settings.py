@@ -40,6 +40,7 @@ class Kafka(_Section):
     heartbeat_interval_s: float = Field(3, gt=0)
     commit_interval_s: float = Field(0.3, gt=0)
     delivery_timeout_s: float = Field(30, gt=0)
+    max_record_bytes: int = Field(20_971_520, ge=1_048_576)
 
 
 class Redis(_Section):

@@ -51,7 +51,10 @@ class MemoryLog:
         self.gate: asyncio.Event | None = None
         self.delay_s = 0.0
 
-    async def produce(self, output: Output) -> None:
+    def send(self, output: Output) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self.deliver(output))
+
+    async def deliver(self, output: Output) -> None:
         if self.gate is not None:
             await self.gate.wait()
         if self.delay_s:
