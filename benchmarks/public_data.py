@@ -41,7 +41,7 @@ def hl7_messages(root: Path) -> Iterator[PublicMessage]:
             yield PublicMessage(name, HL7_V2, _LINE_END.sub(b"\r", raw))
             continue
         starts = [match.start() for match in _MESSAGE.finditer(raw)]
-        for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(raw)], strict=True), 1):
+        for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(raw)], strict=True) if starts else (), 1):
             message = _LINE_END.sub(b"\r", raw[start:end]).strip(b"\r\x0b\x1c\x00 ")
             yield PublicMessage(f"{name}#{number}", HL7_V2, message + b"\r")
 

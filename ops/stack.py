@@ -70,6 +70,11 @@ class Stack:
         self.workers.remove(child)
         return self.start_worker(child.name.rpartition("-")[0])
 
+    def stop_workers(self) -> None:
+        """SIGTERM to every worker; they finish what they hold and commit."""
+        stop(self.workers)
+        self.workers.clear()
+
     def kill_worker(self, child: Child) -> None:
         """SIGKILL, as the out-of-memory killer would."""
         os.kill(child.process.pid, signal.SIGKILL)
