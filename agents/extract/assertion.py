@@ -17,6 +17,8 @@ from agents.extract.sections import Section, section_at
 from agents.extract.sentences import Sentence
 from schemas.findings import Assertion
 
+#: What takes a section's default away: "presents with", "the patient has".
+_OVERRULED = {"historical": "recent", "family": "patient"}
 _SET = ("negated", "possible", "historical", "hypothetical", "family")
 
 
@@ -56,12 +58,8 @@ def assert_all(
 
 def _finish(axes: set[str], target: Target, sections: tuple[Section, ...], table: Lexicon) -> Assertion:
     default = table.sections.get(section_at(sections, target.start).name) if sections else None
-    if default and target.type in default.types:
+    if default and target.type in default.types and _OVERRULED.get(default.axis) not in axes:
         axes.add(default.axis)
-    if "recent" in axes:
-        axes.discard("historical")
-    if "patient" in axes:
-        axes.discard("family")
     return Assertion(**{axis: axis in axes for axis in _SET})
 
 

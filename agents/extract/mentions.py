@@ -12,7 +12,7 @@ from agents.extract import rules
 from agents.extract.assertion import Target, assert_all
 from agents.extract.relations import relate
 from agents.extract.rules import ATTRIBUTES, Span
-from agents.extract.sections import Section, layout, section_at
+from agents.extract.sections import OTHER, Section, layout, section_at
 from agents.extract.sentences import Sentence
 from schemas.deidentified import SpanMap, to_original
 from schemas.findings import MENTION_TYPES, Assertion, Mention, MentionType, Offsets, Relation
@@ -75,6 +75,7 @@ def read_note(
         for span in tagged
         if (kind := span.label.lower()) in MENTION_TYPES
         for start, end in _trimmed(text, span.start, span.end, forbidden)
+        if not _is_heading(sections, start, end)
     ]
     found = [
         _shaped(span, start, end)
@@ -138,6 +139,12 @@ def _finish(
         rows.setdefault(_sentence_index(sentences, mention.start), []).append(mention)
     relations = [relation for row in rows.values() for relation in relate(row, origin.make)]
     return NoteResult(tuple(mentions), tuple(relations))
+
+
+def _is_heading(sections: tuple[Section, ...], start: int, end: int) -> bool:
+    """Whether the span is part of a known heading ("MEDICATIONS"); "CT:" and unknown headings ("GOUT:") may be content."""
+    section = section_at(sections, start)
+    return end <= section.body and section.name not in ("", OTHER, "imaging")
 
 
 def _sentence_index(sentences: tuple[Sentence, ...], offset: int) -> int:

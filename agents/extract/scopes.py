@@ -15,6 +15,8 @@ from agents.extract.lexicon import Axis, Lexicon, Rule, matches
 #: A stop behind a phrase with nothing but these between belongs to it: "denies any history of", "no known".
 _DETERMINERS = frozenset(("any", "a", "an", "the", "her", "his", "prior", "previous", "other", "further", "new"))
 _BREAKS = frozenset(",;.)")
+_CLAUSE_SIGNS = frozenset((",", "and", ";", "-", "."))
+_SUBJECTS = frozenset(("he", "she", "they", "it", "there", "this", "i", "we", "patient", "her", "his"))
 #: How far back from a verb the beginning of its clause is looked for.
 _CLAUSE_TOKENS = 40
 
@@ -99,7 +101,7 @@ class Scopes:
         closing = self._closing[phrase.end - 1]
         if closing is not None:
             limit = min(limit, max(closing, phrase.end))
-        if axis in self._table.clause_axes:
+        if axis in self._table.clause_axes and not phrase.rule.through:
             number = bisect_left(self._verbs, phrase.end + 1)
             if number < len(self._verbs) and self._verbs[number] < limit:
                 return self._clause_start(phrase.end, self._verbs[number])
@@ -109,7 +111,7 @@ class Scopes:
         for at in range(verb - 1, max(begin, verb - _CLAUSE_TOKENS), -1):
             if self._words[at] in ("or", "nor"):
                 return verb
-            if self._words[at] in (",", "and", ";", "-", "."):
+            if self._words[at] in _CLAUSE_SIGNS or self._words[at] in _SUBJECTS:
                 return at
         return verb
 
@@ -149,7 +151,7 @@ def _scan(words: list[str], table: Lexicon) -> tuple[list[Phrase], list[Phrase]]
     doubts = _by_token([p for p in everything if p.rule.axis == "possible"])
     speaking = [p for p in everything if p.rule.axis not in ("stop", "none")]
     spoken = _by_token(speaking)
-    stops = [p for p in everything if p.rule.axis == "stop" and not _inside(p, spoken) and not _inside(p, masks)]
+    stops = [p for p in everything if p.rule.axis == "stop" and not _held(p, spoken) and not _held(p, masks)]
     kept = [p for p in speaking if not _inside(p, masks) and not (p.rule.axis == "negated" and _inside(p, doubts))]
     return kept, sorted(stops, key=lambda p: p.start)
 
@@ -163,10 +165,16 @@ def _by_token(phrases: list[Phrase]) -> dict[int, list[Phrase]]:
 
 
 def _inside(phrase: Phrase, others: dict[int, list[Phrase]]) -> bool:
-    """Whether another phrase that speaks of the same axis (a stop: of any) holds this one or runs on from its last word:
-    "there was [no" + "change in]"."""
+    """Whether another phrase that speaks of the same axis holds this one or runs on from its last word ("there was no" in
+    "there was no change in")."""
     axis = phrase.rule.axis
     return any(
-        (o.end > phrase.end or o.start < phrase.start) and (axis == "stop" or not o.rule.axes or axis in o.rule.axes)
+        (o.end > phrase.end or o.start < phrase.start) and (not o.rule.axes or axis in o.rule.axes)
         for o in others.get(phrase.end - 1, ())
     )
+
+
+def _held(stop: Phrase, others: dict[int, list[Phrase]]) -> bool:
+    """Whether a longer phrase holds this stop: "history of" in "no history of", "but" in "including but not limited to"."""
+    size = stop.end - stop.start
+    return any(o.start <= stop.start and o.end - o.start > size for o in others.get(stop.end - 1, ()))

@@ -118,3 +118,10 @@ def test_ids_depend_on_message_versions_and_place_alone() -> None:
     for other in (Origin("other", "policy-1", "version-1"), Origin(ORIGIN.id, "policy-1", "version-2")):
         moved = read_note("OBX[1]-5", "asthma, fever", tagged, source="words-1", origin=other)
         assert {m.id for m in moved.mentions}.isdisjoint(m.id for m in first.mentions)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("MEDICATIONS\naspirin", ["aspirin"]), ("HYPERTENSION: stable", ["HYPERTENSION"])])
+def test_headings_are_no_mentions_unless_they_may_be_content(text: str, wanted: list[str]) -> None:
+    """A known heading is dropped; an unknown line in capitals before a colon is content."""
+    words = {"medications": "medication", "aspirin": "medication", "hypertension": "problem"}
+    assert [m.text for m in read(text, words).mentions] == wanted

@@ -7,6 +7,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,7 @@ class Rule:
     window: int = 0
     final: bool = False
     axes: frozenset[str] = frozenset()
+    through: bool = False
 
 
 @dataclass(slots=True)
@@ -110,17 +112,19 @@ def load(path: Path) -> Lexicon:
     try:
         table = tomllib.loads(raw.decode())
         root = Node()
+        classes: dict[str, list[str]] = table["classes"]
         for row in table["rule"]:
             if row["axis"] not in AXES or row["direction"] not in ("forward", "backward"):
                 raise ValueError
             rule = Rule(
-                row["axis"],
-                row["direction"] == "forward",
-                row.get("window", 0),
-                row.get("final", False),
-                frozenset(row.get("axes", ())),
+                axis=row["axis"],
+                forward=row["direction"] == "forward",
+                window=row.get("window", 0),
+                final=row.get("final", False),
+                axes=frozenset(row.get("axes", ())),
+                through=row.get("through", False),
             )
-            for phrase in row["phrases"]:
+            for phrase in _expanded(row["phrases"], classes):
                 _add(root, phrase, rule)
         for row in table["stop"]:
             for phrase in row["phrases"]:
@@ -142,6 +146,15 @@ def load(path: Path) -> Lexicon:
         )
     except (ValueError, KeyError, TypeError):
         raise ConfigurationError(path=path.name, detail="not an assertion lexicon") from None
+
+
+def _expanded(phrases: list[str], classes: dict[str, list[str]]) -> list[str]:
+    """Each phrase with every ``{class}`` in it replaced by each of the class's words."""
+    found: list[str] = []
+    for phrase in phrases:
+        parts = [classes[part[1:-1]] if part.startswith("{") else [part] for part in phrase.split()]
+        found.extend(" ".join(choice) for choice in product(*parts))
+    return found
 
 
 def _add(root: Node, phrase: str, rule: Rule) -> None:
