@@ -7,6 +7,8 @@ identifier list matches.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from schemas.errors import MalformedMessage, Reason
 
 #: Table 0211 (v2.8.2), and what senders write instead, upper case without blanks, "-" and "_".
@@ -49,21 +51,24 @@ def decode(payload: bytes, declared: bytes, repetition: bytes, fallback: str) ->
     Raises:
         MalformedMessage: ``undecodable_charset``, path ``MSH-18``.
     """
-    names = [_normal(part) for part in (declared.split(repetition) if repetition else [declared])]
-    first = next((name for name in names if name in _CODE_EXTENSIONS), names[0])
-    candidates: tuple[str, ...]
-    if first in _MULTI_BYTE:
-        candidates = (_MULTI_BYTE[first], "utf-8")
-    elif first in _UNREADABLE:
-        candidates = ("utf-8",)
-    else:
-        candidates = (_SINGLE_BYTE.get(first, "ascii"), "utf-8", fallback)
-    for codec in candidates:
+    for codec in _candidates(declared, repetition, fallback):
         try:
             return payload.decode(codec), "utf-8" if codec == "ascii" else codec
         except UnicodeDecodeError:
             continue
     raise MalformedMessage(Reason.UNDECODABLE_CHARSET, path="MSH-18")
+
+
+@lru_cache(maxsize=256)
+def _candidates(declared: bytes, repetition: bytes, fallback: str) -> tuple[str, ...]:
+    """Codecs to try, in order; a repetition of MSH-18 that names code extensions decides for the one codec that has them."""
+    names = [_normal(part) for part in (declared.split(repetition) if repetition else [declared])]
+    first = next((name for name in names if name in _CODE_EXTENSIONS), names[0])
+    if first in _MULTI_BYTE:
+        return (_MULTI_BYTE[first], "utf-8")
+    if first in _UNREADABLE:
+        return ("utf-8",)
+    return (_SINGLE_BYTE.get(first, "ascii"), "utf-8", fallback)
 
 
 def _normal(name: bytes) -> str:

@@ -22,6 +22,8 @@ __all__ = ["Delimiters", "Limits", "Message", "Segment", "escape", "parse", "rea
 
 _BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_LINE_END = re.compile(rb"[\r\n]")
+_LINE_ENDS = re.compile(r"[\r\n]+")
 #: Segments whose field 1 is the field separator itself.
 _HEADERS = frozenset({"MSH", "FHS", "BHS"})
 
@@ -56,10 +58,7 @@ class Segment:
         self._text = text
         self._fields: list[str] | None = None
         self.end = end
-        head = text[:3]
-        follow = text[3:4]
-        regular = (not follow or follow == message.delimiters.field) and head.isalnum() and head.isascii() and head.isupper()
-        self.id = head if regular and len(head) == 3 else ""
+        self.id = _segment_id(text[:4], message.delimiters.field)
 
     def __repr__(self) -> str:
         return f"<Segment {self.id or '???'}>"
@@ -164,6 +163,14 @@ class Segment:
         self.set_raw(field, _put(self.raw(field), delimiters, (repetition, component, subcomponent), new))
 
 
+@lru_cache(maxsize=1024)
+def _segment_id(head: str, field: str) -> str:
+    """``PID`` of ``PID|`` or of a line that is just ``PID``; empty for what is no segment id."""
+    name = head[:3]
+    regular = len(name) == 3 and head[3:] in ("", field) and name.isalnum() and name.isascii() and name.isupper()
+    return name if regular else ""
+
+
 def _put(raw: str, delimiters: Delimiters, position: tuple[int, int, int], leaf: str) -> str:
     """``raw`` with ``leaf`` at ``position``; a level whose separator the message lacks can only hold position 1."""
     separators = (delimiters.repetition, delimiters.component, delimiters.subcomponent)
@@ -190,7 +197,7 @@ class Message:
     Attributes:
         delimiters: MSH-1 and MSH-2.
         charset: Python codec that read the message and will write it.
-        segments: in order; blank lines and unreadable lines included, with an empty ``id``.
+        segments: in order; unreadable lines included, with an empty ``id``.
     """
 
     __slots__ = ("_payload", "_prefix", "_text", "charset", "delimiters", "segments")
@@ -201,7 +208,13 @@ class Message:
         self._text = text
         self.delimiters = delimiters
         self.charset = codec
-        self.segments = [Segment(line, end, self) for line, end in _lines(text, delimiters.field)]
+        if "\n" in text:
+            self.segments = [Segment(line, end, self) for line, end in _lines(text, delimiters.field)]
+        else:
+            *lines, last = text.split("\r")
+            self.segments = [Segment(line, "\r", self) for line in lines]
+            if last:
+                self.segments.append(Segment(last, "", self))
 
     def __repr__(self) -> str:
         return f"<Message {len(self.segments)} segments>"
@@ -293,23 +306,24 @@ def read_delimiters(body: bytes) -> Delimiters:
     Raises:
         MalformedMessage: no header, or delimiters that are letters, digits, control characters or not distinct.
     """
-    name = body[:3].decode("latin-1")
+    return _read_delimiters(body[:11])
+
+
+@lru_cache(maxsize=256)
+def _read_delimiters(head: bytes) -> Delimiters:
+    """``head`` is long enough for the longest MSH-2 and one byte more."""
+    name = head[:3].decode("latin-1")
     if name not in _HEADERS:
         raise MalformedMessage(path="MSH", detail="the message does not begin with a header segment")
-    field = body[3:4]
+    field = head[3:4]
     if not field or not _is_delimiter(field[0]):
         raise MalformedMessage(path=f"{name}-1", detail="field separator")
-    line_end = min((at for at in (body.find(b"\r", 0, 64), body.find(b"\n", 0, 64)) if at >= 0), default=64)
-    rest = body[4:line_end].split(field, 1)[0]
+    rest = _LINE_END.split(head[4:], maxsplit=1)[0].split(field, 1)[0]
     if len(rest) == 5 and rest[2] == rest[3]:
         rest = rest[:3] + rest[4:]
     if not 1 <= len(rest) <= 5 or not all(map(_is_delimiter, rest)) or len({*rest, field[0]}) != len(rest) + 1:
         raise MalformedMessage(path=f"{name}-2", detail="encoding characters")
-    return _delimiters(field.decode() + rest.decode())
-
-
-@lru_cache(maxsize=64)
-def _delimiters(characters: str) -> Delimiters:
+    characters = (field + rest).decode()
     return Delimiters(*(characters[n : n + 1] for n in range(6)))
 
 
@@ -319,8 +333,8 @@ def _is_delimiter(byte: int) -> bool:
 
 def _header_field(body: bytes, field: int) -> bytes:
     """One raw MSH field before the charset is known; every readable set keeps ASCII bytes where HL7 has its delimiters."""
-    ends = [at for at in (body.find(b"\r"), body.find(b"\n")) if at >= 0]
-    fields = body[: min(ends, default=len(body))].split(body[3:4], field)
+    end = _LINE_END.search(body)
+    fields = body[: end.start() if end else len(body)].split(body[3:4], field)
     return fields[field - 1] if len(fields) >= field else b""
 
 
@@ -339,21 +353,18 @@ def _check_counts(body: bytes, delimiters: Delimiters, limits: Limits) -> None:
 
 
 @lru_cache(maxsize=64)
-def _line_end(field: str) -> re.Pattern[str]:
-    start = rf"[A-Z][A-Z0-9]{{2}}(?:{re.escape(field)}|[\r\n]|\Z)"
-    # a run of line feeds is taken whole and from its first one, so that no run is scanned twice
-    return re.compile(rf"(\r\n*+|(?<!\n)\n++(?=\r|\Z|{start}))")
+def _segment_start(field: str) -> re.Pattern[str]:
+    return re.compile(rf"[A-Z][A-Z0-9]{{2}}(?:{re.escape(field)}|[\r\n]|\Z)")
 
 
 def _lines(text: str, field: str) -> Iterator[tuple[str, str]]:
-    if "\n" not in text:
-        *lines, last = text.split("\r")
-        for line in lines:
-            yield line, "\r"
-        if last:
-            yield last, ""
-        return
-    pieces = _line_end(field).split(text)
-    yield from zip(pieces[:-1:2], pieces[1::2], strict=True)
-    if pieces[-1]:
-        yield pieces[-1], ""
+    """Segments with their ends, of a text that holds line feeds; blank lines are part of the end."""
+    starts_here = _segment_start(field).match
+    position = 0
+    for run in _LINE_ENDS.finditer(text):
+        start, stop = run.span()
+        if "\r" in run[0] or stop == len(text) or starts_here(text, stop):
+            yield text[position:start], run[0]
+            position = stop
+    if position < len(text):
+        yield text[position:], ""

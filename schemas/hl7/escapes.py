@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: Bounds what ``\.sp9999999\`` can ask for.
 _MAX_SPACES = 200
@@ -85,10 +86,10 @@ def escape(text: str, delimiters: Delimiters, *, line_end: str = ".br") -> str:
         delimiters: of the message that the leaf goes into. Without an escape character its delimiters become blanks.
         line_end: sequence for ``\n``: ``.br`` in text, ``X0A`` where markup is not allowed.
     """
-    table = _escape_table(delimiters, line_end)
-    return text.translate(table)
+    return text if text.isalnum() else text.translate(_escape_table(delimiters, line_end))
 
 
+@lru_cache(maxsize=64)
 def _escape_table(delimiters: Delimiters, line_end: str) -> dict[int, str]:
     mark = delimiters.escape
     letters = (
