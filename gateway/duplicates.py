@@ -11,8 +11,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from schemas.errors import StoreUnavailable
+from streams.store import Store
 
 _PREFIX = b"gateway:acknowledged:"
 #: A message waits at most this long for the ledger; without an answer it is treated as new (reliability first, then thrift).
@@ -46,16 +48,16 @@ class RedisLedger:
     """Looks up and records in batches: whatever arrived while the last round trip was under way goes together in the next.
 
     Args:
-        redis: connection; values are bytes.
+        store: its own timeout should not be longer than ``PATIENCE_S``.
         ttl_s: how long a resend is recognised.
         monotonic: clock of the rest after a failure, seconds.
         failed: called once for each failed round trip.
     """
 
     def __init__(
-        self, redis: Redis, *, ttl_s: int, monotonic: Callable[[], float], failed: Callable[[], None] = lambda: None
+        self, store: Store, *, ttl_s: int, monotonic: Callable[[], float], failed: Callable[[], None] = lambda: None
     ) -> None:
-        self._redis = redis
+        self._store = store
         self._ttl_s = ttl_s
         self._monotonic = monotonic
         self._failed = failed
@@ -101,13 +103,13 @@ class RedisLedger:
         if self._monotonic() < self._resting_until:
             return nothing
         try:
-            async with asyncio.timeout(PATIENCE_S), self._redis.pipeline(transaction=False) as pipe:
+            async with asyncio.timeout(PATIENCE_S), self._store.pipeline(transaction=False) as pipe:
                 for key, digest, _ in records:
                     pipe.set(_PREFIX + key, digest, ex=self._ttl_s)
                 if finds:
                     pipe.mget([_PREFIX + key for key, _ in finds])
                 answers = await pipe.execute()
-        except (RedisError, OSError, TimeoutError):
+        except (StoreUnavailable, RedisError, OSError, TimeoutError):
             self._resting_until = self._monotonic() + REST_S
             self._failed()
             return nothing

@@ -23,6 +23,7 @@ from schemas.envelope import HL7_V2
 from schemas.errors import MalformedMessage, Poison, Reason, Retryable
 from schemas.hl7.er7 import parse
 from schemas.ids import source_id
+from streams.logs import describe
 
 SOURCE = "/mllp"
 
@@ -96,7 +97,7 @@ class Hl7Door:
             return UNAVAILABLE
         except Exception as error:
             # The listener and the sender's queue must go on; the type is all that is told, its text could quote the message.
-            _log.error("message_failed", error=type(error).__name__)
+            _log.error("message_failed", **describe(error))
             return Outcome(Reason.UNEXPECTED)
 
     async def _store(self, payload: bytes, header: Header | None) -> Outcome:

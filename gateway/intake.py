@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from schemas.envelope import DataClass, Envelope
 from schemas.errors import BrokerUnavailable
@@ -26,8 +26,13 @@ def utc_now() -> datetime:
 class Log(Protocol):
     """Where records go (``streams.producer``)."""
 
-    async def produce(self, output: Output) -> None:
-        """Return after the delivery report. Raises BrokerUnavailable."""
+    def send(self, output: Output) -> asyncio.Future[Any]:
+        """Hand over; the future resolves from the delivery report or fails with a WardstreamError.
+
+        Raises:
+            BrokerUnavailable: the local buffer is full.
+            UnsupportedContent: too large for the topic.
+        """
 
 
 class Busy(BrokerUnavailable):
@@ -41,12 +46,16 @@ class Intake:
         log: the producer.
         max_in_flight: bound of ``in_flight``.
         clock: time of receipt, in ``ce_time``.
+        delivered: told the seconds from hand-over to delivery report (metrics).
     """
 
-    def __init__(self, log: Log, *, max_in_flight: int, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, log: Log, *, max_in_flight: int, clock: Clock = utc_now, delivered: Callable[[float], None] = lambda _: None
+    ) -> None:
         self._log = log
         self._max_in_flight = max_in_flight
         self._clock = clock
+        self._delivered = delivered
         self._idle = asyncio.Event()
         self._idle.set()
         self.in_flight = 0
@@ -79,10 +88,13 @@ class Intake:
             origin=record_id,
             traceparent=traceparent,
         )
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         self.in_flight += 1
         self._idle.clear()
         try:
-            await self._log.produce(Output(topics.RECEIVED, key, payload, envelope.headers()))
+            await self._log.send(Output(topics.RECEIVED, key, payload, envelope.headers()))
+            self._delivered(loop.time() - begun)
         finally:
             self.in_flight -= 1
             if not self.in_flight:

@@ -9,11 +9,14 @@ import binascii
 import hashlib
 import hmac
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from schemas.errors import ConfigurationError
+from schemas.fhir.references import patients_of, subjects
+from schemas.fhir.walk import resources
 from schemas.hl7.er7 import Message
 from schemas.identity import Identifier
 
@@ -83,4 +86,22 @@ def hl7_patient(message: Message) -> Identifier | None:
     for field in (2, 4):
         if value := pid.get(field):
             return Identifier(value=value, system=pid.get(field, 1, 4))
+    return None
+
+
+def fhir_patient(resource: dict[str, Any]) -> Identifier | None:
+    """What routes a resource or a Bundle of one patient: the logical id by which it refers to the patient, so that ``Patient/1``
+    and everything about it stay together; else the business identifier that Patient or subject carries.
+    """
+    for key in patients_of(resource):
+        if not key.startswith("#"):  # a Patient without an id
+            return Identifier(value=key, system="fhir")
+    for _, inner in resources(resource):
+        candidates = inner.get("identifier") if inner.get("resourceType") == "Patient" else None
+        if not isinstance(candidates, list):
+            candidates = [reference.get("identifier") for reference in subjects(inner)]
+        for candidate in candidates:
+            value, system = (candidate.get("value"), candidate.get("system")) if isinstance(candidate, dict) else (None, None)
+            if isinstance(value, str) and value.strip():
+                return Identifier(value=value, system=system if isinstance(system, str) else "")
     return None

@@ -10,6 +10,7 @@ import pytest
 from gateway import mllp
 from gateway.mllp import Limits
 from schemas.mllp import encode_frame
+from streams.record import Output
 from tests.support.gateway import Client, MemoryLog, code, error, fields, hl7, running
 
 
@@ -154,9 +155,9 @@ async def test_pipelined_frames_are_answered_in_order() -> None:
     """However long each takes to store, answers leave in the order of the frames, junk between them or not."""
 
     class Uneven(MemoryLog):
-        async def produce(self, output: object) -> None:
+        async def deliver(self, output: Output) -> None:
             await asyncio.sleep(0.02 if len(self.stored) % 3 == 0 else 0.001)
-            await super().produce(output)  # type: ignore[arg-type]
+            await super().deliver(output)
 
     async with await running(log=Uneven()) as gateway:
         client = await Client.connect(gateway.port)
