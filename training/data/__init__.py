@@ -1,0 +1,1 @@
+"""Corpora and generated text as annotated documents. Nothing here imports torch."""

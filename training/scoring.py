@@ -1,0 +1,86 @@
+"""Strict span scores, and the coverage measures of de-identification. No torch, no numpy."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from models.decoding import ScoredSpan
+from training.data.document import Document
+
+_TITLE = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|MD|RN|Jr|Sr)\b\.?", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Matches of one type; precision, recall and F1 are 0 where nothing was expected or found."""
+
+    right: int = 0
+    wrong: int = 0
+    missed: int = 0
+
+    @property
+    def precision(self) -> float:
+        return self.right / max(1, self.right + self.wrong)
+
+    @property
+    def recall(self) -> float:
+        return self.right / max(1, self.right + self.missed)
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.right / max(1, 2 * self.right + self.wrong + self.missed)
+
+
+def strict(documents: Sequence[Document], predicted: Sequence[Iterable[ScoredSpan]]) -> dict[str, Counts]:
+    """Counts by type and under ``all``: a span is right when start, end and type agree.
+
+    A gold span of several possible types takes any of them and counts under their names joined by ``|``. Predictions of types
+    that a document does not annotate, or inside its unknown ranges, are not counted.
+    """
+    counts: dict[str, Counts] = defaultdict(Counts)
+    for document, spans in zip(documents, predicted, strict=True):
+        gold = {(s.start, s.end): s.types for s in document.spans}
+        groups = {name: "|".join(s.types) for s in document.spans for name in s.types}
+        found = set()
+        for span in spans:
+            types = gold.get((span.start, span.end), ())
+            if span.label in types:
+                found.add((span.start, span.end))
+                group, field = "|".join(types), "right"
+            elif span.label not in document.annotated or any(span.start < e and span.end > s for s, e in document.unknown):
+                continue
+            else:
+                group, field = groups.get(span.label, span.label), "wrong"
+            for name in (group, "all"):
+                setattr(counts[name], field, getattr(counts[name], field) + 1)
+        for place, types in gold.items():
+            if place not in found:
+                for name in ("|".join(types), "all"):
+                    counts[name].missed += 1
+    return dict(counts)
+
+
+def bootstrap_f1(
+    documents: Sequence[Document], predicted: Sequence[Sequence[ScoredSpan]], *, draws: int, seed: int
+) -> tuple[float, float]:
+    """95 % interval of the overall F1 over resampled documents."""
+    random = Random(seed)
+    one = [strict([d], [p]).get("all", Counts()) for d, p in zip(documents, predicted, strict=True)]
+    values = []
+    for _ in range(draws):
+        drawn = random.choices(one, k=len(one))
+        values.append(Counts(sum(c.right for c in drawn), sum(c.wrong for c in drawn), sum(c.missed for c in drawn)).f1)
+    values.sort()
+    return values[int(0.025 * draws)], values[int(0.975 * draws)]
+
+
+def covered(text: str, start: int, end: int, spans: Iterable[ScoredSpan]) -> tuple[bool, bool]:
+    """Whether spans touch, and whether they cover, the letters and digits of ``[start, end)`` (titles and degrees aside)."""
+    titles = {start + k for match in _TITLE.finditer(text[start:end]) for k in range(*match.span())}
+    wanted = {k for k in range(start, end) if text[k].isalnum()} - titles
+    hit = {k for span in spans for k in range(max(start, span.start), min(end, span.end))}
+    return bool(wanted & hit), wanted <= hit
