@@ -82,7 +82,7 @@ class Admin:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = AdminClient(clients.librdkafka(settings.kafka, client_id="wardstream-admin"))
+        self._client = AdminClient({**clients.librdkafka(settings.kafka, client_id="wardstream-admin"), "log_level": 3})
 
     def existing(self) -> dict[str, int]:
         """Wire names of all topics with our prefix and their partition counts. Raises BrokerUnavailable."""

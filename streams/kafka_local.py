@@ -1,6 +1,6 @@
-"""A real Apache Kafka (KRaft, one node) on loopback from the jars of ``deploy/kafka``: tests, benchmarks, ``make demo BROKER=kafka``.
+"""A real Apache Kafka (KRaft, one node) on loopback from the jars of ``deploy/kafka``.
 
-Needs Java 17 or newer on the PATH and ``make kafka-jars``.
+For tests, benchmarks and ``make demo BROKER=kafka``. Needs Java 17 or newer on the PATH and ``make kafka-jars``.
 """
 
 from __future__ import annotations

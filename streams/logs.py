@@ -78,7 +78,9 @@ class ForeignFormatter(logging.Formatter):
             "logger": record.name,
             "where": f"{PurePath(record.pathname).name}:{record.lineno}",
         }
-        if record.args and isinstance(record.msg, str):
+        if record.name == "librdkafka" and isinstance(record.args, tuple) and record.args:
+            event["code"] = str(record.args[0])  # its facility: FAIL, CONNECT, GETSUBSCRIPTIONS; the text names brokers only
+        elif record.args and isinstance(record.msg, str):
             event["template"] = record.msg[:200]
         if record.exc_info and record.exc_info[1] is not None:
             event["error_type"] = type(record.exc_info[1]).__name__
