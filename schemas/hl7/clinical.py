@@ -54,12 +54,12 @@ def fact_time_paths(message: Message) -> dict[str, str]:
 
 def _coverage(message: Message, used: set[tuple[str, int]], refused: dict[str, str]) -> Coverage:
     """Every field that holds something is used, ignored or refused. Names that the standard does not have are not repeated."""
-    counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    counts: tuple[Counter[str], Counter[str]] = Counter(), Counter()
     for path, segment in message.walk():
         known = tables.is_segment(segment.id) or segment.id.startswith("Z")
-        for position in range(3 if segment.id == "MSH" else 1, len(segment) + 1):
-            if segment.raw(position):
-                counts[(path, position) in used][f"{segment.id if known else '???'}-{position}"] += 1
+        name = segment.id if known else "???"
+        for position in segment.filled():
+            counts[(path, position) in used][f"{name}-{position}"] += 1
     unreadable = sum(1 for segment in message.segments if not segment.id and segment.text.strip())
     if unreadable:
         counts[False]["???"] = unreadable

@@ -42,12 +42,13 @@ def system_uri(name: str) -> str:
 
 def codings(segment: Segment, repetition: str) -> tuple[Coding, ...]:
     """Primary, alternate and second alternate coding of one raw CE/CWE repetition; a code or a text is needed to be one."""
-    parts = [leaf(segment, text) for text in segment.components(repetition)]
-    parts += [""] * (12 - len(parts))
-    triples = (parts[0:3], parts[3:6], parts[9:12])
-    return tuple(
-        Coding(system=system_uri(system), code=code, display=display) for code, display, system in triples if code or display
-    )
+    parts = segment.components(repetition)
+    found: list[Coding] = []
+    for first in (0, 3, 9):
+        code, display, system = (segment.plain(part) for part in (*parts[first : first + 3], "", "", "")[:3])
+        if code or display:
+            found.append(Coding(system=system_uri(system), code=code, display=display))
+    return tuple(found)
 
 
 def field_codings(segment: Segment, field: int) -> tuple[Coding, ...]:
@@ -58,9 +59,3 @@ def field_codings(segment: Segment, field: int) -> tuple[Coding, ...]:
 def display(found: tuple[Coding, ...]) -> str:
     """The text that people read: the first display, else the first code."""
     return next((coding.display for coding in found if coding.display), found[0].code if found else "")
-
-
-def leaf(segment: Segment, text: str) -> str:
-    """A raw component read for clinical use: its first subcomponent, unescaped, HL7's null ``""`` as empty."""
-    plain = segment.leaf(segment.subcomponents(text)[0]).strip()
-    return "" if plain == '""' else plain

@@ -77,6 +77,13 @@ class Segment:
         """Number of fields present; a header's field separator counts as its field 1."""
         return len(self._split()) - (0 if self.id in _HEADERS else 1)
 
+    def filled(self) -> list[int]:
+        """Numbers of the fields that hold anything, from 1; of a header from 3, after its delimiters."""
+        fields = self._split()
+        if self.id in _HEADERS:
+            return [position + 1 for position in range(2, len(fields)) if fields[position]]
+        return [position for position in range(1, len(fields)) if fields[position]]
+
     def raw(self, field: int) -> str:
         """The whole field as it stands, all repetitions, still escaped; empty if absent."""
         if self.id in _HEADERS:
@@ -127,6 +134,18 @@ class Segment:
         """Raw subcomponents of one raw component."""
         separator = self._message.delimiters.subcomponent
         return component.split(separator) if separator else [component]
+
+    def plain(self, component: str) -> str:
+        """First leaf of a raw component, unescaped, without blanks around it; HL7's null ``""`` is empty."""
+        if component.isalnum():
+            return component
+        delimiters = self._message.delimiters
+        if delimiters.subcomponent:
+            component = component.split(delimiters.subcomponent, 1)[0]
+        if delimiters.escape and delimiters.escape in component:
+            component = unescape(component, delimiters, self._message.charset)
+        component = component.strip()
+        return "" if component == '""' else component
 
     def leaf(self, text: str) -> str:
         """Raw text unescaped, whatever level it stands on."""

@@ -36,6 +36,9 @@ _SCORES = frozenset(("44261-6", "44260-8", "55758-7", "9269-2", "59460-6", "3822
 _LAB_SECTIONS = frozenset(("BG", "CH", "CP", "CUS", "HM", "IMM", "LAB", "MB", "MCB", "MYC", "OSL", "SP", "SR", "TX", "VR", "BLB"))
 
 
+_STAMP = re.compile(r"\d{4,14}", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class TimedFact:
     """``time_path`` is where ``fact.time`` stands; empty when the message gives no time at all."""
@@ -54,6 +57,8 @@ class _Context:
     visit: str = ""
     seen: dict[str, int] = field(default_factory=dict)
     used: set[tuple[str, int]] = field(default_factory=set)
+    _number: str | None = None
+    _stamp: int | None = None
 
     def time(self, *candidates: tuple[tuple[str, Segment] | None, int]) -> tuple[str, str]:
         """The first time that is there: (value, path); MSH-7 at last."""
@@ -65,12 +70,16 @@ class _Context:
 
     def order_number(self) -> str:
         """Filler before placer number, of the request before the order; else the control id, which at least never repeats."""
-        for place, positions in ((self.request, (3, 2)), (self.order, (3, 2))):
-            for position in positions:
-                if place is not None and (number := _value(place[1], position)):
-                    self.used.add((place[0], position))
-                    return number
-        return _value(self.message.header, 10)
+        if self._number is None:
+            self._number = self._find_number() or _value(self.message.header, 10)
+        return self._number
+
+    def _find_number(self) -> str:
+        for place, position in ((self.request, 3), (self.request, 2), (self.order, 3), (self.order, 2)):
+            if place is not None and (number := _value(place[1], position)):
+                self.used.add((place[0], position))
+                return number
+        return ""
 
     def unique(self, *parts: str) -> str:
         """An id inside this message; the second fact that looks the same gets a number."""
@@ -79,15 +88,17 @@ class _Context:
         return name if count == 1 else f"{name}/{count}"
 
     def version(self, rank: int) -> int:
-        stamp = next(
-            (
-                digits
-                for place, position in ((self.request, 22), (("MSH", self.message.header), 7))
-                if place is not None and (digits := re.match(r"\d{4,14}", _value(place[1], position)))
-            ),
-            None,
-        )
-        return rank * VERSION_RANK + (int(stamp.group().ljust(14, "0")) if stamp else 0)
+        """Status rank, then OBR-22 (results changed) or MSH-7 as digits."""
+        if self._stamp is None:
+            times = ((self.request, 22), (("MSH", self.message.header), 7))
+            found = (_STAMP.match(_value(place[1], position)) for place, position in times if place is not None)
+            self._stamp = next((int(match.group().ljust(14, "0")) for match in found if match), 0)
+        return rank * VERSION_RANK + self._stamp
+
+    def begin(self, *, order: tuple[str, Segment] | None, request: tuple[str, Segment] | None) -> None:
+        """A new ORC or OBR: what follows belongs to it."""
+        self.order, self.request = order, request
+        self._number = self._stamp = None
 
 
 def read_facts(message: Message) -> tuple[list[TimedFact], set[tuple[str, int]]]:
@@ -99,9 +110,9 @@ def read_facts(message: Message) -> tuple[list[TimedFact], set[tuple[str, int]]]
             case "PV1":
                 context.visit = _value(segment, 19)
             case "ORC":
-                context.order, context.request = (path, segment), None
+                context.begin(order=(path, segment), request=None)
             case "OBR":
-                context.request = (path, segment)
+                context.begin(order=context.order, request=(path, segment))
         if segment.id in _READERS:
             facts.extend(_READERS[segment.id](path, segment, context))
     return facts, context.used
@@ -270,6 +281,9 @@ def _timed(
 
 
 def _value(segment: Segment, position: int, component: int = 1) -> str:
+    text = segment.raw(position)
+    if not text or (text.isalnum() and component == 1):
+        return text if component == 1 else ""
     return _null(segment.get(position, component=component)).strip()
 
 

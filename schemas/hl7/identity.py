@@ -155,9 +155,9 @@ def _read_segment(segment: Segment, found: _Found) -> None:
     if segment.id == "MRG" and found.patient is not None:
         subject = found.patient
     kinds = tables.field_types(segment.id)
-    for position in range(1, min(len(segment), len(kinds)) + 1):
-        if not segment.raw(position):
-            continue
+    for position in segment.filled():
+        if position > len(kinds):
+            break
         kind = segment.get(2) if segment.id == "OBX" and position == 5 else kinds[position - 1]
         target = other if (segment.id, position) in _OTHER_PERSON else subject
         _read_field(segment, position, kind or "", target, found)
@@ -321,10 +321,7 @@ def _read_organization(segment: Segment, position: int, found: _Found) -> None:
 def _leaf(segment: Segment, repetition: str, component: int) -> str:
     """First subcomponent of a component, unescaped; HL7's null ``""`` is empty."""
     components = segment.components(repetition)
-    if component > len(components):
-        return ""
-    text = segment.leaf(segment.subcomponents(components[component - 1])[0]).strip()
-    return "" if text == '""' else text
+    return segment.plain(components[component - 1]) if component <= len(components) else ""
 
 
 def _subleaves(segment: Segment, repetition: str, component: int) -> list[str]:

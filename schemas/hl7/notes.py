@@ -11,7 +11,9 @@ import base64
 import binascii
 from dataclasses import dataclass, field
 
+from schemas.attachments import Format, to_text
 from schemas.clinical import Coding, Note, NotePart
+from schemas.errors import MalformedMessage, Poison, Reason, UnsupportedContent
 from schemas.hl7.codes import field_codings
 from schemas.hl7.er7 import Message, Segment
 from schemas.hl7.values import is_prose, read_number, words
@@ -117,28 +119,32 @@ def read_notes(message: Message) -> Notes:
 
 def _read_observation(path: str, segment: Segment, notes: Notes, document: tuple[Coding, ...] | None, order: int) -> None:
     kind = segment.get(2)
-    key = ("document",) if document is not None else ("OBX", str(order), segment.get(3), segment.get(3, component=2))
-    codes, status = field_codings(segment, 3) + (document or ()), segment.get(11)
+    if kind not in TEXT_TYPES:
+        notes.flush()
     if kind in TEXT_TYPES:
         lines = _lines(path, segment, 5)
         if len(lines) == 1 and read_number(lines[0][1]) is not None:
             notes.flush()
             return
+        key = ("document",) if document is not None else ("OBX", str(order), segment.get(3), segment.get(3, component=2))
         if lines:
             notes.used.update({(path, 5), (path, 3)})
-        notes.line(key, lines or [(f"{path}-5", "")], codes, status)
-        return
-    notes.flush()
-    if kind in PHRASE_TYPES:
+        notes.line(key, lines or [(f"{path}-5", "")], *_labels(segment, document))
+    elif kind in PHRASE_TYPES:
         lines = [line for line in _phrases(path, segment, 5, coded=kind not in ("ST", "")) if is_prose(line[1])]
         if lines:
             notes.used.update({(path, 5), (path, 3)})
-            notes.line((path,), lines, codes, status)
+            notes.line((path,), lines, *_labels(segment, document))
             notes.flush()
     elif kind == "ED":
-        _read_attachments(path, segment, notes, codes, status)
+        _read_attachments(path, segment, notes, *_labels(segment, document))
     elif kind == "RP" and segment.raw(5):
-        notes.refused[f"{path}-5"] = "unsupported_content_type"
+        notes.refused[f"{path}-5"] = Reason.UNSUPPORTED_CONTENT_TYPE.value
+
+
+def _labels(segment: Segment, document: tuple[Coding, ...] | None) -> tuple[tuple[Coding, ...], str]:
+    """Observation and document type, and the result status."""
+    return field_codings(segment, 3) + (document or ()), segment.get(11)
 
 
 def _read_text_fields(path: str, segment: Segment, notes: Notes) -> None:
@@ -189,24 +195,34 @@ def _repetition_path(path: str, position: int, number: int) -> str:
 
 def _read_attachments(path: str, segment: Segment, notes: Notes, codes: tuple[Coding, ...], status: str) -> None:
     """ED: source, type of data, subtype, encoding (table 0299: A, Hex, Base64), data."""
-    from schemas.attachments import to_text
-
     for number, text in enumerate(segment.repetitions(5), start=1):
         where = f"{_repetition_path(path, 5, number)}.5"
         leaves = [segment.leaf(component) for component in segment.components(text)]
         leaves += [""] * (5 - len(leaves))
         if not leaves[4]:
             continue
-        data = _data(leaves[3], leaves[4])
-        opened = to_text(data, _mime(leaves[1], leaves[2])) if data is not None else None
-        if opened is None:
-            notes.refused[where] = "malformed_hl7" if data is None else "unsupported_content_type"
+        try:
+            plain, format_ = _open(_data(leaves[3], leaves[4]), _mime(leaves[1], leaves[2]))
+        except Poison as error:
+            notes.refused[where] = error.reason.value
             continue
-        plain, format_ = opened
         if plain.strip():
             part = NotePart(path=where, start=0, end=len(plain))
             notes.found.append(Note(path=where, text=plain, parts=(part,), format=format_, codes=codes, status=status))
             notes.used.update({(path, 5), (path, 3)})
+
+
+def _open(data: bytes, content_type: str) -> tuple[str, Format]:
+    """Text of an attachment; ED names no character set, so what is not UTF-8 is read as the set of Windows senders."""
+    try:
+        opened = to_text(data, content_type)
+    except MalformedMessage as error:
+        if error.reason is not Reason.UNDECODABLE_CHARSET:
+            raise
+        opened = to_text(data, f"{content_type}; charset=windows-1252")
+    if opened is None:
+        raise UnsupportedContent
+    return _plain(opened[0]), opened[1]
 
 
 def _mime(kind: str, subtype: str) -> str:
@@ -218,8 +234,8 @@ def _mime(kind: str, subtype: str) -> str:
     return _MIME.get(subtype, f"{kind or 'application'}/{subtype}")
 
 
-def _data(encoding: str, text: str) -> bytes | None:
-    """Bytes of ED-5; ``None`` when they are not what ED-4 says."""
+def _data(encoding: str, text: str) -> bytes:
+    """Bytes of ED-5; raises MalformedMessage when they are not what ED-4 says."""
     packed = "".join(text.split())
     try:
         match encoding.strip().lower():
@@ -229,7 +245,6 @@ def _data(encoding: str, text: str) -> bytes | None:
                 return bytes.fromhex(packed)
             case "a" | "":
                 return text.encode()
-            case _:
-                return None
     except (ValueError, binascii.Error):
-        return None
+        pass
+    raise MalformedMessage(path="OBX-5.4")

@@ -88,7 +88,7 @@ def _structured(segment: Segment, repetition: str) -> Value:
 
 def first_leaf(segment: Segment, text: str) -> str:
     """First component's first subcomponent of a raw repetition or component."""
-    return _null(segment.leaf(segment.subcomponents(segment.components(text)[0])[0])).strip()
+    return segment.plain(segment.components(text)[0])
 
 
 def _null(text: str) -> str:

@@ -132,7 +132,6 @@ def test_replaced_leaf_reads_back_and_keeps_its_neighbours(path: str, segment: s
 
 def test_attachment_is_opened_and_written_back_as_text() -> None:
     """Base64 text becomes a note; what replaces it is plain text under the same path."""
-    pytest.importorskip("schemas.attachments")
     data = base64.b64encode(b"Patient doing well.").decode()
     raw = message(f"OBX|1|ED|DOC^Letter||SRC^TEXT^plain^Base64^{data}")
     (note,) = read_clinical(raw).notes
@@ -145,7 +144,6 @@ def test_attachment_is_opened_and_written_back_as_text() -> None:
 
 def test_unreadable_attachment_is_refused_in_the_coverage() -> None:
     """Images, damaged base64 and pointers give no note and are reported by path."""
-    pytest.importorskip("schemas.attachments")
     clinical = read_clinical(
         message("OBX|1|ED|X^Y||^IM^JPEG^Base64^/9j/4AAQ", "OBX|2|ED|X^Z||^TEXT^plain^Base64^***", "OBX|3|RP|X^W||http://a^^image")
     )
