@@ -64,6 +64,11 @@ def is_resource(name: object) -> bool:
     return isinstance(name, str) and name in _resources()
 
 
+def resource_names() -> tuple[str, ...]:
+    """Every resource type that this version reads, in alphabetical order."""
+    return tuple(sorted(_resources()))
+
+
 def is_type(name: str) -> bool:
     return name in _document()["types"]
 

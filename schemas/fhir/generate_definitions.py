@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import fhir.resources as distribution
-import fhir.resources.R4B as release
+from fhir.resources import R4B
 
 #: Names of fhir.resources' annotation classes that differ from FHIR's own by more than the first letter's case.
 _PRIMITIVES = {"EncodedBytes": "base64Binary", "UuidVersion": "uuid"}
@@ -40,13 +40,12 @@ def main() -> None:
 
 def _classes() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for info in pkgutil.iter_modules(release.__path__):
+    for info in pkgutil.iter_modules(R4B.__path__):
         if info.name in {"tests", "fhirtypes", "fhirtypesvalidators"}:
             continue
-        module = importlib.import_module(f"{release.__name__}.{info.name}")
-        for name, cls in vars(module).items():
-            if inspect.isclass(cls) and hasattr(cls, "model_fields") and cls.__module__ == module.__name__:
-                found[name] = cls
+        module = importlib.import_module(f"{R4B.__name__}.{info.name}")
+        own = {name: cls for name, cls in vars(module).items() if inspect.isclass(cls) and cls.__module__ == module.__name__}
+        found |= {name: cls for name, cls in own.items() if hasattr(cls, "model_fields")}
     return found
 
 
@@ -71,13 +70,14 @@ def _elements(cls: Any) -> dict[str, str]:
 
 def _type_name(annotation: str, field: Any) -> str:
     if complex_type := re.search(r"abc\.(\w+)Type\b", annotation):
-        name = complex_type.group(1)
+        name: str = complex_type.group(1)
         return _RENAMED.get(name, name)
     if "bool" in annotation:
         return "boolean"
     if "xhtml" in (annotation + str(field.metadata)).lower():
         return "xhtml"
-    for name in re.findall(r"(\w+)\(", annotation):
+    if primitive := re.search(r"(\w+)\(", annotation):
+        name = primitive.group(1)
         return _PRIMITIVES.get(name, name[0].lower() + name[1:])
     raise SystemExit(f"no FHIR type for {annotation}")
 

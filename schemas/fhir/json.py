@@ -72,7 +72,7 @@ def decode(payload: bytes, *, max_depth: int = MAX_DEPTH, max_bytes: int = MAX_B
         value = _decoder.decode(payload)
     except RecursionError:
         raise MalformedMessage(Reason.TOO_DEEP) from None
-    except (msgspec.MsgspecError, ValueError, ArithmeticError):
+    except (msgspec.MsgspecError, ValueError, ArithmeticError):  # their texts quote the input
         raise MalformedMessage(Reason.MALFORMED_FHIR, detail="not JSON in UTF-8") from None
     if type(value) is not dict:
         raise MalformedMessage(Reason.MALFORMED_FHIR, detail="not a JSON object")

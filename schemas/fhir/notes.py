@@ -1,0 +1,150 @@
+"""The readable text of resources: documents, comments, conclusions, narratives, instructions."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Literal
+
+from schemas.attachments import decode_base64, html_to_text, text_to_xhtml, to_text
+from schemas.clinical import Coding, Note, NotePart
+from schemas.errors import MalformedMessage, Reason
+from schemas.fhir.values import Object, codings, is_prose, one_coding, string
+from schemas.fhir.walk import Node, contents, parent_of, read_leaf, set_leaf, walk
+
+#: Elements of type string that hold running text, as (type, element); every markdown element is one anyway.
+_TEXT_STRINGS = frozenset({
+    ("DiagnosticReport", "conclusion"), ("ClinicalImpression", "description"), ("ClinicalImpression", "summary"),
+    ("CommunicationPayload", "contentString"), ("CommunicationRequestPayload", "contentString"),
+    ("AllergyIntoleranceReaction", "description"), ("DocumentReference", "description"), ("ImagingStudy", "description"),
+    ("ImagingStudySeries", "description"), ("ServiceRequest", "patientInstruction"), ("Dosage", "text"),
+    ("Dosage", "patientInstruction"), ("MedicationAdministrationDosage", "text"), ("CarePlan", "description"),
+    ("CarePlanActivityDetail", "description"), ("Appointment", "comment"), ("Appointment", "description"), ("Task", "description"),
+    ("NutritionOrderOralDiet", "instruction"), ("NutritionOrderEnteralFormula", "administrationInstruction"),
+    ("BodyStructure", "description"), ("RiskAssessment", "mitigation"), ("DetectedIssue", "detail"),
+})  # fmt: skip
+
+#: Values that are a word or a number as often as they are text.
+_MIXED_STRINGS = frozenset({
+    ("Observation", "valueString"), ("ObservationComponent", "valueString"), ("QuestionnaireResponseItemAnswer", "valueString"),
+})  # fmt: skip
+
+#: http://hl7.org/fhir/R4/valueset-narrative-status.html: ``generated`` says nothing that the structured data does not say.
+_REPEATS_DATA = frozenset({"generated", "empty"})
+
+
+@dataclass(slots=True)
+class Notes:
+    """``refused``: path -> reason code of an attachment or narrative that cannot be opened."""
+
+    found: list[Note] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def read_notes(root: Object) -> Notes:
+    """Notes in the order of the message, those of contained resources included."""
+    notes = Notes()
+    for path, resource, _ in contents(root):
+        _Reader(notes, resource).read(path)
+    return notes
+
+
+def replace_part(root: Object, path: str, text: str) -> None:
+    """Put ``text`` at the leaf of a note part, so that reading again gives exactly ``text``.
+
+    An attachment becomes ``text/plain; charset=utf-8`` without size, hash and url; a narrative becomes one ``pre``. An empty text
+    removes the element, because FHIR has no empty strings.
+
+    Raises:
+        KeyError: nothing stands at ``path``.
+        ValueError: not a path.
+    """
+    read_leaf(root, path)
+    holder, name = parent_of(root, path), path.rpartition(".")[2]
+    if not text:
+        if name in holder:
+            del holder[name]
+        return
+    if name == "data":
+        for stale in ("size", "hash", "url", "_data", "_size", "_hash", "_url", "_contentType"):
+            holder.pop(stale, None)
+        holder["contentType"] = "text/plain; charset=utf-8"
+        # a reader takes the first byte order mark away
+        marked = f"\ufeff{text}" if text.startswith("\ufeff") else text
+        holder["data"] = base64.b64encode(marked.encode()).decode()
+    elif name == "div":
+        holder["div"] = text_to_xhtml(text)
+    else:
+        set_leaf(root, path, text)
+
+
+class _Reader:
+    """Notes of one resource; resources inside it are read on their own."""
+
+    def __init__(self, notes: Notes, resource: Object) -> None:
+        self._notes = notes
+        self._resource = resource
+        self._kind = string(resource, "resourceType")
+        self._codes = codings(resource.get("type")) if self._kind != "Bundle" else ()
+        self._codes = self._codes or codings(resource.get("code"))
+        self._sections: dict[str, Object] = {}
+
+    def read(self, path: str) -> None:
+        for node in walk(self._resource, path, nested=False):
+            if node.type == "CompositionSection":
+                self._sections[node.path] = node.value
+            elif node.type == "Attachment":
+                self._attachment(f"{node.path}.data", node.value)
+            elif isinstance(node.value, str):
+                self._leaf(node)
+        if self._kind == "Binary":
+            self._attachment(f"{path}.data", self._resource)
+
+    def _leaf(self, node: Node) -> None:
+        place = (node.parent_type, node.name.rpartition(".")[2])
+        if node.type == "xhtml":
+            self._narrative(node)
+        elif node.type == "markdown" or place in _TEXT_STRINGS or (place in _MIXED_STRINGS and is_prose(node.value)):
+            self._add(node.path, node.value, "plain", self._codes)
+
+    def _attachment(self, path: str, holder: Object) -> None:
+        data = holder.get("data")
+        if not isinstance(data, str) or not data:
+            return
+        try:
+            opened = to_text(decode_base64(data), string(holder, "contentType"))
+        except MalformedMessage as error:
+            self._notes.refused[path] = error.reason.value
+            return
+        if opened is None:
+            self._notes.refused[path] = Reason.UNSUPPORTED_CONTENT_TYPE.value
+            return
+        self._add(path, opened[0], opened[1], self._codes)
+        self._notes.used.add(f"{path.removesuffix('.data')}.contentType")
+
+    def _narrative(self, node: Node) -> None:
+        section = self._sections.get(node.path.removesuffix(".text.div"))
+        # a section without entries has nothing that its narrative could be generated from
+        if string(node.parent, "status") in _REPEATS_DATA and (section is None or section.get("entry")):
+            return
+        try:
+            text = html_to_text(node.value)
+        except MalformedMessage as error:
+            self._notes.refused[node.path] = error.reason.value
+            return
+        self._add(node.path, text, "narrative", _section_codes(section) if section else self._codes)
+
+    def _add(
+        self, path: str, text: str, form: Literal["plain", "html", "rtf", "ccda", "narrative"], codes: tuple[Coding, ...]
+    ) -> None:
+        self._notes.used.add(path)
+        if text.strip():
+            part = NotePart(path=path, start=0, end=len(text))
+            status = string(self._resource, "docStatus") or string(self._resource, "status")
+            self._notes.found.append(Note(path=path, text=text, parts=(part,), format=form, codes=codes, status=status))
+
+
+def _section_codes(section: Object) -> tuple[Coding, ...]:
+    titled = one_coding({"display": section.get("title")})
+    return codings(section.get("code")) or ((titled,) if titled else ())
