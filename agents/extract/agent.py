@@ -25,33 +25,40 @@ class ExtractStage:
 
     name = STAGE
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, extractor: Extractor | None = None) -> None:
         self._settings = settings
-        self._extractor: Extractor | None = None
+        self._extractor = extractor
 
     async def open(self) -> None:
         """Raises ConfigurationError when the entity model's bundle is missing or does not verify."""
-        self._extractor = await asyncio.to_thread(make_extractor, self._settings)
+        if self._extractor is None:
+            self._extractor = await asyncio.to_thread(make_extractor, self._settings)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
         if self._extractor is None:
             raise RuntimeError("process before open")
         read = [self._request(record, self._extractor) for record in records]
-        requests = [request for _, request in (row for row in read if not isinstance(row, Poison))]
+        requests = [row[1] for row in read if not isinstance(row, Poison)]
         results = iter(await asyncio.to_thread(self._extractor.extract_many, requests))
         outcomes: list[Outcome] = []
         for record, row in zip(records, read, strict=True):
-            result = row if isinstance(row, Poison) else next(results)
-            if isinstance(row, Poison) or isinstance(result, Poison):
-                outcomes.append(Refused(row if isinstance(row, Poison) else result))  # type: ignore[arg-type]
+            if isinstance(row, Poison):
+                outcomes.append(Refused(row))
+                continue
+            result = next(results)
+            if isinstance(result, Poison):
+                outcomes.append(Refused(result))
             else:
-                outcomes.append(Done((self._output(record, row[0], result),)))
+                outcomes.append(Done((_output(record, row[0], result, self._extractor.version),)))
         return outcomes
 
     async def close(self) -> None:
-        self._extractor = None
+        if self._extractor is not None:
+            self._extractor.close()
+            self._extractor = None
 
-    def _request(self, record: Record, extractor: Extractor) -> tuple[Envelope, Request] | Poison:
+    @staticmethod
+    def _request(record: Record, extractor: Extractor) -> tuple[Envelope, Request] | Poison:
         try:
             envelope = parse_headers(record.headers)
             envelope.require(DataClass.INTERNAL)
@@ -72,22 +79,23 @@ class ExtractStage:
             return error
         return envelope, request
 
-    def _output(self, record: Record, envelope: Envelope, findings: Findings) -> Output:
-        headers = Envelope(
-            id=findings.id,
-            source=f"/agents/{STAGE}",
-            type=topics.BY_NAME[topics.EXTRACTED].event_type,
-            time=envelope.time,
-            content_type=JSON,
-            data_class=DataClass.INTERNAL,
-            origin=envelope.origin,
-            subject=envelope.subject,
-            policy=envelope.policy,
-            model=self._extractor.version if self._extractor else None,
-            deid_map=envelope.deid_map,
-            traceparent=envelope.traceparent,
-        ).headers()
-        return Output(topics.EXTRACTED, record.key, msgspec.json.encode(findings, order="deterministic"), headers)
+
+def _output(record: Record, envelope: Envelope, findings: Findings, version: str) -> Output:
+    headers = Envelope(
+        id=findings.id,
+        source=f"/agents/{STAGE}",
+        type=topics.BY_NAME[topics.EXTRACTED].event_type,
+        time=envelope.time,
+        content_type=JSON,
+        data_class=DataClass.INTERNAL,
+        origin=envelope.origin,
+        subject=envelope.subject,
+        policy=envelope.policy,
+        model=version,
+        deid_map=envelope.deid_map,
+        traceparent=envelope.traceparent,
+    ).headers()
+    return Output(topics.EXTRACTED, record.key, msgspec.json.encode(findings, order="deterministic"), headers)
 
 
 def build(settings: Settings) -> ExtractStage:

@@ -1,7 +1,7 @@
 """Relations inside one sentence: which drug a dose belongs to, which test a value belongs to; by position alone.
 
 An attribute goes to the nearest drug before it, else to the first one after it ("20 mg of lisinopril"); a duration only to a
-drug before it with no problem between. A value goes to the nearest test before it; each value is used once.
+drug before it with no problem between. A value goes to the nearest test before it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ def relate(sentence: Sequence[Mention], make_id: Callable[[str, str, str], str])
                 tie(f"medication-{mention.type}", drug, mention)
         elif mention.type == "test":
             test = mention
-        elif mention.type == "value" and test is not None:
-            if mention.start - test.end <= _VALUE_REACH:
-                tie("test-value", test, mention)
-            test = None
+        elif mention.type == "value" and test is not None and mention.start - test.end <= _VALUE_REACH:
+            tie("test-value", test, mention)
     return found

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
-from schemas.message import fact_time_paths, parse, read_clinical
 
 from agents.extract.lexicon import lexicon
 from agents.extract.mentions import NoteResult, Origin, TaggedSpan, read_given, read_note
@@ -22,6 +21,7 @@ from schemas.clinical import ClinicalMessage, Note
 from schemas.deidentified import DeidMap, SpanMap
 from schemas.errors import Poison
 from schemas.findings import Findings, FindingsNote, Mention, Versions
+from schemas.message import fact_time_paths, parse, read_clinical
 from streams.settings import Settings
 
 
@@ -33,6 +33,8 @@ class SpanTagger(Protocol):
 
     def tag_many(self, texts: Sequence[str]) -> Sequence[Sequence[TaggedSpan]]:
         """Spans per text, same order; each text's result independent of the others."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,10 @@ class Extractor:
     def mentions(self, path: str, text: str, given: Sequence[tuple[int, int, str]] | None = None) -> tuple[Mention, ...]:
         """Mentions of one clean text; with ``given`` spans (start, end, type) only those, asserted."""
         return self._note(path, text, Origin(_digest(text), "", self.version), (), given).mentions
+
+    def close(self) -> None:
+        """End the model's threads."""
+        self._tagger.close()
 
     def _note(
         self, path: str, text: str, origin: Origin, spans: tuple[SpanMap, ...], given: Sequence[tuple[int, int, str]] | None

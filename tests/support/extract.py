@@ -28,6 +28,9 @@ class WordTagger:
         self.calls.append(list(texts))
         return [self._tag(text) for text in texts]
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _tag(self, text: str) -> list[Tagged]:
         return sorted(
             (

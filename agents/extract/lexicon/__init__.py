@@ -77,6 +77,8 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> tuple[list[str]
 
 def matches(root: Node, words: list[str], at: int) -> list[tuple[int, tuple[Rule, ...]]]:
     """All phrases that begin at token ``at``: (end token, rules), shortest first."""
+    if words[at] not in root.children and not any(slot in root.children for slot in _slots(words[at])):
+        return []
     found: list[tuple[int, tuple[Rule, ...]]] = []
     states = [root]
     end = at
