@@ -21,7 +21,12 @@ __all__ = ["fact_time_paths", "read_clinical", "read_leaf", "replace_part", "tim
 _YEAR = re.compile(r"(?:18|19|20)\d\d")
 _ORDINAL = re.compile(r"\[\d+\]")
 
-_ALSO_USED = frozenset({"Patient.gender", "Patient.birthDate", "Bundle.timestamp"})
+#: Demographics, and what a note carries besides its text.
+_ALSO_USED = frozenset({
+    "Patient.gender", "Patient.birthDate", "Bundle.timestamp", "DocumentReference.type", "DocumentReference.status",
+    "DocumentReference.docStatus", "DiagnosticReport.code", "DiagnosticReport.status", "Composition.type", "Composition.status",
+    "Composition.section.code", "Composition.section.title", "Communication.status",
+})  # fmt: skip
 
 #: Elements that say when the message itself was made, best first.
 _TIMES = (

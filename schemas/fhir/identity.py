@@ -113,7 +113,8 @@ class _Reader:
         self._encounter: Identifier | None = None
 
     def identity(self) -> MessageIdentity:
-        self._patient.identifiers += self._logical
+        # a urn:uuid only lives in its message; what other messages use comes first
+        self._patient.identifiers += sorted(self._logical, key=lambda found: found.value.startswith("urn:"))
         return MessageIdentity(
             patient=self._patient.person() if self._patient.says_something() else None,
             others=_unique([draft.person() for draft in self._others if draft.says_something()]),
@@ -234,7 +235,7 @@ class _Reader:
             return
         if targets & _PERSONS:
             self._other(_ROLES.get(kind, Role.OTHER)).names.append(PersonName(text=name))
-        if targets & _ORGANIZATIONS:
+        elif targets & _ORGANIZATIONS:
             self._organizations.append(name)
 
 
