@@ -150,7 +150,7 @@ def _scan(words: list[str], table: Lexicon) -> tuple[list[Phrase], list[Phrase]]
     masks = _by_token([p for p in everything if p.rule.axis == "none"])
     doubts = _by_token([p for p in everything if p.rule.axis == "possible"])
     speaking = [p for p in everything if p.rule.axis not in ("stop", "none")]
-    spoken = _by_token(speaking)
+    spoken = _by_token([p for p in speaking if p.rule.axis not in ("patient", "recent")])
     stops = [p for p in everything if p.rule.axis == "stop" and not _held(p, spoken) and not _held(p, masks)]
     kept = [p for p in speaking if not _inside(p, masks) and not (p.rule.axis == "negated" and _inside(p, doubts))]
     return kept, sorted(stops, key=lambda p: p.start)
