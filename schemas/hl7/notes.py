@@ -126,7 +126,7 @@ def _read_observation(path: str, segment: Segment, notes: Notes, document: tuple
         if len(lines) == 1 and read_number(lines[0][1]) is not None:
             notes.flush()
             return
-        key = ("document",) if document is not None else ("OBX", str(order), segment.get(3), segment.get(3, component=2))
+        key = ("document",) if document is not None else ("OBX", str(order), segment.get(3) or segment.get(3, component=2))
         if lines:
             notes.used.update({(path, 5), (path, 3)})
         notes.line(key, lines or [(f"{path}-5", "")], *_labels(segment, document))
