@@ -1,9 +1,11 @@
-"""What every stage is promised, on the embedded broker and on real Kafka alike. Workers are real processes."""
+"""What every stage is promised. Workers are real processes; what depends on a group's timing runs on real Kafka only."""
 
 from __future__ import annotations
 
 import signal
 from collections import Counter, defaultdict
+
+import pytest
 
 from tests.support.streams_site import Site, headers, values
 
@@ -56,15 +58,16 @@ def test_a_retryable_failure_is_tried_again_and_nothing_is_lost(site: Site) -> N
     assert site.dead_letters(timeout_s=1) == []
 
 
-def test_a_privacy_violation_halts_without_acknowledging(site: Site) -> None:
+@pytest.mark.kafka
+def test_a_privacy_violation_halts_without_acknowledging(kafka_site: Site) -> None:
     """The process ends with 77 and the offset stays before the record."""
-    site.worker = {"batch_size": 1}
-    site.post([(b"k", b"violation")])
-    worker = site.start(wait=False)
+    kafka_site.worker = {"batch_size": 1}
+    kafka_site.post([(b"k", b"violation")])
+    worker = kafka_site.start(wait=False)
     assert worker.wait(40) == 77
-    assert site.read(timeout_s=1) == []
-    assert site.dead_letters(timeout_s=1) == []
-    assert site.committed() == 0
+    assert kafka_site.read(timeout_s=1) == []
+    assert kafka_site.dead_letters(timeout_s=1) == []
+    assert kafka_site.committed() == 0
 
 
 def test_sigterm_finishes_what_is_in_flight_and_reprocesses_nothing(site: Site) -> None:
@@ -82,31 +85,33 @@ def test_sigterm_finishes_what_is_in_flight_and_reprocesses_nothing(site: Site) 
     assert site.stop(second) == 0
 
 
-def test_a_second_worker_joins_and_leaves_without_a_duplicate(site: Site) -> None:
+@pytest.mark.kafka
+def test_a_second_worker_joins_and_leaves_without_a_duplicate(kafka_site: Site) -> None:
     """Rebalances drain and commit before partitions move (the corrected revoke order)."""
-    site.worker = {"batch_size": 8}
-    first = site.start()
-    site.post([(b"k%d" % n, b"slow-1-%d" % n) for n in range(400)])
-    second = site.start()
-    site.post([(b"k%d" % n, b"slow-1-%d" % n) for n in range(400, 800)])
-    site.read(at_least=500)
-    assert site.stop(second) == 0
-    site.post([(b"k%d" % n, b"slow-1-%d" % n) for n in range(800, 1000)])
-    out = site.read(at_least=1000, settle_s=1)
+    kafka_site.worker = {"batch_size": 8}
+    first = kafka_site.start()
+    kafka_site.post([(b"k%d" % n, b"slow-1-%d" % n) for n in range(400)])
+    second = kafka_site.start()
+    kafka_site.post([(b"k%d" % n, b"slow-1-%d" % n) for n in range(400, 800)])
+    kafka_site.read(at_least=500)
+    assert kafka_site.stop(second) == 0
+    kafka_site.post([(b"k%d" % n, b"slow-1-%d" % n) for n in range(800, 1000)])
+    out = kafka_site.read(at_least=1000, settle_s=1)
     assert Counter(values(out)) == Counter(b"slow-1-%d" % n for n in range(1000))
     workers = {headers(message)["x-place"].rsplit(b"/", 1)[1] for message in out}
     assert len(workers) == 2, "the second worker never had a partition"
-    assert site.stop(first) == 0
+    assert kafka_site.stop(first) == 0
 
 
-def test_nothing_is_acknowledged_before_its_output_is_stored(site: Site) -> None:
+@pytest.mark.kafka
+def test_nothing_is_acknowledged_before_its_output_is_stored(kafka_site: Site) -> None:
     """A worker killed while a batch is in the stage leaves the offset where it was."""
-    site.worker = {"batch_size": 8}
-    worker = site.start()
-    site.post([(b"k", b"slow-60000-%d" % n) for n in range(3)])
-    site.until(lambda: worker.poll() is None and '"assigned"' in site.logs())
-    site.post([(b"other", b"m")])
+    kafka_site.worker = {"batch_size": 8}
+    worker = kafka_site.start()
+    kafka_site.post([(b"k", b"slow-60000-%d" % n) for n in range(3)])
+    kafka_site.until(lambda: worker.poll() is None and '"assigned"' in kafka_site.logs())
+    kafka_site.post([(b"other", b"m")])
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    assert site.committed() == 0
-    assert site.read(timeout_s=1) == []
+    assert kafka_site.committed() == 0
+    assert kafka_site.read(timeout_s=1) == []

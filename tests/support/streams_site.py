@@ -43,7 +43,7 @@ class Site:
     @property
     def settings(self) -> Settings:
         return Settings(
-            kafka=Kafka(bootstrap=self.bootstrap, topic_prefix=self.prefix, partitions=self.partitions),
+            kafka=Kafka(bootstrap=self.bootstrap, topic_prefix=self.prefix, partitions=self.partitions, session_timeout_s=6),
             redis=Redis(url=self.redis_url),
             worker=Worker(**{"retry_patience_s": 20.0, **self.worker}),  # type: ignore[arg-type]
         )
@@ -64,6 +64,7 @@ class Site:
             "KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
             "KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
             "KAFKA__PARTITIONS": settings.kafka.partitions,
+            "KAFKA__SESSION_TIMEOUT_S": settings.kafka.session_timeout_s,
             "REDIS__URL": settings.redis.url,
             "WORKER__RETRY_PATIENCE_S": settings.worker.retry_patience_s,
         } | {f"WORKER__{name.upper()}": value for name, value in self.worker.items()}
