@@ -21,8 +21,10 @@ class BodyTimeout(Poison):
 
 
 class Bodies:
-    """Args:
-    max_bytes: of one body, or of one line in bulk.
+    """Reads bodies of one door.
+
+    Args:
+        max_bytes: of one body, or of one line in bulk.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -15,6 +15,8 @@ from schemas.errors import Poison, Reason, Retryable, WardstreamError
 
 #: Lines whose delivery is awaited together.
 WINDOW = 200
+BUSY_PAUSE_S = 0.05
+BUSY_TRIES = 100
 #: Refused lines that are named one by one; of the rest only the number is told.
 NAMED = 200
 
@@ -71,8 +73,15 @@ async def take_lines(door: FhirDoor, lines: AsyncIterator[bytes], traceparent: s
 
 
 async def _one(door: FhirDoor, line: bytes, traceparent: str | None) -> WardstreamError | None:
-    try:
-        await door.accept(line, traceparent=traceparent)
-    except WardstreamError as error:
-        return error
-    return None
+    """A full gateway is waited for: the stream is not read meanwhile, which slows its sender down."""
+    for _ in range(BUSY_TRIES):
+        try:
+            await door.accept(line, traceparent=traceparent)
+        except Busy as error:
+            busy = error
+            await asyncio.sleep(BUSY_PAUSE_S)
+        except WardstreamError as error:
+            return error
+        else:
+            return None
+    return busy

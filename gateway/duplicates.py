@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 from schemas.errors import StoreUnavailable
 from streams.store import Store
 
-_PREFIX = b"gateway:acknowledged:"
 #: A message waits at most this long for the ledger; without an answer it is treated as new (reliability first, then thrift).
 PATIENCE_S = 0.25
 #: After a failure the ledger is not asked for this long, so that an outage costs one wait and not one per message.
@@ -48,6 +47,7 @@ class RedisLedger:
     """Looks up and records in batches: whatever arrived while the last round trip was under way goes together in the next.
 
     Args:
+        namespace: the installation's topic prefix; what one installation has stored, another has not.
         store: its own timeout should not be longer than ``PATIENCE_S``.
         ttl_s: how long a resend is recognised.
         monotonic: clock of the rest after a failure, seconds.
@@ -55,8 +55,15 @@ class RedisLedger:
     """
 
     def __init__(
-        self, store: Store, *, ttl_s: int, monotonic: Callable[[], float], failed: Callable[[], None] = lambda: None
+        self,
+        store: Store,
+        *,
+        namespace: str,
+        ttl_s: int,
+        monotonic: Callable[[], float],
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._prefix = f"{namespace}gateway:acknowledged:".encode()
         self._store = store
         self._ttl_s = ttl_s
         self._monotonic = monotonic
@@ -105,9 +112,9 @@ class RedisLedger:
         try:
             async with asyncio.timeout(PATIENCE_S), self._store.pipeline(transaction=False) as pipe:
                 for key, digest, _ in records:
-                    pipe.set(_PREFIX + key, digest, ex=self._ttl_s)
+                    pipe.set(self._prefix + key, digest, ex=self._ttl_s)
                 if finds:
-                    pipe.mget([_PREFIX + key for key, _ in finds])
+                    pipe.mget([self._prefix + key for key, _ in finds])
                 answers = await pipe.execute()
         except (StoreUnavailable, RedisError, OSError, TimeoutError):
             self._resting_until = self._monotonic() + REST_S

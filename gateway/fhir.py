@@ -65,9 +65,11 @@ class _Plan:
 
 
 class FhirDoor:
-    """Args:
-    max_depth: nesting that a resource may have.
-    observe: told every record's and every refusal's outcome (metrics).
+    """Takes resources and Bundles.
+
+    Args:
+        max_depth: nesting that a resource may have.
+        observe: told every record's and every refusal's outcome (metrics).
     """
 
     def __init__(

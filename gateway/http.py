@@ -53,7 +53,7 @@ class HttpDoor:
 
     def app(self, tokens: Tokens | None) -> Starlette:
         """The ASGI application; ``tokens`` ``None`` only behind a listener that demands client certificates."""
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/livez", self.live, methods=["GET"]),
                 Route("/readyz", self.ready, methods=["GET"]),
@@ -65,6 +65,8 @@ class HttpDoor:
             middleware=[Middleware(AccessControl, tokens=tokens)],
             exception_handlers={HTTPException: self.http_error},
         )
+        app.router.redirect_slashes = False
+        return app
 
     async def post(self, request: Request) -> Response:
         """Take a resource, a Bundle or NDJSON."""

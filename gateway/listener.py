@@ -57,8 +57,10 @@ class _Server(uvicorn.Server):
 
 
 class HttpListener:
-    """Args:
-    patience_s: how long requests in flight may take after ``stop``.
+    """Serves one application.
+
+    Args:
+        patience_s: how long requests in flight may take after ``stop``.
     """
 
     def __init__(self, app: Starlette, tls: ssl.SSLContext | None, *, patience_s: float) -> None:

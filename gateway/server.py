@@ -124,7 +124,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     watching: asyncio.Task[None] | None = None
     try:
         readiness = Readiness(settings.kafka, redis, lambda name, ok: metrics.ready.labels(name).set(ok))
-        ledger = RedisLedger(redis, ttl_s=settings.gateway.dedupe_ttl_s, monotonic=loop.time, failed=metrics.ledger_failures.inc)
+        ledger = RedisLedger(
+            redis,
+            namespace=settings.kafka.topic_prefix,
+            ttl_s=settings.gateway.dedupe_ttl_s,
+            monotonic=loop.time,
+            failed=metrics.ledger_failures.inc,
+        )
         gateway = Gateway(settings, producer, ledger, lambda: dict(readiness.parts), metrics)
         ports = await gateway.start()
         watching = asyncio.create_task(readiness.watch())
