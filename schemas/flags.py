@@ -55,7 +55,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``summary`` has at most 140 characters and no identifier; ``status`` is always preliminary."""
+    """``summary`` has at most 140 characters and no identifier; ``status`` is always preliminary.
+
+    ``supersedes`` is the id of an earlier flag that this one replaces (higher level, corrected input). ``withdrawn``: its input
+    was corrected or withdrawn and the rule no longer holds; the flag says so and asks for nothing.
+    """
 
     id: str
     type: str
@@ -73,6 +77,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limitations: str = ""
     suppress_key: str = ""
     supersedes: str = ""
+    withdrawn: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="decision.v1", tag_field="schema"):

@@ -1,0 +1,318 @@
+"""One thing that a rule is asked about (a value, a row of a table, a statement, a pair), and the tests that it can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from statistics import median
+from typing import Literal, Protocol
+
+from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention
+from agents.decide.drugs import Match
+from agents.decide.evidence import Evidence, rounded
+from agents.decide.form import Condition, Conflict, Interpreted, LimitRow, Limits, Measure, Present, Ratio, Rise, Value
+from agents.decide.inputs import Reading
+from agents.decide.pairs import Stated
+from agents.decide.units import canonical_unit
+
+By = Literal["rule", "input", "pair"]
+
+
+class Case(Protocol):
+    """``missing`` collects what a test would have needed."""
+
+    missing: set[str]
+
+    @property
+    def elapsed(self) -> int | None: ...
+
+    def test(self, condition: Condition) -> Evidence | None:
+        """Evidence when the condition holds. Only conditions that the linter lets through for this index are asked."""
+
+    def key(self, by: By, evidence: Evidence) -> str:
+        """What "the same flag" means under the rule's suppression."""
+
+
+def below(value: Decimal, comparator: str, bound: Decimal) -> bool:
+    """``value`` is certainly below ``bound``: "<3" is below 3, "<=3" and ">1" are not known to be."""
+    return value <= bound if comparator == "<" else comparator in ("", "<=") and value < bound
+
+
+def above(value: Decimal, comparator: str, bound: Decimal) -> bool:
+    return value >= bound if comparator == ">" else comparator in ("", ">=") and value > bound
+
+
+def at_least(value: Decimal, comparator: str, bound: Decimal) -> bool:
+    return comparator in ("", ">=", ">") and value >= bound
+
+
+def at_most(value: Decimal, comparator: str, bound: Decimal) -> bool:
+    return comparator in ("", "<=", "<") and value <= bound
+
+
+def _value(condition: Value, reading: Reading, unit: str) -> Evidence | None:
+    value, sign = reading.value, reading.comparator
+    if value is None:
+        return None
+    for name, bound, test in (
+        ("at least", condition.at_least, at_least),
+        ("above", condition.above, above),
+        ("at most", condition.at_most, at_most),
+        ("below", condition.below, below),
+    ):
+        if bound is not None and test(value, sign, bound):
+            return Evidence((reading.row,), thresholds={f"value {name}": bound}, words=_words(reading, unit))
+    return None
+
+
+def _interpreted(condition: Interpreted, row: ContextFact, words: dict[str, str], part: str) -> Evidence | None:
+    marks = {mark.upper() for mark in row.fact.interpretation} & set(condition.codes)
+    if not marks:
+        return None
+    side = "low" if marks == {"LL"} else "high" if marks == {"HH"} else "marked"
+    return Evidence((row,), words=words, part=f"{part}|{side}")
+
+
+def _words(reading: Reading, unit: str) -> dict[str, str]:
+    if reading.value is None:
+        return {}
+    return {"value": reading.comparator + shown(reading.value), "unit": unit}
+
+
+def shown(value: Decimal) -> str:
+    """A number for people: at most two decimals, no exponent, no trailing zeros."""
+    text = f"{value.quantize(Decimal('0.01')):f}"
+    return text.rstrip("0").rstrip(".")
+
+
+@dataclass(slots=True)
+class MeasureCase:
+    """A value of a series; ``earlier`` are the readings strictly before it."""
+
+    reading: Reading
+    measure: Measure
+    earlier: Sequence[Reading]
+    missing: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.reading.missing:
+            self.missing.add(self.reading.missing)
+
+    @property
+    def elapsed(self) -> int | None:
+        return self.reading.elapsed
+
+    def test(self, condition: Condition) -> Evidence | None:
+        if isinstance(condition, Value):
+            return _value(condition, self.reading, canonical_unit(self.measure.analyte))
+        if isinstance(condition, Rise):
+            return self._rise(condition)
+        if isinstance(condition, Ratio):
+            return self._ratio(condition)
+        if isinstance(condition, Interpreted):
+            return _interpreted(condition, self.reading.row, self._own_words(), "")
+        raise TypeError(type(condition).__name__)
+
+    def key(self, by: By, evidence: Evidence) -> str:
+        return evidence.part if by == "input" else ""
+
+    def _own_words(self) -> dict[str, str]:
+        return _words(self.reading, canonical_unit(self.measure.analyte))
+
+    def _window(self, newest_hours: int, oldest_hours: int) -> list[Reading]:
+        """Exact readings more than ``newest_hours`` and at most ``oldest_hours`` before the index (0: up to it)."""
+        now = self.reading.elapsed
+        if now is None:
+            return []
+        newest, oldest = now - newest_hours * MINUTES_PER_HOUR, now - oldest_hours * MINUTES_PER_HOUR
+        return [r for r in self.earlier if r.exact and r.elapsed is not None and oldest <= r.elapsed < newest]
+
+    def _rise(self, condition: Rise) -> Evidence | None:
+        value = self._comparable()
+        if value is None:
+            return None
+        window = self._window(0, condition.hours)
+        if not window:
+            self.missing.add(f"value of the {condition.hours} h before")
+            return None
+        lowest = min(window, key=_number)
+        rise = value - _number(lowest)
+        if rise < condition.at_least:
+            return None
+        name = f"rise in {condition.hours} h"
+        return Evidence(
+            (self.reading.row, lowest.row),
+            computed={name: rounded(rise), "lowest": rounded(_number(lowest))},
+            thresholds={name: condition.at_least},
+            words=self._own_words() | {"rise": shown(rise)},
+        )
+
+    def _ratio(self, condition: Ratio) -> Evidence | None:
+        value = self._comparable()
+        if value is None:
+            return None
+        recent = self._window(0, condition.lowest_hours)
+        if recent:
+            lowest = min(recent, key=_number)
+            rows, baseline = [lowest.row], _number(lowest)
+        else:
+            older = self._window(condition.lowest_hours, condition.median_hours)
+            if not older:
+                self.missing.add("baseline")
+                return None
+            rows, baseline = [r.row for r in older], Decimal(median(_number(r) for r in older))
+        if baseline <= 0 or value < condition.at_least * baseline:
+            return None
+        ratio = value / baseline
+        return Evidence(
+            (self.reading.row, *rows),
+            computed={"ratio": rounded(ratio), "baseline": rounded(baseline)},
+            thresholds={"ratio": condition.at_least},
+            words=self._own_words() | {"ratio": shown(ratio)},
+        )
+
+    def _comparable(self) -> Decimal | None:
+        """The index value where it is exact or a lower bound."""
+        return self.reading.value if self.reading.comparator in ("", ">", ">=") else None
+
+
+def _number(reading: Reading) -> Decimal:
+    if reading.value is None:
+        raise ValueError("a reading without a value")
+    return reading.value
+
+
+@dataclass(slots=True)
+class TableCase:
+    """A result and its row of the table of limits; ``limit`` is ``None`` for a code that the table does not list."""
+
+    name: str
+    limit: LimitRow | None
+    reading: Reading
+    missing: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.reading.missing:
+            self.missing.add(self.reading.missing)
+
+    @property
+    def elapsed(self) -> int | None:
+        return self.reading.elapsed
+
+    def test(self, condition: Condition) -> Evidence | None:
+        if isinstance(condition, Limits):
+            return self._limits()
+        if isinstance(condition, Interpreted):
+            return _interpreted(condition, self.reading.row, {"input": self._display()}, self._part())
+        if isinstance(condition, Value):
+            return _value(condition, self.reading, self._unit())
+        raise TypeError(type(condition).__name__)
+
+    def key(self, by: By, evidence: Evidence) -> str:
+        return evidence.part if by != "rule" else ""
+
+    def _limits(self) -> Evidence | None:
+        value, limit, sign = self.reading.value, self.limit, self.reading.comparator
+        if value is None or limit is None:
+            return None
+        if limit.low is not None and below(value, sign, limit.low):
+            return self._outside(limit.low, "low", "below")
+        beyond = at_least if limit.high_inclusive else above
+        if limit.high is not None and beyond(value, sign, limit.high):
+            return self._outside(limit.high, "high", "at or above" if limit.high_inclusive else "above")
+        return None
+
+    def _outside(self, bound: Decimal, side: str, direction: str) -> Evidence:
+        words = {"input": self._display(), "limit": shown(bound), "direction": direction}
+        return Evidence(
+            (self.reading.row,),
+            thresholds={f"critical {side} ({self._unit()})": bound},
+            words=_words(self.reading, self._unit()) | words,
+            part=f"{self._part()}|{side}",
+        )
+
+    def _unit(self) -> str:
+        unit = canonical_unit(self.limit.analyte) if self.limit else ""
+        return "" if unit == "1" else unit
+
+    def _display(self) -> str:
+        """Our table's name, else the LOINC code; a sender's local words stay out of the summary."""
+        if self.limit is not None:
+            return self.limit.display
+        codes = [c.code for c in self.reading.row.fact.codes if "loinc" in c.system.lower() or c.system == "LN"]
+        return f"LOINC {codes[0]}" if codes and len(codes[0]) <= 12 else "see inputs"
+
+    def _part(self) -> str:
+        return self.name or "|".join(f"{c.system} {c.code}" for c in self.reading.row.fact.codes[:1]) or self.reading.row.fact.id
+
+
+@dataclass(slots=True)
+class StatementCase:
+    """A fact, a measured answer or a mention that one input took."""
+
+    name: str
+    fact: ContextFact | None = None
+    mention: ContextMention | None = None
+    reading: Reading | None = None
+    measure: Measure | None = None
+    missing: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.reading is not None and self.reading.missing:
+            self.missing.add(self.reading.missing)
+
+    @property
+    def elapsed(self) -> int | None:
+        if self.mention is not None:
+            return self.mention.elapsed
+        row = self.reading.row if self.reading else self.fact
+        return None if row is None else row.fact.elapsed
+
+    def test(self, condition: Condition) -> Evidence | None:
+        if not isinstance(condition, Present):
+            raise TypeError(type(condition).__name__)
+        if condition.input != self.name:
+            return None
+        if self.reading is None:
+            return Evidence((self.fact,) if self.fact else (), (self.mention,) if self.mention else ())
+        bound, value = condition.at_least, self.reading.value
+        if bound is None or value is None or not at_least(value, self.reading.comparator, bound):
+            return None
+        return Evidence((self.reading.row,), computed={self.name: value}, thresholds={f"{self.name} at least": bound})
+
+    def key(self, by: By, evidence: Evidence) -> str:
+        return self.name if by == "input" else ""
+
+
+@dataclass(slots=True)
+class PairCase:
+    """A medication beside an allergy; ``match`` is how they conflict, if they do."""
+
+    medication: Stated
+    allergy: Stated
+    match: Match | None
+    missing: set[str] = field(default_factory=set)
+
+    @property
+    def elapsed(self) -> int | None:
+        return self.medication.elapsed
+
+    def test(self, condition: Condition) -> Evidence | None:
+        if not isinstance(condition, Conflict):
+            raise TypeError(type(condition).__name__)
+        if self.match != condition.match:
+            return None
+        sources = (self.medication.source, self.allergy.source)
+        return Evidence(
+            tuple(source for source in sources if isinstance(source, ContextFact)),
+            tuple(source for source in sources if isinstance(source, ContextMention)),
+            words={
+                "medication": self.medication.substance.label or "A medication",
+                "allergy": self.allergy.substance.label or "the same substance",
+            },
+            part=f"{self.medication.key}|{self.allergy.key}",
+        )
+
+    def key(self, by: By, evidence: Evidence) -> str:
+        return evidence.part if by == "pair" else ""

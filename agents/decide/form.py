@@ -1,0 +1,277 @@
+"""The rule form: what a file in ``rules/`` and a table in ``tables/`` may say. No expression language, nothing is evaluated as code.
+
+A rule names its inputs (measured values, stated codes or phrases, medications, allergies), how evaluation is started (``index``)
+and its levels from the highest to the lowest; the first level whose condition holds makes the flag. Unknown keys are refused.
+Hours and days are on the patient's own clock. ``rules/rule.schema.json`` is generated from these types.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+
+from schemas.clinical import FactKind
+from schemas.findings import MentionType
+
+Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
+Hours = Annotated[int, msgspec.Meta(gt=0, le=24 * 366)]
+Severity = Literal["info", "warning", "critical"]
+
+
+class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Code(_Form, frozen=True, kw_only=True):
+    """``code`` ending in ``*`` stands for every code that begins so (ICD-10-CM 7th characters). An empty system is any system."""
+
+    code: str
+    system: str = ""
+
+
+class Plausible(_Form, frozen=True, kw_only=True):
+    """Values outside are taken for errors of the instrument or the unit: missing data."""
+
+    low: Decimal
+    high: Decimal
+
+
+class Measure(_Form, frozen=True, kw_only=True, tag="measure", tag_field="is"):
+    """A measured number. ``analyte`` names the row of ``units.py``; ``answers`` gives coded or written answers their number."""
+
+    codes: tuple[Code, ...]
+    analyte: str
+    plausible: Plausible
+    kinds: tuple[FactKind, ...] = ("lab", "vital", "score")
+    answers: dict[str, Decimal] = {}
+
+
+class Asserted(_Form, frozen=True, kw_only=True):
+    """Which assertions a mention may carry and still count. By default: present, certain, current, the patient's."""
+
+    negated: bool = False
+    possible: bool = False
+    historical: bool = False
+    hypothetical: bool = False
+    family: bool = False
+
+
+class Statement(_Form, frozen=True, kw_only=True, tag="statement", tag_field="is"):
+    """A coded fact or a mention. Either ``codes`` or one of ``terms`` (whole words, any case) must match."""
+
+    codes: tuple[Code, ...] = ()
+    terms: tuple[str, ...] = ()
+    facts: tuple[FactKind, ...] = ()
+    mentions: tuple[MentionType, ...] = ()
+    assertion: Asserted = Asserted()
+    not_sections: tuple[str, ...] = ()
+
+
+class Medications(_Form, frozen=True, kw_only=True, tag="medications", tag_field="is"):
+    """What the patient is given: medication facts that are not stopped, and asserted medication mentions."""
+
+    lookback_hours: Hours
+    assertion: Asserted = Asserted()
+
+
+class Allergies(_Form, frozen=True, kw_only=True, tag="allergies", tag_field="is"):
+    """What the patient does not tolerate: allergy facts, mentions in an allergy section or beside the word."""
+
+    assertion: Asserted = Asserted(possible=True, historical=True)
+
+
+InputForm = Measure | Statement | Medications | Allergies
+
+
+class OnMeasure(_Form, frozen=True, kw_only=True, tag="measure", tag_field="each"):
+    """Each value of ``input`` that the message changes, and each later one within ``reach_hours`` of it."""
+
+    input: str
+    reach_hours: Hours
+
+
+class OnTable(_Form, frozen=True, kw_only=True, tag="table", tag_field="each"):
+    """Each laboratory or vital fact that the message changes; the table's row for its code gives analyte and limits."""
+
+    table: str
+
+
+class OnStatements(_Form, frozen=True, kw_only=True, tag="statements", tag_field="each"):
+    """Each fact or mention of the message that one of ``inputs`` takes."""
+
+    inputs: tuple[str, ...]
+
+
+class OnPairs(_Form, frozen=True, kw_only=True, tag="pairs", tag_field="each"):
+    """Each medication with each allergy, where the message changes one of the two."""
+
+    medications: str
+    allergies: str
+
+
+Index = OnMeasure | OnTable | OnStatements | OnPairs
+
+
+class Value(_Form, frozen=True, kw_only=True, tag="value", tag_field="test"):
+    """The index value against a number, in the analyte's canonical unit."""
+
+    at_least: Decimal | None = None
+    above: Decimal | None = None
+    at_most: Decimal | None = None
+    below: Decimal | None = None
+
+
+class Rise(_Form, frozen=True, kw_only=True, tag="rise", tag_field="test"):
+    """The index value minus the lowest earlier value within ``hours``."""
+
+    hours: Hours
+    at_least: Decimal
+
+
+class Ratio(_Form, frozen=True, kw_only=True, tag="ratio", tag_field="test"):
+    """The index value over a baseline: lowest value of ``lowest_hours`` before, else median from there to ``median_hours``."""
+
+    at_least: Decimal
+    lowest_hours: Hours
+    median_hours: Hours
+
+
+class Limits(_Form, frozen=True, kw_only=True, tag="limits", tag_field="test"):
+    """The index value outside the limits of its row in the index table."""
+
+
+class Interpreted(_Form, frozen=True, kw_only=True, tag="interpreted", tag_field="test"):
+    """The laboratory itself marked the result with one of these (HL7 table 0078), whatever its number."""
+
+    codes: tuple[str, ...]
+
+
+class Present(_Form, frozen=True, kw_only=True, tag="present", tag_field="test"):
+    """The index statement is one that ``input`` takes; for a measure its number is also at least ``at_least``."""
+
+    input: str
+    at_least: Decimal | None = None
+
+
+class Conflict(_Form, frozen=True, kw_only=True, tag="conflict", tag_field="test"):
+    """Medication and allergy share an ingredient, or ``table`` relates them: ``match`` says which."""
+
+    table: str
+    match: Literal["ingredient", "class", "cross"]
+
+
+class AnyOf(_Form, frozen=True, kw_only=True, tag="any", tag_field="test"):
+    of: tuple[Condition, ...]
+
+
+class AllOf(_Form, frozen=True, kw_only=True, tag="all", tag_field="test"):
+    of: tuple[Condition, ...]
+
+
+Condition = Value | Rise | Ratio | Limits | Interpreted | Present | Conflict | AnyOf | AllOf
+
+
+class Level(_Form, frozen=True, kw_only=True):
+    """``summary`` may hold ``{input}``, ``{value}``, ``{unit}``, ``{limit}``, ``{direction}``, ``{ratio}``, ``{rise}``, ``{medication}``,
+    ``{allergy}``; only words of our own tables and numbers are put in, never text of a message."""
+
+    name: str
+    severity: Severity
+    summary: Annotated[str, msgspec.Meta(max_length=120)]
+    when: Condition
+
+
+class Applies(_Form, frozen=True, kw_only=True):
+    """``unknown_age``: what to do where the message tells no age."""
+
+    min_age_years: int = 0
+    max_age_years: int | None = None
+    unknown_age: Literal["apply", "skip"] = "apply"
+
+
+class Suppress(_Form, frozen=True, kw_only=True):
+    """The same flag again within ``hours`` is not raised unless its level is higher; ``by`` says what "same" means."""
+
+    hours: Hours
+    by: Literal["rule", "input", "pair"] = "rule"
+
+
+class Citation(_Form, frozen=True, kw_only=True):
+    logic: str
+    url: str
+
+
+class RuleForm(_Form, frozen=True, kw_only=True):
+    """One rule. ``staleness_hours``: an index older than this at the message's own time raises nothing.
+
+    ``not_considered`` names what the source definition also uses and the stream does not have: it stands in every flag's
+    missing data, so that no reader takes a clear result for a complete one.
+    """
+
+    api_version: Literal["rules/v1"]
+    id: Identifier
+    version: str
+    title: str
+    type: Identifier
+    citation: Citation
+    intended_use: str
+    limitations: str
+    inputs: dict[Identifier, InputForm]
+    index: Index
+    levels: Annotated[tuple[Level, ...], msgspec.Meta(min_length=1)]
+    staleness_hours: Hours
+    suppress: Suppress
+    applies: Applies = Applies()
+    not_considered: tuple[str, ...] = ()
+
+
+class LimitRow(_Form, frozen=True, kw_only=True):
+    """Critical limits of one analyte in its canonical unit: below ``low`` or above ``high``; ``high_inclusive`` for "at or above"."""
+
+    analyte: str
+    codes: tuple[Code, ...]
+    display: str
+    plausible: Plausible
+    low: Decimal | None = None
+    high: Decimal | None = None
+    high_inclusive: bool = False
+    enabled: bool = True
+
+
+class LimitTable(_Form, frozen=True, kw_only=True):
+    """``rows`` by a name; a site table replaces rows of the same name and adds others."""
+
+    api_version: Literal["limits/v1"]
+    version: str
+    source: str
+    rows: dict[Identifier, LimitRow]
+
+
+class Ingredient(_Form, frozen=True, kw_only=True):
+    """``names`` are generic and brand names; ``classes`` names of ``DrugTable.classes``; ``side_chain`` equal = same R1 side chain."""
+
+    names: tuple[str, ...]
+    rxnorm: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    side_chain: str = ""
+
+
+class DrugClass(_Form, frozen=True, kw_only=True):
+    """``names``: how allergies name the class ("penicillins"); ``shared``: allergy to a member counts for every member."""
+
+    names: tuple[str, ...]
+    codes: tuple[Code, ...] = ()
+    shared: bool = False
+
+
+class DrugTable(_Form, frozen=True, kw_only=True):
+    """Ingredients and classes for allergy checking; ``cross`` lists pairs of classes that conflict where side chains are equal."""
+
+    api_version: Literal["drugs/v1"]
+    version: str
+    source: str
+    ingredients: dict[Identifier, Ingredient]
+    classes: dict[Identifier, DrugClass]
+    cross: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,117 @@
+"""What a fact or mention means for a rule's input: its number in the canonical unit, or why there is none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from agents.decide.context import ContextFact, ContextMention
+from agents.decide.drugs import code_matches
+from agents.decide.form import Asserted, Code, LimitRow, Measure, Plausible, Statement
+from agents.decide.units import convert
+from schemas.clinical import Coding, Fact
+from schemas.findings import Assertion
+
+#: A coded problem with one of these does not say that the patient has it now (FHIR condition-clinical, condition-ver-status).
+_NOT_CURRENT = frozenset({"inactive", "remission", "resolved", "refuted", "provisional", "differential", "entered-in-error"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A measured fact. ``value`` is in the canonical unit; ``None`` with ``missing``: ``value``, ``unit`` or ``plausible``."""
+
+    row: ContextFact
+    value: Decimal | None
+    missing: str = ""
+
+    @property
+    def comparator(self) -> str:
+        return self.row.fact.comparator
+
+    @property
+    def elapsed(self) -> int | None:
+        return self.row.fact.elapsed
+
+    @property
+    def exact(self) -> bool:
+        return self.value is not None and not self.comparator
+
+
+def has_code(codes: tuple[Coding, ...], wanted: tuple[Code, ...]) -> bool:
+    return any(code_matches(coding, code) for coding in codes for code in wanted)
+
+
+def read_measure(row: ContextFact, measure: Measure) -> Reading | None:
+    """``None`` when the fact is not this measure."""
+    fact = row.fact
+    if fact.kind not in measure.kinds or not has_code(fact.codes, measure.codes):
+        return None
+    if fact.value is None:
+        answer = _answer(fact, measure.answers)
+        return Reading(row, answer, "" if answer is not None else "value")
+    return _reading(row, measure.analyte, measure.plausible)
+
+
+def read_row(row: ContextFact, limits: dict[str, LimitRow]) -> tuple[str, LimitRow, Reading] | None:
+    """The enabled row of the table that has the fact's code, and the value under it."""
+    for name, limit in limits.items():
+        if limit.enabled and has_code(row.fact.codes, limit.codes):
+            return name, limit, _reading(row, limit.analyte, limit.plausible)
+    return None
+
+
+def _reading(row: ContextFact, analyte: str, plausible: Plausible) -> Reading:
+    if row.fact.value is None:
+        return Reading(row, None, "value")
+    value = convert(row.fact.value, row.fact.unit, analyte)
+    if value is None:
+        return Reading(row, None, "unit")
+    if not plausible.low <= value <= plausible.high:
+        return Reading(row, None, "plausible")
+    return Reading(row, value)
+
+
+def _answer(fact: Fact, answers: dict[str, Decimal]) -> Decimal | None:
+    for written in (*(coding.code for coding in fact.value_codes), *(c.display for c in fact.value_codes), fact.text):
+        for spelling in (written.strip(), written.strip().lower()):
+            if spelling in answers:
+                return answers[spelling]
+    return None
+
+
+def takes_fact(fact: Fact, statement: Statement) -> bool:
+    """A fact of one of the statement's kinds that is not withdrawn, not denied and carries its code or one of its terms."""
+    if fact.kind not in statement.facts or fact.retracted or fact.status.lower() in _NOT_CURRENT:
+        return False
+    return has_code(fact.codes, statement.codes) or _has_term(
+        (fact.text, *(coding.display for coding in fact.codes)), statement.terms
+    )
+
+
+def takes_mention(mention: ContextMention, statement: Statement) -> bool:
+    """A mention of one of the statement's types, asserted as it wants, outside the sections that it excludes."""
+    if mention.type not in statement.mentions or mention.section in statement.not_sections:
+        return False
+    if not allowed(mention.assertion, statement.assertion):
+        return False
+    return has_code(mention.codes, statement.codes) or _has_term((mention.text,), statement.terms)
+
+
+def allowed(found: Assertion, accepted: Asserted) -> bool:
+    """No axis is set that the rule does not accept."""
+    return not (
+        (found.negated and not accepted.negated)
+        or (found.possible and not accepted.possible)
+        or (found.historical and not accepted.historical)
+        or (found.hypothetical and not accepted.hypothetical)
+        or (found.family and not accepted.family)
+    )
+
+
+def _has_term(texts: tuple[str, ...], terms: tuple[str, ...]) -> bool:
+    for text in texts:
+        folded = " ".join(text.lower().split())
+        if any(re.search(rf"(?<!\w){re.escape(term.lower())}(?!\w)", folded) for term in terms):
+            return True
+    return False

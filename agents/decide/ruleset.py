@@ -1,0 +1,209 @@
+"""Loads and checks rules and tables; what is wrong is named by file and path before anything is evaluated."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from agents.decide.drugs import DrugLexicon
+from agents.decide.form import (
+    Allergies,
+    AllOf,
+    AnyOf,
+    Condition,
+    Conflict,
+    DrugTable,
+    Interpreted,
+    Limits,
+    LimitTable,
+    Measure,
+    Medications,
+    OnMeasure,
+    OnPairs,
+    OnStatements,
+    OnTable,
+    Present,
+    Ratio,
+    Rise,
+    RuleForm,
+    Statement,
+    Value,
+)
+from agents.decide.units import analytes
+from schemas.errors import ConfigurationError
+
+HERE = Path(__file__).parent
+RULES = HERE / "rules"
+TABLES = HERE / "tables"
+
+_T = TypeVar("_T")
+#: Which conditions make sense for which index.
+_FITS: dict[type, tuple[type, ...]] = {
+    OnMeasure: (Value, Rise, Ratio, Interpreted, AnyOf, AllOf),
+    OnTable: (Limits, Interpreted, Value, AnyOf, AllOf),
+    OnStatements: (Present, AnyOf, AllOf),
+    OnPairs: (Conflict, AnyOf, AllOf),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRule:
+    """A checked rule and the SHA-256 of everything that its result depends on: its file and its tables."""
+
+    form: RuleForm
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Rules in order of id; ``version`` changes with every byte of a rule or table."""
+
+    rules: tuple[LoadedRule, ...]
+    limits: dict[str, LimitTable]
+    drugs: dict[str, DrugLexicon]
+    version: str
+
+    @classmethod
+    def load(cls, rules: Path = RULES, *, tables: Path = TABLES, site_table: Path | None = None) -> RuleSet:
+        """Every ``*.yaml`` of ``rules`` that is not a table of cases.
+
+        Raises:
+            ConfigurationError: ``path`` names file and place (``aki_kdigo.yaml:$.levels[0].when``).
+        """
+        limits: dict[str, LimitTable] = {}
+        drugs: dict[str, DrugLexicon] = {}
+        digests: dict[str, str] = {}
+        for file in sorted(tables.glob("*.yaml")):
+            document, digests[file.stem] = _read(file)
+            if isinstance(document, dict) and document.get("api_version") == "drugs/v1":
+                drugs[file.stem] = DrugLexicon(_checked_drugs(_convert(document, DrugTable, file.name), file.name))
+            else:
+                limits[file.stem] = _convert(document, LimitTable, file.name)
+        if site_table is not None:
+            document, digest = _read(site_table)
+            site = _convert(document, LimitTable, site_table.name)
+            base = limits.get("critical_limits")
+            rows = {**base.rows, **site.rows} if base else site.rows
+            limits["critical_limits"] = msgspec.structs.replace(site, rows=rows)
+            digests["critical_limits"] = digests.get("critical_limits", "") + digest
+        for name, table in limits.items():
+            _check_limits(table, name)
+        loaded = []
+        for file in sorted(rules.glob("*.yaml")):
+            if file.name.endswith(".cases.yaml"):
+                continue
+            document, digest = _read(file)
+            form = _convert(document, RuleForm, file.name)
+            _check_rule(form, file.name, limits, drugs)
+            parts = [digest, *(digests[name] for name in sorted(_tables(form)))]
+            loaded.append(LoadedRule(form, hashlib.sha256("".join(parts).encode()).hexdigest()))
+        loaded.sort(key=lambda rule: rule.form.id)
+        ids = [rule.form.id for rule in loaded]
+        if len(set(ids)) != len(ids) or not ids:
+            raise ConfigurationError(path=rules.name, detail="two rules have one id, or there is none")
+        whole = hashlib.sha256("".join(rule.sha256 for rule in loaded).encode()).hexdigest()
+        return cls(tuple(loaded), limits, drugs, f"rules-{whole[:12]}")
+
+
+def _read(file: Path) -> tuple[Any, str]:
+    try:
+        raw = file.read_bytes()
+        return yaml.safe_load(raw), hashlib.sha256(raw).hexdigest()
+    except OSError:
+        raise ConfigurationError(path=file.name, detail="the file cannot be read") from None
+    except yaml.YAMLError:
+        raise ConfigurationError(path=file.name, detail="not YAML") from None
+
+
+def _convert(document: Any, form: type[_T], name: str) -> _T:
+    try:
+        return msgspec.convert(document, form)
+    except msgspec.ValidationError as error:
+        # Rules are configuration, not clinical text: the message may say what it found.
+        raise ConfigurationError(path=name, detail=str(error)) from None
+
+
+def _check_limits(table: LimitTable, name: str) -> None:
+    for key, row in table.rows.items():
+        where = f"{name}:$.rows.{key}"
+        if row.analyte not in analytes():
+            raise ConfigurationError(path=f"{where}.analyte", detail="no such analyte in the unit table")
+        if row.low is None and row.high is None:
+            raise ConfigurationError(path=where, detail="neither low nor high")
+        inside = [x for x in (row.low, row.high) if x is not None]
+        if any(not row.plausible.low <= x <= row.plausible.high for x in inside) or inside != sorted(inside):
+            raise ConfigurationError(path=where, detail="limits out of order or outside the plausible range")
+
+
+def _checked_drugs(table: DrugTable, name: str) -> DrugTable:
+    for key, row in table.ingredients.items():
+        for group in row.classes:
+            if group not in table.classes:
+                raise ConfigurationError(path=f"{name}:$.ingredients.{key}.classes", detail="no such class")
+    for pair in table.cross:
+        if any(group not in table.classes for group in pair):
+            raise ConfigurationError(path=f"{name}:$.cross", detail="no such class")
+    return table
+
+
+def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs: dict[str, DrugLexicon]) -> None:
+    def need(ok: bool, where: str, detail: str) -> None:
+        if not ok:
+            raise ConfigurationError(path=f"{name}:$.{where}", detail=detail)
+
+    for key, source in form.inputs.items():
+        if isinstance(source, Measure):
+            need(source.analyte in analytes(), f"inputs.{key}.analyte", "no such analyte in the unit table")
+        if isinstance(source, Statement):
+            need(bool(source.codes or source.terms), f"inputs.{key}", "neither codes nor terms")
+            need(bool(source.facts or source.mentions), f"inputs.{key}", "neither facts nor mentions")
+    index = form.index
+    if isinstance(index, OnMeasure):
+        need(isinstance(form.inputs.get(index.input), Measure), "index.input", "not a measure of this rule")
+    elif isinstance(index, OnTable):
+        need(index.table in limits, "index.table", "no such table of limits")
+    elif isinstance(index, OnStatements):
+        good = all(isinstance(form.inputs.get(key), Measure | Statement) for key in index.inputs)
+        need(good and bool(index.inputs), "index.inputs", "not statements or measures of this rule")
+    else:
+        pair = form.inputs.get(index.medications), form.inputs.get(index.allergies)
+        need(
+            isinstance(pair[0], Medications) and isinstance(pair[1], Allergies),
+            "index",
+            "not medications and allergies of this rule",
+        )
+    for number, level in enumerate(form.levels):
+        where = f"levels[{number}].when"
+        for condition in _walk(level.when):
+            need(isinstance(condition, _FITS[type(index)]), where, "a condition that this index cannot answer")
+            if isinstance(condition, AnyOf | AllOf):
+                need(bool(condition.of), where, "an empty list of conditions")
+            if isinstance(condition, Value):
+                bounds = (condition.at_least, condition.above, condition.at_most, condition.below)
+                need(sum(x is not None for x in bounds) == 1, where, "exactly one bound is needed")
+            if isinstance(condition, Ratio):
+                need(condition.lowest_hours < condition.median_hours, where, "lowest_hours must be less than median_hours")
+            if isinstance(condition, Present) and isinstance(index, OnStatements):
+                need(condition.input in index.inputs, where, "not an input of the index")
+                measured = isinstance(form.inputs[condition.input], Measure)
+                need(measured == (condition.at_least is not None), where, "a measure needs at_least, a statement has none")
+            if isinstance(condition, Conflict):
+                need(condition.table in drugs, where, "no such table of drugs")
+
+
+def _walk(condition: Condition) -> list[Condition]:
+    if isinstance(condition, AnyOf | AllOf):
+        return [condition, *(inner for one in condition.of for inner in _walk(one))]
+    return [condition]
+
+
+def _tables(form: RuleForm) -> set[str]:
+    names = {condition.table for level in form.levels for condition in _walk(level.when) if isinstance(condition, Conflict)}
+    if isinstance(form.index, OnTable):
+        names.add(form.index.table)
+    return names

@@ -1,0 +1,177 @@
+"""The pure step: findings and the patient's context in, decision and new context out. No broker, no store, no clock."""
+
+from __future__ import annotations
+
+import msgspec
+
+from agents.decide.context import MINUTES_PER_HOUR, PatientContext, Raised, changed_facts, merge
+from agents.decide.evaluate import Hit, Verdict, View, evaluate
+from agents.decide.evidence import as_input
+from agents.decide.ruleset import LoadedRule, RuleSet
+from schemas.findings import Findings
+from schemas.flags import Basis, Decision, Flag, Rule
+from schemas.ids import derived_id
+from streams.settings import Settings
+
+STAGE = "decide"
+_SUMMARY_MAX = 140
+
+
+class Decider:
+    """Safe to use from several threads at once; one patient's messages must come in order."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self._rules = rules
+        self.version = rules.version
+
+    def decision_id(self, findings: Findings) -> str:
+        """The same for the same message under the same versions."""
+        return derived_id(findings.id, STAGE, policy=findings.versions.policy, model=self.version)
+
+    def decide(self, findings: Findings, context: PatientContext) -> tuple[Decision, PatientContext]:
+        """The decision on one message in the patient's context so far, and the context after it."""
+        after = merge(context, findings)
+        view = View(findings, after, changed_facts(context, after, findings))
+        flags: list[Flag] = []
+        evaluated: dict[str, str] = {}
+        raised = dict(after.raised)
+        for rule in self._rules.rules:
+            verdict = evaluate(rule.form, self._rules, view)
+            made, outcome = self._apply(rule, verdict, view, raised)
+            flags.extend(made)
+            evaluated[rule.form.id] = outcome
+        decision = self.restore(findings, Outcome(tuple(flags), evaluated))
+        return decision, msgspec.structs.replace(after, raised=raised)
+
+    def restore(self, findings: Findings, outcome: Outcome) -> Decision:
+        """The decision that was made before on these findings."""
+        versions = msgspec.structs.replace(findings.versions, flag_rules=self.version)
+        return Decision(
+            id=self.decision_id(findings),
+            findings=msgspec.structs.replace(findings, versions=versions),
+            flags=outcome.flags,
+            evaluated=outcome.evaluated,
+        )
+
+    def _apply(self, rule: LoadedRule, verdict: Verdict, view: View, raised: dict[str, Raised]) -> tuple[list[Flag], str]:
+        """Hits against the flags that stand: raise, suppress, replace, withdraw. ``raised`` is brought up to date."""
+        prefix = f"{rule.form.id}@{rule.sha256[:12]}|"
+        flags: list[Flag] = []
+        outcomes: set[str] = set()
+        hits = {hit.key: hit for hit in verdict.hits}
+        for key, hit in hits.items():
+            prior = raised.get(prefix + key)
+            again = prior is not None and prior.origin == view.findings.origin
+            corrected = prior is not None and not again and bool(view.changed.intersection(prior.refs))
+            if hit.stale and not corrected:
+                outcomes.add("stale")
+                continue
+            if prior is not None and not again and not corrected and _covers(prior, hit, rule.form.suppress.hours):
+                outcomes.add("suppressed")
+                continue
+            standing = prior is not None and not again and (corrected or _near(prior, hit.elapsed, rule.form.suppress.hours))
+            flag = self._flag(rule, view, hit, supersedes=prior.flag if prior is not None and standing else "")
+            flags.append(flag)
+            raised[prefix + key] = Raised(
+                flag=flag.id, level=hit.rank, elapsed=hit.elapsed, origin=view.findings.origin, refs=hit.evidence.refs
+            )
+            outcomes.add("raised")
+        for name, prior in list(raised.items()):
+            key = name.removeprefix(prefix)
+            if name.startswith(prefix) and key not in hits and view.changed.intersection(prior.refs):
+                del raised[name]
+                if prior.origin != view.findings.origin:
+                    flags.append(self._withdrawal(rule, view, key, prior))
+                    outcomes.add("withdrawn")
+        if verdict.outcome.startswith("missing:"):
+            outcomes.add(verdict.outcome)
+        return flags, "+".join(sorted(outcomes)) if outcomes else verdict.outcome
+
+    def _flag(self, rule: LoadedRule, view: View, hit: Hit, *, supersedes: str) -> Flag:
+        form, evidence = rule.form, hit.evidence
+        basis = Basis(
+            logic=f"{form.citation.logic}; level: {hit.level.name}",
+            citation=form.citation.url,
+            inputs=evidence.inputs(),
+            computed=evidence.computed,
+            thresholds=evidence.thresholds,
+            missing=form.not_considered,
+            text_spans=evidence.text_spans(),
+        )
+        return self._made(rule, view, hit.key, basis, hit.level.severity, _summary(hit), hit.elapsed, supersedes)
+
+    def _withdrawal(self, rule: LoadedRule, view: View, key: str, prior: Raised) -> Flag:
+        form = rule.form
+        rows = [view.context.facts[ref] for ref in prior.refs if ref in view.changed and ref in view.context.facts]
+        basis = Basis(
+            logic=f"{form.citation.logic}; no longer met: an input was corrected or withdrawn",
+            citation=form.citation.url,
+            inputs=tuple(as_input(row) for row in rows),
+            missing=form.not_considered,
+        )
+        summary = f"Withdrawn: {form.title}; an input was corrected or withdrawn"[:_SUMMARY_MAX]
+        flag = self._made(rule, view, f"withdrawn|{key}", basis, "info", summary, prior.elapsed, prior.flag)
+        return msgspec.structs.replace(flag, withdrawn=True)
+
+    def _made(
+        self,
+        rule: LoadedRule,
+        view: View,
+        key: str,
+        basis: Basis,
+        severity: str,
+        summary: str,
+        elapsed: int | None,
+        supersedes: str,
+    ) -> Flag:
+        form, findings = rule.form, view.findings
+        return Flag(
+            id=derived_id(findings.id, f"{STAGE}.{form.id}", policy=findings.versions.policy, model=rule.sha256, ordinal=key),
+            type=form.type,
+            kind="rule",
+            severity=severity,  # type: ignore[arg-type]
+            subject=findings.subject,
+            summary=summary,
+            basis=basis,
+            rule=Rule(id=form.id, version=form.version, sha256=rule.sha256),
+            encounter=findings.encounter,
+            elapsed=elapsed,
+            intended_use=form.intended_use,
+            limitations=form.limitations,
+            suppress_key=f"{form.type}|{findings.subject}|{key}",
+            supersedes=supersedes,
+        )
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a decision adds to its findings; kept, so that a redelivered message gets the same again."""
+
+    flags: tuple[Flag, ...]
+    evaluated: dict[str, str]
+
+
+def _covers(prior: Raised, hit: Hit, hours: int) -> bool:
+    return hit.rank <= prior.level and _near(prior, hit.elapsed, hours)
+
+
+def _near(prior: Raised, elapsed: int | None, hours: int) -> bool:
+    """Within the window on either side: a late result before the flag is the same episode. Unknown times count as near."""
+    if prior.elapsed is None or elapsed is None:
+        return True
+    return abs(elapsed - prior.elapsed) < hours * MINUTES_PER_HOUR
+
+
+def _summary(hit: Hit) -> str:
+    words = _Words(hit.evidence.words)
+    text = " ".join(hit.level.summary.format_map(words).replace(" ,", ",").split())
+    return text if len(text) <= _SUMMARY_MAX else text[: _SUMMARY_MAX - 1] + "…"
+
+
+class _Words(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def make_decider(settings: Settings) -> Decider:
+    """The decider with the shipped rules and the site's table. Raises ConfigurationError naming file and path."""
+    return Decider(RuleSet.load(site_table=settings.decide.site_table))

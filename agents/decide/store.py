@@ -1,0 +1,144 @@
+"""Where patient contexts and the outcomes of messages are kept: memory for offline use and tests, Redis for the stream.
+
+A message's outcome and the context that holds its effect are written together or not at all. A message that comes again (redelivery,
+replay under the same versions) therefore gets the outcome of the first time and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from agents.decide.context import PatientContext
+from agents.decide.step import Outcome
+from streams.store import Store
+
+#: As long as a record can be redelivered or replayed from the input topic (its retention).
+OUTCOME_TTL_S = 14 * 86_400
+
+_CONTEXT = msgspec.msgpack.Decoder(PatientContext)
+_OUTCOME = msgspec.msgpack.Decoder(Outcome)
+_ENCODER = msgspec.msgpack.Encoder()
+
+#: KEYS: context, outcome... ARGV: expected revision, context, context TTL, outcome TTL, outcome...
+#: Answers 0 without writing anything when somebody else wrote the context in between (a worker that lost its partition).
+_COMMIT = """
+local revision = tonumber(redis.call('HGET', KEYS[1], 'r') or '0')
+if revision ~= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'r', revision + 1, 'c', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 3], 'EX', ARGV[4]) end
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A context as it was loaded; ``revision`` 0 is a patient not seen before."""
+
+    context: PatientContext
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one batch made of one patient: written only if the context is still at ``revision``."""
+
+    subject: str
+    revision: int
+    context: PatientContext
+    outcomes: dict[str, Outcome]
+
+
+class ContextStore(Protocol):
+    async def load(self, subjects: Sequence[str], decisions: Sequence[str]) -> tuple[dict[str, Held], dict[str, Outcome]]:
+        """Contexts by subject (every one, new patients empty) and the outcomes that are kept by decision id."""
+
+    async def commit(self, changes: Sequence[Change]) -> frozenset[str]:
+        """Write each change whole; subjects whose context had moved on are answered and must be decided again."""
+
+    async def forget(self, subject: str) -> None:
+        """Erase a patient's context."""
+
+
+class MemoryContextStore:
+    """Contexts for as long as the object lives."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[str, Held] = {}
+        self._outcomes: dict[str, Outcome] = {}
+
+    async def load(self, subjects: Sequence[str], decisions: Sequence[str]) -> tuple[dict[str, Held], dict[str, Outcome]]:
+        contexts = {subject: self._contexts.get(subject, Held(PatientContext(), 0)) for subject in subjects}
+        return contexts, {key: self._outcomes[key] for key in decisions if key in self._outcomes}
+
+    async def commit(self, changes: Sequence[Change]) -> frozenset[str]:
+        conflicts = set()
+        for change in changes:
+            held = self._contexts.get(change.subject)
+            if (held.revision if held else 0) != change.revision:
+                conflicts.add(change.subject)
+                continue
+            self._contexts[change.subject] = Held(change.context, change.revision + 1)
+            self._outcomes.update(change.outcomes)
+        return frozenset(conflicts)
+
+    async def forget(self, subject: str) -> None:
+        self._contexts.pop(subject, None)
+
+
+class RedisContextStore:
+    """One hash per patient (``c:<token>``), one string per outcome (``d:<decision id>``), both with an expiry.
+
+    Args:
+        store: a client of ``streams.store``, which turns transport errors into ``StoreUnavailable``.
+        prefix: puts installations (and shadow replays) beside each other.
+        context_ttl_s: how long after the last message a patient's context is kept.
+    """
+
+    def __init__(self, store: Store, *, prefix: str = "", context_ttl_s: int = 400 * 86_400, outcome_ttl_s: int = OUTCOME_TTL_S):
+        self._store = store
+        self._prefix = prefix
+        self._context_ttl_s = context_ttl_s
+        self._outcome_ttl_s = outcome_ttl_s
+
+    async def load(self, subjects: Sequence[str], decisions: Sequence[str]) -> tuple[dict[str, Held], dict[str, Outcome]]:
+        pipeline = self._store.pipeline(transaction=False)
+        for subject in subjects:
+            pipeline.hmget(self._context_key(subject), "r", "c")
+        for decision in decisions:
+            pipeline.get(self._outcome_key(decision))
+        rows = await pipeline.execute()
+        contexts = {}
+        for subject, (revision, raw) in zip(subjects, rows[: len(subjects)], strict=True):
+            contexts[subject] = Held(_CONTEXT.decode(raw), int(revision)) if raw is not None else Held(PatientContext(), 0)
+        outcomes = {
+            decision: _OUTCOME.decode(raw)
+            for decision, raw in zip(decisions, rows[len(subjects) :], strict=True)
+            if raw is not None
+        }
+        return contexts, outcomes
+
+    async def commit(self, changes: Sequence[Change]) -> frozenset[str]:
+        if not changes:
+            return frozenset()
+        pipeline = self._store.pipeline(transaction=False)
+        for change in changes:
+            keys = [self._context_key(change.subject), *(self._outcome_key(key) for key in change.outcomes)]
+            values = [_ENCODER.encode(outcome) for outcome in change.outcomes.values()]
+            context = _ENCODER.encode(change.context)
+            pipeline.eval(_COMMIT, len(keys), *keys, change.revision, context, self._context_ttl_s, self._outcome_ttl_s, *values)
+        answers = await pipeline.execute()
+        return frozenset(change.subject for change, answer in zip(changes, answers, strict=True) if answer != 1)
+
+    async def forget(self, subject: str) -> None:
+        await self._store.delete(self._context_key(subject))
+
+    def _context_key(self, subject: str) -> str:
+        return f"{self._prefix}c:{subject}"
+
+    def _outcome_key(self, decision: str) -> str:
+        return f"{self._prefix}d:{decision}"
