@@ -1,0 +1,59 @@
+"""Writes ``*.v1.json`` beside this file from the record types.
+
+    python -m schemas.jsonschema.generate
+
+A published version is never changed in a way that old records fail; such a change is a new version and a new file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.audit import AuditEntry
+from schemas.deidentified import DeidMap
+from schemas.findings import Findings
+from schemas.flags import Decision
+from schemas.samples import Sample
+
+RECORDS: dict[str, Any] = {
+    "findings.v1": Findings,
+    "decision.v1": Decision,
+    "sample.v1": Sample,
+    "audit.v1": AuditEntry,
+    "deid-map.v1": DeidMap,
+}
+
+
+def render() -> dict[str, str]:
+    """File name -> text of each schema, always the same for the same types."""
+    return {f"{name}.json": _render(name, record) for name, record in RECORDS.items()}
+
+
+def main() -> None:
+    for name, text in render().items():
+        Path(__file__).with_name(name).write_text(text)
+
+
+def _render(name: str, record: Any) -> str:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:wardstream:schema:{name}",
+        **msgspec.json.schema(record),
+    }
+    return json.dumps(_tidy(schema), indent=1, sort_keys=True) + "\n"
+
+
+def _tidy(value: Any) -> Any:
+    """Docstrings as one paragraph of prose; they stand indented in the source."""
+    if isinstance(value, dict):
+        return {key: inspect.cleandoc(item) if key == "description" else _tidy(item) for key, item in value.items()}
+    return [_tidy(item) for item in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    main()
