@@ -76,11 +76,20 @@ def spans_of(
 
 
 def _trimmed(text: str, start: int, end: int, label: str, score: float) -> list[ScoredSpan]:
-    while start < end and text[start] in _OPENING:
-        start += 1
-    while start < end and (text[end - 1] in _CLOSING or (text[end - 1] in ").]}" and not _kept(text, start, end))):
-        end -= 1
+    before = (-1, -1)
+    while before != (start, end):  # a bracket that goes on one side may free one on the other
+        before = (start, end)
+        while start < end and (text[end - 1] in _CLOSING or (text[end - 1] in ").]}" and not _kept(text, start, end))):
+            end -= 1
+        while start < end and text[start] in _OPENING and not _opens(text, start, end):
+            start += 1
     return [ScoredSpan(start, end, label, round(min(score, 1.0), 4))] if start < end else []
+
+
+def _opens(text: str, start: int, end: int) -> bool:
+    """A bracket that closes inside the span belongs to it (``(555) 014-2277``), one around the span does not."""
+    closing = {"(": ")", "[": "]", "{": "}"}.get(text[start])
+    return closing is not None and start < text.find(closing, start, end - 1)
 
 
 def _kept(text: str, start: int, end: int) -> bool:

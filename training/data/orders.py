@@ -22,8 +22,55 @@ _PLAIN: Final = {
         None,
     ),
 }
-_AMOUNTS: Final = ["5", "10", "20", "25", "40", "50", "81", "100", "200", "250", "300", "325", "500", "650", "750", "875", "1000", "1", "2", "2.5", "0.5", "12.5", "0.4", "1,000", "10-20", "5/325"]
-_UNITS: Final = ["mg", "mg", "mg", "mg", "mcg", "g", "units", "mL", "ml", "mEq", "MG", "mg/kg", "%", "puffs", "gm", "U", "grams", "mcg/hr", "mg/mL"]
+_AMOUNTS: Final = [
+    "5",
+    "10",
+    "20",
+    "25",
+    "40",
+    "50",
+    "81",
+    "100",
+    "200",
+    "250",
+    "300",
+    "325",
+    "500",
+    "650",
+    "750",
+    "875",
+    "1000",
+    "1",
+    "2",
+    "2.5",
+    "0.5",
+    "12.5",
+    "0.4",
+    "1,000",
+    "10-20",
+    "5/325",
+]
+_UNITS: Final = [
+    "mg",
+    "mg",
+    "mg",
+    "mg",
+    "mcg",
+    "g",
+    "units",
+    "mL",
+    "ml",
+    "mEq",
+    "MG",
+    "mg/kg",
+    "%",
+    "puffs",
+    "gm",
+    "U",
+    "grams",
+    "mcg/hr",
+    "mg/mL",
+]
 _TIMES: Final = ("days", "day", "weeks", "wks", "months", "hours", "hrs", "years", "d")
 _KINDS: Final = ("orders", "sentences", "sentences", "sentences", "vitals", "labs", "problems", "mixed", "mixed")
 _PROBLEM_LINES: Final = (

@@ -1,0 +1,95 @@
+"""Bundles on the shelf verify; anything changed is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from models.bundle import SHELF, load_manifest, shelf_bundle
+from schemas.errors import ConfigurationError
+
+NAMES = ("wardstream-entities", "wardstream-phi")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the PHI bundle that may be spoiled."""
+    return Path(shutil.copytree(shelf_bundle("wardstream-phi"), tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shelf_bundles_verify_and_carry_their_papers(name: str) -> None:
+    """Each shipped bundle loads, has a card, golden answers, data digests with licences, and scores."""
+    folder = shelf_bundle(name)
+    manifest = load_manifest(folder)
+    assert manifest.name == name
+    assert manifest.version == folder.name
+    assert {"model.onnx", "tokenizer.json", "MODEL_CARD.md", "golden.json"} == set(manifest.files)
+    assert manifest.scores
+    assert all(len(source.digest) == 64 and source.licence for source in manifest.data)
+
+
+def test_the_shelf_stays_small() -> None:
+    """All shipped bundles together keep below 50 MiB."""
+    assert sum(p.stat().st_size for p in SHELF.rglob("*") if p.is_file()) < 50 * 2**20
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "MODEL_CARD.md"])
+def test_one_flipped_byte_is_refused_by_name(copy: Path, name: str) -> None:
+    """A changed byte anywhere stops the load, and the error says in which file."""
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(ConfigurationError, match=name):
+        load_manifest(copy)
+
+
+def test_missing_strange_and_linked_files_are_refused(copy: Path) -> None:
+    """A file too few, a file too many, and a symbolic link are all refused."""
+    (copy / "model.onnx.data").write_bytes(b"weights from elsewhere")
+    with pytest.raises(ConfigurationError, match=r"model\.onnx\.data"):
+        load_manifest(copy)
+    (copy / "model.onnx.data").unlink()
+    (copy / "golden.json").rename(copy.parent / "golden.json")
+    with pytest.raises(ConfigurationError, match=r"golden\.json"):
+        load_manifest(copy)
+    (copy / "golden.json").symlink_to(copy.parent / "golden.json")
+    with pytest.raises(ConfigurationError, match=r"golden\.json"):
+        load_manifest(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"window_overlap": 33},
+        {"window_overlap": 70},
+        {"thresholds": {"NAME": 0.0}},
+        {"thresholds": {"nonsense": 0.5}},
+        {"format": 2},
+        {"task": "chat"},
+        {"labels": ["O"]},
+    ],
+)
+def test_a_contradicting_manifest_is_refused(copy: Path, change: dict[str, object]) -> None:
+    """Settings that cannot be meant are errors at load, not surprises at run time."""
+    manifest = msgspec.json.decode((copy / "manifest.json").read_bytes())
+    (copy / "manifest.json").write_bytes(msgspec.json.encode(manifest | change))
+    with pytest.raises(ConfigurationError, match=r"manifest\.json"):
+        load_manifest(copy)
+
+
+def test_unknown_names_are_refused(tmp_path: Path) -> None:
+    """A bundle that is not there, or a name that is a path, is a configuration error."""
+    for name in ("no-such-model", "../shelf", ""):
+        with pytest.raises(ConfigurationError):
+            shelf_bundle(name, tmp_path)
+
+
+def test_versions_compare_by_number(tmp_path: Path) -> None:
+    """0.10.0 is newer than 0.9.0; folders that are no versions do not count."""
+    for version in ("0.9.0", "0.10.0", "draft"):
+        (tmp_path / "m" / version).mkdir(parents=True)
+    assert shelf_bundle("m", tmp_path).name == "0.10.0"
