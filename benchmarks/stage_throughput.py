@@ -79,7 +79,7 @@ def stored(consumer: Consumer, topic: str) -> int:
 def measure(kafka: str, redis: str, *, count: int, size: int, batch: int, run: int) -> dict[str, float]:
     prefix = f"bench{run}."
     settings = Settings(kafka=Kafka(bootstrap=kafka, topic_prefix=prefix, partitions=PARTITIONS), redis=Redis(url=redis))
-    admin.Admin(settings).apply(admin.wanted(settings, TABLE))
+    admin.Admin(settings.kafka).apply(admin.wanted(settings.kafka, TABLE))
     fill(kafka, prefix + READS, count, size)
     environment = {
         "WARDSTREAM_KAFKA__BOOTSTRAP": kafka,
@@ -124,7 +124,7 @@ def main() -> None:
         runner.exit_process(runner.run(PassThrough(), READS, load()))
     with (
         tempfile.TemporaryDirectory() as folder,
-        kafka_local.broker(Path(folder) / "kafka") as kafka,
+        kafka_local.kafka(Path(folder) / "kafka") as kafka,
         embedded.redis_server(Path(folder) / "redis") as redis,
     ):
         runs = []

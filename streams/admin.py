@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 from schemas.errors import BrokerUnavailable, ConfigurationError
 from streams import clients, topics
 from streams.faust_app import group_id
-from streams.settings import Settings
+from streams.settings import Kafka
 
 TIMEOUT_S = 20.0
 
@@ -43,6 +43,9 @@ class Change:
     topic: str
     detail: str = ""
 
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.action, self.topic, f"({self.detail})" if self.detail else "") if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:
@@ -59,9 +62,8 @@ class Lag:
         return max(0, self.end - (self.committed or 0))
 
 
-def wanted(settings: Settings, table: Iterable[topics.Topic] = topics.TOPICS) -> list[Wanted]:
+def wanted(kafka: Kafka, table: Iterable[topics.Topic] = topics.TOPICS) -> list[Wanted]:
     """What the topic table means under these settings; dead-letter topics inherit class, retention and partitions."""
-    kafka = settings.kafka
     rows: list[Wanted] = []
     for topic in table:
         partitions = min(topic.partitions, kafka.partitions)
@@ -80,9 +82,9 @@ def wanted(settings: Settings, table: Iterable[topics.Topic] = topics.TOPICS) ->
 class Admin:
     """Blocking calls; every one ends within about ``TIMEOUT_S``."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._client = AdminClient({**clients.librdkafka(settings.kafka, client_id="wardstream-admin"), "log_level": 3})
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._client = AdminClient({**clients.librdkafka(kafka, client_id="wardstream-admin"), "log_level": 3})
 
     def existing(self) -> dict[str, int]:
         """Wire names of all topics with our prefix and their partition counts. Raises BrokerUnavailable."""
@@ -90,7 +92,7 @@ class Admin:
             found = self._client.list_topics(timeout=TIMEOUT_S).topics
         except KafkaException as error:
             raise BrokerUnavailable(path="kafka.bootstrap", detail=error.args[0].name()) from None
-        prefix = self._settings.kafka.topic_prefix
+        prefix = self._kafka.topic_prefix
         return {name: len(topic.partitions) for name, topic in sorted(found.items()) if name.startswith(prefix)}
 
     def plan(self, rows: Iterable[Wanted]) -> list[Change]:
@@ -135,10 +137,10 @@ class Admin:
 
     def lag(self, stages: Iterable[tuple[str, str]]) -> list[Lag]:
         """Lag of each ``(stage, topic read)``; topics that do not exist are left out. Raises BrokerUnavailable."""
-        there, prefix = self.existing(), self._settings.kafka.topic_prefix
+        there, prefix = self.existing(), self._kafka.topic_prefix
         rows: list[Lag] = []
         for stage, reads in stages:
-            name, group = prefix + reads, group_id(self._settings, stage)
+            name, group = prefix + reads, group_id(self._kafka, stage)
             places = [TopicPartition(name, number) for number in range(there.get(name, 0))]
             if not places:
                 continue
@@ -167,14 +169,19 @@ class Admin:
             raise BrokerUnavailable(path="topics", detail=error.args[0].name()) from None
 
 
-def lag(settings: Settings, stages: Iterable[tuple[str, str]]) -> list[Lag]:
+def lag(kafka: Kafka, stages: Iterable[tuple[str, str]]) -> list[Lag]:
     """Lag of each ``(stage, topic read)``. Raises BrokerUnavailable."""
-    return Admin(settings).lag(stages)
+    return Admin(kafka).lag(stages)
 
 
-def apply(settings: Settings) -> list[Change]:
+def plan(kafka: Kafka) -> list[Change]:
+    """What ``apply`` would do. Raises BrokerUnavailable."""
+    return Admin(kafka).plan(wanted(kafka))
+
+
+def apply(kafka: Kafka) -> list[Change]:
     """Bring the cluster's topics to what the table says; what was changed. Raises as ``Admin.apply``."""
-    return Admin(settings).apply(wanted(settings))
+    return Admin(kafka).apply(wanted(kafka))
 
 
 def _resource(row: Wanted) -> ConfigResource:

@@ -16,7 +16,7 @@ from faust.types import TP
 
 from schemas.errors import ConfigurationError
 from streams import clients
-from streams.settings import Settings
+from streams.settings import Kafka, Settings
 
 FAUST_VERSION = "0.15.3"
 
@@ -42,9 +42,9 @@ class Application(faust.App):  # type: ignore[misc]
         return OrderedRevokeTransport(self.conf.broker_consumer, self)
 
 
-def group_id(settings: Settings, stage_name: str) -> str:
+def group_id(kafka: Kafka, stage_name: str) -> str:
     """Consumer group and Faust application id: fixed by settings and stage, never by an import path."""
-    return settings.kafka.topic_prefix + settings.kafka.group_prefix + stage_name
+    return kafka.topic_prefix + kafka.group_prefix + stage_name
 
 
 def make_app(settings: Settings, stage_name: str) -> faust.App:
@@ -57,7 +57,7 @@ def make_app(settings: Settings, stage_name: str) -> faust.App:
         raise ConfigurationError(path="faust-streaming", detail=f"this discipline is checked against {FAUST_VERSION} only")
     kafka, worker = settings.kafka, settings.worker
     return Application(
-        group_id(settings, stage_name),
+        group_id(kafka, stage_name),
         broker=[f"kafka://{address.strip()}" for address in kafka.bootstrap.split(",")],
         broker_credentials=clients.faust_credentials(kafka),
         store="memory://",

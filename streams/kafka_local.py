@@ -32,7 +32,7 @@ def missing() -> str | None:
 
 
 @contextmanager
-def broker(directory: Path, *, port: int | None = None, extra: Mapping[str, str] | None = None) -> Iterator[Server]:
+def kafka(directory: Path, *, port: int | None = None, extra: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Run a broker until the block ends. On a directory that it has used before, its topics and offsets are still there.
 
     Args:

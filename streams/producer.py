@@ -55,7 +55,7 @@ def size(output: Output) -> int:
 class Producer:
     """One per process; made and used on one running event loop, closed with ``await close()``."""
 
-    def __init__(self, kafka: Kafka, *, client_id: str) -> None:
+    def __init__(self, kafka: Kafka, *, client_id: str, linger_ms: float = 5) -> None:
         self._kafka = kafka
         self._loop = asyncio.get_running_loop()
         self._client = ConfluentProducer(
@@ -63,7 +63,7 @@ class Producer:
                 **clients.librdkafka(kafka, client_id=client_id),
                 "acks": "all",
                 "enable.idempotence": True,
-                "linger.ms": 5,
+                "linger.ms": linger_ms,
                 "batch.size": 262_144,
                 "compression.type": "lz4",
                 "message.max.bytes": kafka.max_record_bytes,

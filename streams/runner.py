@@ -78,7 +78,7 @@ class Runner:
         self._reads = reads
         self._settings = settings
         self._log = log
-        self._group = group_id(settings, stage.name)
+        self._group = group_id(settings.kafka, stage.name)
         self._metrics = StreamMetrics()
         self._health = Health({"stage", "assignment"})
         self._assigned: frozenset[Partition] = frozenset()

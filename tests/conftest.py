@@ -24,7 +24,7 @@ def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     lack = kafka_local.missing()
     if lack is not None:
         _unavailable(f"real Kafka: {lack}")
-    with kafka_local.broker(tmp_path_factory.mktemp("kafka")) as server:
+    with kafka_local.kafka(tmp_path_factory.mktemp("kafka")) as server:
         yield server.address
 
 

@@ -49,7 +49,8 @@ class Site:
         )
 
     def __enter__(self) -> Site:
-        admin.Admin(self.settings).apply(admin.wanted(self.settings, TABLE))
+        kafka = self.settings.kafka
+        admin.Admin(kafka).apply(admin.wanted(kafka, TABLE))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -140,7 +141,7 @@ class Site:
 
     def committed(self, stage: str = "echo") -> int:
         """Sum of committed offsets of the stage's group."""
-        return sum(row.committed or 0 for row in admin.lag(self.settings, [(stage, READS)]))
+        return sum(row.committed or 0 for row in admin.lag(self.settings.kafka, [(stage, READS)]))
 
 
 def values(messages: Sequence[Message]) -> list[bytes]:
