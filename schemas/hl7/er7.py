@@ -17,15 +17,13 @@ from functools import lru_cache
 from schemas.errors import MalformedMessage, Reason
 from schemas.hl7 import charset
 from schemas.hl7.escapes import Delimiters, escape, unescape
+from schemas.hl7.header import HEADERS, header_field, read_delimiters
 
 __all__ = ["Delimiters", "Limits", "Message", "Segment", "escape", "parse", "read_delimiters", "unescape"]
 
 _BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_LINE_END = re.compile(rb"[\r\n]")
 _LINE_ENDS = re.compile(r"[\r\n]+")
-#: Segments whose field 1 is the field separator itself.
-_HEADERS = frozenset({"MSH", "FHS", "BHS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +73,18 @@ class Segment:
 
     def __len__(self) -> int:
         """Number of fields present; a header's field separator counts as its field 1."""
-        return len(self._split()) - (0 if self.id in _HEADERS else 1)
+        return len(self._split()) - (0 if self.id in HEADERS else 1)
 
     def filled(self) -> list[int]:
         """Numbers of the fields that hold anything, from 1; of a header from 3, after its delimiters."""
         fields = self._split()
-        if self.id in _HEADERS:
+        if self.id in HEADERS:
             return [position + 1 for position in range(2, len(fields)) if fields[position]]
         return [position for position in range(1, len(fields)) if fields[position]]
 
     def raw(self, field: int) -> str:
         """The whole field as it stands, all repetitions, still escaped; empty if absent."""
-        if self.id in _HEADERS:
+        if self.id in HEADERS:
             if field == 1:
                 return self._message.delimiters.field
             field -= 1
@@ -102,7 +100,7 @@ class Segment:
         delimiters = self._message.delimiters
         if delimiters.field in text or "\r" in text or "\n" in text:
             raise ValueError(f"{self.id}-{field}: separator in a field")
-        if self.id in _HEADERS:
+        if self.id in HEADERS:
             if field < 3:
                 raise ValueError(f"{self.id}-{field}: delimiters cannot be edited")
             field -= 1
@@ -121,7 +119,7 @@ class Segment:
         if not text:
             return []
         separator = self._message.delimiters.repetition
-        if not separator or (field == 2 and self.id in _HEADERS):
+        if not separator or (field == 2 and self.id in HEADERS):
             return [text]
         return text.split(separator)
 
@@ -137,7 +135,7 @@ class Segment:
 
     def plain(self, component: str) -> str:
         """First leaf of a raw component, unescaped, without blanks around it; HL7's null ``""`` is empty."""
-        if component.isalnum():
+        if not component or component.isalnum():
             return component
         delimiters = self._message.delimiters
         if delimiters.subcomponent:
@@ -155,7 +153,7 @@ class Segment:
     def get(self, field: int, repetition: int = 1, component: int = 1, subcomponent: int = 1) -> str:
         """One unescaped leaf; empty if absent. Header delimiters come as they stand."""
         text = self.raw(field)
-        if not text or (field < 3 and self.id in _HEADERS):
+        if not text or (field < 3 and self.id in HEADERS):
             return text if repetition == component == subcomponent == 1 else ""
         delimiters = self._message.delimiters
         for separator, position in (
@@ -306,55 +304,14 @@ def parse(payload: bytes, *, charset_fallback: str = "cp1252", limits: Limits = 
     prefix = payload[: len(payload) - len(body)]
     delimiters = read_delimiters(body)
     _check_counts(body, delimiters, limits)
-    declared = b"UTF-8" if prefix.startswith(_BOM) else _header_field(body, 18)
+    declared = b"UTF-8" if prefix.startswith(_BOM) else header_field(body, 18)
     text, codec = charset.decode(body, declared, delimiters.repetition.encode(), charset_fallback)
     message = Message(payload, prefix, text, delimiters, codec)
     if message.header.id != "MSH":
         raise MalformedMessage(path=message.header.id, detail="a batch, not a message")
-    if any(segment.id in _HEADERS for segment in message.segments[1:]):
+    if any(segment.id in HEADERS for segment in message.segments[1:]):
         raise MalformedMessage(path="MSH[2]", detail="several messages in one")
     return message
-
-
-def read_delimiters(body: bytes) -> Delimiters:
-    """MSH-1 and MSH-2 (also of FHS and BHS) of bytes that begin with the header segment.
-
-    MSH-2 may hold one to five characters; what it does not name the message does not have. A doubled escape character
-    (``^~\\\\&``, as some senders' string literals leave it) counts once.
-
-    Raises:
-        MalformedMessage: no header, or delimiters that are letters, digits, control characters or not distinct.
-    """
-    return _read_delimiters(body[:11])
-
-
-@lru_cache(maxsize=256)
-def _read_delimiters(head: bytes) -> Delimiters:
-    """``head`` is long enough for the longest MSH-2 and one byte more."""
-    name = head[:3].decode("latin-1")
-    if name not in _HEADERS:
-        raise MalformedMessage(path="MSH", detail="the message does not begin with a header segment")
-    field = head[3:4]
-    if not field or not _is_delimiter(field[0]):
-        raise MalformedMessage(path=f"{name}-1", detail="field separator")
-    rest = _LINE_END.split(head[4:], maxsplit=1)[0].split(field, 1)[0]
-    if len(rest) == 5 and rest[2] == rest[3]:
-        rest = rest[:3] + rest[4:]
-    if not 1 <= len(rest) <= 5 or not all(map(_is_delimiter, rest)) or len({*rest, field[0]}) != len(rest) + 1:
-        raise MalformedMessage(path=f"{name}-2", detail="encoding characters")
-    characters = (field + rest).decode()
-    return Delimiters(*(characters[n : n + 1] for n in range(6)))
-
-
-def _is_delimiter(byte: int) -> bool:
-    return 0x21 <= byte <= 0x7E and not chr(byte).isalnum() and byte != 0x22  # a quote would swallow HL7's null ""
-
-
-def _header_field(body: bytes, field: int) -> bytes:
-    """One raw MSH field before the charset is known; every readable set keeps ASCII bytes where HL7 has its delimiters."""
-    end = _LINE_END.search(body)
-    fields = body[: end.start() if end else len(body)].split(body[3:4], field)
-    return fields[field - 1] if len(fields) >= field else b""
 
 
 def _check_counts(body: bytes, delimiters: Delimiters, limits: Limits) -> None:

@@ -13,8 +13,6 @@ from functools import lru_cache
 #: Bounds what ``\.sp9999999\`` can ask for.
 _MAX_SPACES = 200
 
-_HEX = re.compile(r"X(?:[0-9A-Fa-f]{2})+\Z")
-_SKIP = re.compile(r"\.(sp|sk|in|ti)([+-]?\d{0,4})\Z")
 _MARKUP = {"H": "", "N": "", ".br": "\n", ".ce": "\n", ".fi": "", ".nf": ""}
 
 
@@ -32,50 +30,45 @@ class Delimiters:
 
 def unescape(text: str, delimiters: Delimiters, charset: str = "utf-8") -> str:
     r"""The text that a leaf stands for; formatting commands become line ends and blanks, ``\Xhh..\`` bytes of ``charset``."""
-    escape = delimiters.escape
-    if not escape or escape not in text:
+    mark = delimiters.escape
+    if not mark or mark not in text:
         return text
-    out: list[str] = []
-    position = 0
-    while (start := text.find(escape, position)) >= 0:
-        out.append(text[position:start])
-        end = text.find(escape, start + 1)
-        plain = _sequence(text[start + 1 : end], delimiters, charset) if end >= 0 else None
-        if plain is None:
-            out.append(escape)
-            position = start + 1
-        else:
-            out.append(plain)
-            position = end + 1
-    out.append(text[position:])
-    return "".join(out)
+    pattern, fixed = _sequences(delimiters)
+
+    def replace(match: re.Match[str]) -> str:
+        whole = match[0]
+        known = fixed.get(whole)
+        return known if known is not None else _variable(whole[1:-1], charset, whole)
+
+    return pattern.sub(replace, text)
 
 
-def _sequence(body: str, delimiters: Delimiters, charset: str) -> str | None:
-    if len(body) == 1 and body in "FSTREP":
-        found = {
-            "F": delimiters.field,
-            "S": delimiters.component,
-            "T": delimiters.subcomponent,
-            "R": delimiters.repetition,
-            "E": delimiters.escape,
-            "P": delimiters.truncation,
-        }[body]
-        return found or None
-    if body in _MARKUP:
-        return _MARKUP[body]
-    if body[:1] == "X" and _HEX.match(body):
+@lru_cache(maxsize=64)
+def _sequences(delimiters: Delimiters) -> tuple[re.Pattern[str], dict[str, str]]:
+    """A pattern of the known sequences alone, so that others are passed over, and what those of fixed meaning stand for."""
+    mark = delimiters.escape
+    fixed = {f"{mark}{body}{mark}": text for body, text in _MARKUP.items()}
+    for letter, char in zip("FSTREP", (delimiters.field, delimiters.component, delimiters.subcomponent, delimiters.repetition,
+                                       mark, delimiters.truncation), strict=True):  # fmt: skip
+        if char:
+            fixed[f"{mark}{letter}{mark}"] = char
+    letters = "".join(letter for letter in "FSTREP" if f"{mark}{letter}{mark}" in fixed)
+    end = re.escape(mark)
+    body = rf"[{letters}HN]|\.(?:br|ce|fi|nf)|X(?:[0-9A-Fa-f]{{2}})+|\.(?:sp|sk|in|ti)[+-]?[0-9]{{0,4}}"
+    return re.compile(f"{end}(?:{body}){end}"), fixed
+
+
+def _variable(body: str, charset: str, whole: str) -> str:
+    """Hexadecimal bytes, or a formatting command with a number; ``whole`` where the bytes are no text."""
+    if body[0] == "X":
         try:
             return bytes.fromhex(body[1:]).decode(charset)
         except UnicodeDecodeError:
-            return None
-    if body[:1] == "." and (skip := _SKIP.match(body)):
-        command, number = skip.groups()
-        if command in ("in", "ti"):
-            return ""
-        count = min(int(number.lstrip("+-") or "1"), _MAX_SPACES)
-        return ("\n" if command == "sp" else " ") * count
-    return None
+            return whole
+    command, number = body[1:3], body[3:].lstrip("+-")
+    if command in ("in", "ti"):
+        return ""
+    return ("\n" if command == "sp" else " ") * min(int(number or "1"), _MAX_SPACES)
 
 
 def escape(text: str, delimiters: Delimiters, *, line_end: str = ".br") -> str:

@@ -223,7 +223,7 @@ def _read_demographics(segment: Segment, subject: _Draft) -> None:
 def _names(segment: Segment, position: int) -> Iterator[PersonName]:
     """XPN: family (FN: own name, prefixes), given, further given names, suffix, prefix, degree."""
     for repetition in segment.repetitions(position):
-        name = _name(segment, [_leaf(segment, repetition, n) for n in range(1, 7)], _subleaves(segment, repetition, 1))
+        name = _name(segment, _leaves(segment, repetition, 6), _subleaves(segment, repetition, 1))
         if name is not None:
             yield name
 
@@ -256,8 +256,8 @@ def _people(segment: Segment, position: int, *, linked: bool) -> Iterator[Person
             system = parts[8] if len(parts) > 8 else ""
             kind = ""
         else:
-            parts = [_leaf(segment, repetition, n) for n in range(1, 8)]
-            system, kind = _leaf(segment, repetition, 9), _leaf(segment, repetition, 13)
+            parts = _leaves(segment, repetition, 13)
+            system, kind = parts[8], parts[12]
         parts = [*parts[:7], *[""] * (7 - len(parts))]
         family_parts = [parts[1]] if linked else _subleaves(segment, repetition, 2)
         name = _name(segment, parts[1:7], family_parts or [""])
@@ -269,8 +269,9 @@ def _people(segment: Segment, position: int, *, linked: bool) -> Iterator[Person
 def _identifiers(segment: Segment, position: int) -> Iterator[Identifier]:
     """CX: number, check digit, scheme, assigning authority, identifier type (table 0203)."""
     for repetition in segment.repetitions(position):
-        if value := _leaf(segment, repetition, 1):
-            yield Identifier(value=value, system=_leaf(segment, repetition, 4), type=_leaf(segment, repetition, 5))
+        value, _, _, system, kind = _leaves(segment, repetition, 5)
+        if value:
+            yield Identifier(value=value, system=system, type=kind)
 
 
 def _entities(segment: Segment, position: int, *, paired: bool) -> Iterator[Identifier]:
@@ -286,11 +287,10 @@ def _entities(segment: Segment, position: int, *, paired: bool) -> Iterator[Iden
 def _addresses(segment: Segment, position: int) -> Iterator[PostalAddress]:
     """XAD: street (SAD: line, street name, dwelling), second line, city, state, postal code, country; county in 9, 19, 20."""
     for repetition in segment.repetitions(position):
-        street = " ".join(part for part in _subleaves(segment, repetition, 1)[:1] if part)
-        lines = [street, _leaf(segment, repetition, 2), _leaf(segment, repetition, 8), _leaf(segment, repetition, 19)]
-        rest = [part for part in _subleaves(segment, repetition, 1)[1:] if part]
-        city, state, postal_code, country = (_leaf(segment, repetition, n) for n in (3, 4, 5, 6))
-        kept = tuple(line for line in (*lines, *rest) if line)
+        leaves = _leaves(segment, repetition, 19)
+        city, state, postal_code, country = leaves[2:6]
+        lines = (leaves[0], leaves[1], leaves[7], leaves[18], *_subleaves(segment, repetition, 1)[1:])
+        kept = tuple(line for line in lines if line)
         if kept or city or postal_code:
             yield PostalAddress(lines=kept, city=city, state=state, postal_code=postal_code, country=country)
 
@@ -298,13 +298,13 @@ def _addresses(segment: Segment, position: int) -> Iterator[PostalAddress]:
 def _read_telecom(segment: Segment, position: int, subject: _Draft) -> None:
     """XTN: number as written, e-mail in 4 (or in 1), country, area, local number, extension in 5 to 8, unformatted in 12."""
     for repetition in segment.repetitions(position):
-        written, mail = _leaf(segment, repetition, 1), _leaf(segment, repetition, 4)
-        for text in (written, mail, _leaf(segment, repetition, 12)):
+        leaves = _leaves(segment, repetition, 12)
+        for text in (leaves[0], leaves[3], leaves[11]):
             if "@" in text:
                 subject.emails.append(text)
             elif any(char.isdigit() for char in text):
                 subject.phones.append(text)
-        assembled = "".join(_leaf(segment, repetition, n) for n in (6, 7))
+        assembled = leaves[5] + leaves[6]
         if len(assembled) > 4:
             subject.phones.append(assembled)
 
@@ -312,10 +312,17 @@ def _read_telecom(segment: Segment, position: int, subject: _Draft) -> None:
 def _read_organization(segment: Segment, position: int, found: _Found) -> None:
     """XON: name, and its number in 10 (or 3)."""
     for repetition in segment.repetitions(position):
-        if name := _leaf(segment, repetition, 1):
-            found.organizations.append(name)
-        if number := _leaf(segment, repetition, 10) or _leaf(segment, repetition, 3):
-            found.numbers.append(Identifier(value=number, system=_leaf(segment, repetition, 6), type="XX"))
+        leaves = _leaves(segment, repetition, 10)
+        if leaves[0]:
+            found.organizations.append(leaves[0])
+        if number := leaves[9] or leaves[2]:
+            found.numbers.append(Identifier(value=number, system=leaves[5], type="XX"))
+
+
+def _leaves(segment: Segment, repetition: str, count: int) -> list[str]:
+    """The first ``count`` components, each its first subcomponent, unescaped; HL7's null ``""`` is empty."""
+    leaves = [segment.plain(text) for text in segment.components(repetition)[:count]]
+    return leaves + [""] * (count - len(leaves))
 
 
 def _leaf(segment: Segment, repetition: str, component: int) -> str:

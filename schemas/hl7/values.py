@@ -24,6 +24,8 @@ _PLAIN = frozenset({"NM", "ST", "TX", "FT", "", "SI", "NA"}) | _TIMES
 _WORD = re.compile(r"[^\W\d_]{2,}")
 #: A phrase of so many words is worth reading as text.
 _PHRASE = 4
+#: No value is longer; what is, is text and not looked at twice.
+_LONGEST_VALUE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ def read_value(segment: Segment, kind: str) -> Value | None:
     if kind in ("NR", "DR"):
         return Value(text="-".join(first_leaf(segment, text) for text in segment.components(repetitions[0])))
     if kind not in _PLAIN:
+        return None
+    if len(segment.raw(5)) > _LONGEST_VALUE:
         return None
     text = "\n".join(_null(segment.leaf(text)) for text in repetitions).strip()
     number = None if kind in _TIMES else _NUMBER.fullmatch(text)
