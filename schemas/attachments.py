@@ -10,7 +10,6 @@ import base64
 import binascii
 import re
 import warnings
-from email.message import Message
 from typing import Literal
 from xml.etree.ElementTree import Element
 
@@ -21,6 +20,7 @@ from defusedxml.ElementTree import fromstring
 from striprtf.striprtf import rtf_to_text
 
 from schemas.errors import MalformedMessage, Reason
+from schemas.media_type import split_media_type
 
 Format = Literal["plain", "html", "rtf", "ccda", "narrative"]
 
@@ -65,7 +65,8 @@ def to_text(data: bytes, content_type: str) -> tuple[str, Format] | None:
     Raises:
         MalformedMessage: ``TOO_LARGE``, ``TOO_DEEP``, ``UNDECODABLE_CHARSET``, or ``MALFORMED_FHIR`` for markup that cannot be parsed.
     """
-    kind, charset = _media_type(content_type)
+    kind, parameters = split_media_type(content_type)
+    charset = parameters.get("charset", "")
     if kind in _PLAIN:
         return _decode(data, charset, MAX_BYTES), "plain"
     if kind in _HTML:
@@ -134,7 +135,7 @@ class _LineWriter:
 
     def break_line(self) -> None:
         line = _SPACES.sub(" ", "".join(self._line)).strip()
-        line = line.strip("| ") if set(line) <= {"|", " "} else line
+        line = "" if set(line) <= {"|", " "} else line
         self._line = []
         if line:
             self._lines.append(line)
@@ -247,27 +248,22 @@ def _write_cda(element: Element, writer: _LineWriter) -> None:
             continue
         name = _local(node.tag)
         later: list[Element | str] = [node.text] if node.text else []
+        cells = 0
         for child in node:
+            if _local(child.tag) in _CELLS:
+                later += [" | "] if cells else []
+                cells += 1
             later.append(child)
             if child.tail:
                 later.append(child.tail)
         if name in _CDA_BLOCKS:
             writer.break_line()
             later.append("")
-        elif name in _CELLS:
-            later.append(" | ")
         waiting.extend(reversed(later))
 
 
 def _local(tag: object) -> str:
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
-
-
-def _media_type(content_type: str) -> tuple[str, str]:
-    header = Message()
-    header["content-type"] = _SPACES.sub(" ", content_type) if content_type.isprintable() else "application/octet-stream"
-    charset = header.get_param("charset")
-    return header.get_content_type() if content_type.strip() else "", charset if isinstance(charset, str) else ""
 
 
 def _decode(data: bytes, charset: str, limit: int) -> str:

@@ -16,6 +16,7 @@ from schemas.fhir import json as fhir_json
 from schemas.fhir.definitions import is_resource
 from schemas.hl7 import clinical as hl7_clinical
 from schemas.hl7 import er7
+from schemas.media_type import split_media_type
 
 Parsed: TypeAlias = er7.Message | dict[str, Any]
 
@@ -36,7 +37,7 @@ def parse(content_type: str, payload: bytes) -> Parsed:
         UnsupportedContent: another content type, FHIR release or resource type.
         MalformedMessage: the payload cannot be read.
     """
-    kind, parameters = _media_type(content_type)
+    kind, parameters = split_media_type(content_type)
     if kind in _HL7:
         return er7.parse(payload)
     if kind not in _FHIR:
@@ -77,9 +78,3 @@ def replace_part(parsed: Parsed, path: str, text: str) -> None:
         fhir_clinical.replace_part(parsed, path, text)
     else:
         hl7_clinical.replace_part(parsed, path, text)
-
-
-def _media_type(content_type: str) -> tuple[str, dict[str, str]]:
-    kind, *rest = content_type.split(";")
-    pairs = (piece.partition("=") for piece in rest)
-    return kind.strip().lower(), {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}

@@ -42,10 +42,7 @@ class Element:
     required: bool = False
     choice: str = ""
     targets: tuple[str, ...] = ()
-
-    @property
-    def primitive(self) -> bool:
-        return self.type in PRIMITIVES
+    primitive: bool = False
 
 
 @cache
@@ -90,7 +87,7 @@ def element(type_name: str, element_name: str) -> Element | None:
     ``_birthDate`` and its like are of type ``Element`` (id and extensions of a primitive), repeating when the primitive does.
     """
     if element_name == "resourceType":
-        return Element(element_name, "code", required=True) if is_resource(type_name) else None
+        return Element(element_name, "code", required=True, primitive=True) if is_resource(type_name) else None
     if element_name.startswith("_"):
         value = elements(type_name).get(element_name[1:])
         return Element(element_name, "Element", array=value.array) if value and value.primitive else None
@@ -108,4 +105,5 @@ def _parse(name: str, row: str) -> Element:
         required="!" in row,
         choice=choice,
         targets=tuple(targets.split("|")) if targets else (),
+        primitive=type_name in PRIMITIVES,
     )

@@ -68,7 +68,7 @@ USED = frozenset(
         "item.answer.valueCoding item.answer.valueQuantity item.item.linkId item.item.answer.valueInteger "
         "item.item.answer.valueDecimal item.item.answer.valueCoding",
     }.items()
-    for name in names.split()
+    for name in (*names.split(), "id", "meta.versionId")
 )
 
 

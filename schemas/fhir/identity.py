@@ -192,6 +192,8 @@ class _Reader:
         elif node.type == "ContactPoint":
             _read_contact(node.value, owner)
         elif node.type == "Identifier":
+            if node.parent_type == "Reference":
+                return  # read with its reference
             personal = node.parent_type in _PERSONS
             (owner.identifiers if personal else self._numbers).extend(_identifier(node.value))
         elif node.type == "Extension" and node.value.get("url") == _MOTHERS_NAME:
