@@ -28,7 +28,7 @@ class CommitAge:
     def observe(self, partition: Partition, *, committed: int, end: int, now: float) -> None:
         """``committed`` is the next offset to read (0 when nothing was committed yet), ``end`` the log's end offset."""
         before = self._seen.get(partition)
-        if before is None or before[0] != committed or end <= committed:
+        if before is None or before[0] != committed or partition not in self._late:
             self._seen[partition] = (committed, now)
         if end > committed:
             self._late.add(partition)
