@@ -12,6 +12,7 @@ from models.tokens import Tokens
 
 FloatArray = npt.NDArray[np.float32]
 FOLLOWS: Final = 0.1
+_BRACKET_REACH: Final = 80  # characters; keeps trimming linear in texts of brackets
 _OPENING: Final = frozenset(" \t\r\n,.;:!?\"'()[]{}-–—/\\|*_=&#`~^")
 _CLOSING: Final = frozenset(" \t\r\n,;:!?\"'([{-–—/\\|*_=<>&#`~^@")
 
@@ -89,7 +90,7 @@ def _trimmed(text: str, start: int, end: int, label: str, score: float) -> list[
 def _opens(text: str, start: int, end: int) -> bool:
     """A bracket that closes inside the span belongs to it (``(555) 014-2277``), one around the span does not."""
     closing = {"(": ")", "[": "]", "{": "}"}.get(text[start])
-    return closing is not None and start < text.find(closing, start, end - 1)
+    return closing is not None and start < text.find(closing, start, min(end - 1, start + _BRACKET_REACH))
 
 
 def _kept(text: str, start: int, end: int) -> bool:
@@ -97,4 +98,4 @@ def _kept(text: str, start: int, end: int) -> bool:
     last = text[end - 1]
     if last == ".":
         return end - start >= 3 and text[end - 2].isalpha() and (text[end - 3] in ". ")
-    return {")": "(", "]": "[", "}": "{"}[last] in text[start : end - 1]
+    return {")": "(", "]": "[", "}": "{"}[last] in text[max(start, end - _BRACKET_REACH) : end - 1]

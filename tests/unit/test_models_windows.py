@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.bundle import shelf_bundle
 from models.decoding import spans_of
-from models.tokens import Tokens, shape_of
+from models.tokens import Tokens, WordPieces, shape_of
 from models.windows import windows
 
 TYPES = ("drug", "dose")
+PIECES = WordPieces(shelf_bundle("wardstream-phi") / "tokenizer.json")
 HALF = np.array([0.5, 0.5], dtype=np.float32)
 
 
@@ -83,6 +87,28 @@ def test_a_higher_threshold_takes_fewer_words() -> None:
     table = np.array([[0.4, 0.5, 0.05, 0.03, 0.02]], dtype=np.float32)
     assert spans_of(text, words(text), table, TYPES, HALF)
     assert not spans_of(text, words(text), table, TYPES, np.array([0.7, 0.7], dtype=np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(max_size=300))
+def test_pieces_lie_in_order_inside_any_text(text: str) -> None:
+    """Whatever the characters, pieces have offsets inside the text, in order, and as many of everything."""
+    tokens = PIECES(text)
+    assert len(tokens.ids) == len(tokens.start) == len(tokens.end) == len(tokens.word) == len(tokens.shape)
+    assert (tokens.start <= tokens.end).all()
+    assert (np.diff(tokens.start) >= 0).all()
+    assert (np.diff(tokens.word) >= 0).all()
+    assert len(tokens) == 0 or 0 <= tokens.start[0] <= tokens.end.max() <= len(text)
+
+
+def test_trimming_texts_of_brackets_is_linear() -> None:
+    """A hundred thousand opening brackets in one span cost no quadratic search."""
+    text = " ".join("(" * 100_000)
+    tokens = words(text)
+    table = np.tile(probabilities("I-drug"), (len(tokens), 1))
+    began = time.monotonic()
+    assert spans_of(text, tokens, table, TYPES, HALF) == ()
+    assert time.monotonic() - began < 5
 
 
 def test_letter_shapes() -> None:

@@ -46,7 +46,8 @@ class Values:
 
     def _last(self) -> str:
         g, r = self._gazetteer, self._random
-        name = r.choice(g.last) if r.random() < 0.5 else r.choice(g.rare_last).title()
+        draw = r.random()
+        name = r.choice(self._lists["common_surnames"] if draw < 0.1 else g.last) if draw < 0.5 else r.choice(g.rare_last).title()
         draw = r.random()
         if draw < 0.05:
             return f"{name}-{r.choice(g.last)}"
@@ -74,6 +75,9 @@ class Values:
 
     def last(self) -> Value:
         return self._last(), "NAME"
+
+    def common_last(self) -> Value:
+        return self._random.choice(self._lists["common_surnames"]), "NAME"
 
     def short(self) -> Value:
         return f"{self._first()} {self._letter()}.", "NAME"
@@ -128,6 +132,9 @@ class Values:
     def licence(self) -> Value:
         return self._pattern("licence"), "ID"
 
+    def card(self) -> Value:
+        return self._pattern("card"), "ID"
+
     def ip(self) -> Value:
         return ".".join(str(self._random.randint(1, 254)) for _ in range(4)), "ID"
 
@@ -142,13 +149,20 @@ class Values:
         first, last = self._account()
         number = self._random.randint(10, 99)
         forms = (f"{first}.{last}", f"{first[0]}{last}", f"{first}{number}", f"{last}_{first}", f"{first}.{last[0]}")
-        return f"{self._random.choice(forms)}@{self._random.choice(self._lists['mail_hosts'])}", "EMAIL"
+        host = self._random.choice(self._lists["mail_hosts"])
+        if self._random.random() < 0.4:
+            host = self._account()[1] + self._random.choice(self._lists["mail_ends"])
+        account = self._random.choice(forms)
+        if self._random.random() < 0.2:
+            account = first.title() + last.title()
+        return f"{account}@{host}", "EMAIL"
 
     def url(self) -> Value:
         _, last = self._account()
         number = self._random.randint(1000, 999999)
         forms = (f"https://portal.{last}clinic.com/patients/{number}", f"www.{last}family.com", f"http://www.{last}.org",
-                 f"https://www.facebook.com/{last}{number}", f"www.myhealth-{last}.com", f"{last}medical.org/{number}")  # fmt: skip
+                 f"https://www.facebook.com/{last}{number}", f"www.myhealth-{last}.com", f"{last}medical.org/{number}",
+                 f"http://{last.title()}{self._account()[1].title()}{self._random.choice(self._lists['mail_ends'])}/")  # fmt: skip
         return self._random.choice(forms), "URL"
 
     # places and bodies
@@ -159,6 +173,12 @@ class Values:
         return (
             self._place()[0] if self._random.random() < 0.85 else self._random.choice(self._lists["world_places"])
         ), "LOCATION"
+
+    def big_city(self) -> Value:
+        return self._random.choice(self._lists["big_cities"]), "LOCATION"
+
+    def country(self) -> Value:
+        return self._random.choice(self._lists["countries"]), "LOCATION"
 
     def state(self) -> Value:
         return self._place()[1], "LOCATION"
@@ -191,6 +211,8 @@ class Values:
     def hospital(self) -> Value:
         r, lists = self._random, self._lists
         kind = r.choice(lists["hospital_types"])
+        if r.random() < 0.1:
+            kind = kind.lower()
         name = self._weighted(
             (35, r.choice(self._gazetteer.hospitals)), (20, f"{r.choice(lists['hospital_stems'])} {kind}"), (15, f"{self._place()[0]} {kind}"),
             (10, f"{self._last()} {kind}"), (3, f"St. {self._first()}'s"), (2, f"Mt. {self._first()}"), (3, r.choice(lists["hospital_stems"])),
