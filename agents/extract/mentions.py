@@ -77,11 +77,13 @@ def read_note(
         for start, end in _trimmed(text, span.start, span.end, forbidden)
         if not _is_heading(sections, start, end)
     ]
-    found = [
-        _shaped(span, start, end)
-        for span in rules.unite(model, _rule_spans(text, model, sections, sentences))
-        for start, end in _trimmed(text, span.start, span.end, forbidden)
-    ]
+    trimmed = set(model)
+    found: list[Span] = []
+    for span in rules.unite(model, _rule_spans(text, model, sections, sentences)):
+        if span in trimmed:
+            found.append(span)
+        else:
+            found.extend(replace(span, start=a, end=b) for a, b in _trimmed(text, span.start, span.end, forbidden))
     return _finish(path, text, found, sections, sentences, origin=origin, replaced=replaced)
 
 
@@ -95,7 +97,8 @@ def read_given(
 
 
 def _rule_spans(text: str, model: list[Span], sections: tuple[Section, ...], sentences: tuple[Sentence, ...]) -> list[Span]:
-    drugs = {_sentence_index(sentences, span.start) for span in model if span.type == "medication"}
+    starts = [sentence.start for sentence in sentences]
+    drugs = {_index(starts, span.start) for span in model if span.type == "medication"}
     found: list[Span] = []
     for index, sentence in enumerate(sentences):
         named = index in drugs or section_at(sections, sentence.start).name == "medications"
@@ -135,8 +138,9 @@ def _finish(
         for span in spans
     ]
     rows: dict[int, list[Mention]] = {}
+    starts = [sentence.start for sentence in sentences]
     for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
-        rows.setdefault(_sentence_index(sentences, mention.start), []).append(mention)
+        rows.setdefault(_index(starts, mention.start), []).append(mention)
     relations = [relation for row in rows.values() for relation in relate(row, origin.make)]
     return NoteResult(tuple(mentions), tuple(relations))
 
@@ -147,8 +151,8 @@ def _is_heading(sections: tuple[Section, ...], start: int, end: int) -> bool:
     return end <= section.body and section.name not in ("", OTHER, "imaging")
 
 
-def _sentence_index(sentences: tuple[Sentence, ...], offset: int) -> int:
-    return max(0, bisect_right(sentences, offset, key=lambda s: s.start) - 1)
+def _index(starts: list[int], offset: int) -> int:
+    return max(0, bisect_right(starts, offset) - 1)
 
 
 def _forbidden(text: str, replaced: tuple[SpanMap, ...]) -> list[tuple[int, int]]:
@@ -180,9 +184,3 @@ def _trimmed(text: str, start: int, end: int, forbidden: list[tuple[int, int]]) 
     while start < end and text[end - 1] in _EDGE and not (text[end - 1] == "." and "." in text[start : end - 1]):
         end -= 1
     return [(start, end)] if any(c.isalnum() for c in text[start:end]) else []
-
-
-def _shaped(span: Span, start: int, end: int) -> Span:
-    if (start, end) == (span.start, span.end):
-        return span
-    return replace(span, start=start, end=end)

@@ -18,6 +18,7 @@ Axis = Literal["negated", "possible", "historical", "hypothetical", "family", "r
 AXES: tuple[Axis, ...] = ("negated", "possible", "historical", "hypothetical", "family", "recent", "patient", "none", "stop")
 TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_")
 
+_SLOTS = ("<n>", "<w>")
 _FILE = Path(__file__).with_name("assertion.toml")
 _NUMBERS = frozenset((
     "a", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "fifteen", "twenty",
@@ -43,6 +44,7 @@ class Node:
 
     children: dict[str, Node] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    has_slots: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> tuple[list[str]
     starts: list[int] = []
     ends: list[int] = []
     for match in TOKEN.finditer(text, start, len(text) if end is None else end):
-        words.append(match.group().lower().replace("’", "'"))
+        word = match.group().lower()
+        words.append(word.replace("’", "'") if "’" in word else word)
         starts.append(match.start())
         ends.append(match.end())
     return words, starts, ends
@@ -77,22 +80,21 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> tuple[list[str]
 
 def matches(root: Node, words: list[str], at: int) -> list[tuple[int, tuple[Rule, ...]]]:
     """All phrases that begin at token ``at``: (end token, rules), shortest first."""
-    if words[at] not in root.children and not any(slot in root.children for slot in _slots(words[at])):
-        return []
     found: list[tuple[int, tuple[Rule, ...]]] = []
     states = [root]
-    end = at
-    while states and end < len(words):
+    for end in range(at, len(words)):
         word = words[end]
         following: list[Node] = []
         for state in states:
-            for key in (word, *_slots(word)):
-                child = state.children.get(key)
-                if child is not None:
-                    following.append(child)
-        end += 1
+            child = state.children.get(word)
+            if child is not None:
+                following.append(child)
+            if state.has_slots:
+                following.extend(state.children[slot] for slot in _slots(word) if slot in state.children)
+        if not following:
+            break
+        found.extend([(end + 1, state.rules) for state in following if state.rules])
         states = following
-        found.extend((end, state.rules) for state in states if state.rules)
     return found
 
 
@@ -162,6 +164,7 @@ def _expanded(phrases: list[str], classes: dict[str, list[str]]) -> list[str]:
 def _add(root: Node, phrase: str, rule: Rule) -> None:
     node = root
     for word in _phrase_tokens(phrase):
+        node.has_slots = node.has_slots or word in _SLOTS
         node = node.children.setdefault(word, Node())
     if rule not in node.rules:
         node.rules += (rule,)
@@ -170,5 +173,5 @@ def _add(root: Node, phrase: str, rule: Rule) -> None:
 def _phrase_tokens(phrase: str) -> list[str]:
     words: list[str] = []
     for part in phrase.lower().split():
-        words.extend([part] if part in ("<n>", "<w>") else TOKEN.findall(part))
+        words.extend([part] if part in _SLOTS else TOKEN.findall(part))
     return words
