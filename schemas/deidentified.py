@@ -45,12 +45,14 @@ class DeidMap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         times: path of a date/time in the clean message -> minutes since the patient's random epoch.
         received: minutes since the patient's epoch at which the message itself says it was made.
         age_years: age at the message's time, at most 89 (90 stands for older); ``None`` unknown.
+        without_patient: the message names nobody; its subject is a token of the message itself, and nobody can be released.
     """
 
     notes: dict[str, tuple[SpanMap, ...]] = {}
     times: dict[str, int] = {}
     received: int | None = None
     age_years: int | None = None
+    without_patient: bool = False
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)

@@ -1,0 +1,141 @@
+"""A decision as a FHIR R4 collection Bundle, validated before it leaves. Equal decisions give equal bytes."""
+
+from __future__ import annotations
+
+import base64
+
+from agents.publish.issues import render_flag
+from agents.publish.names import (
+    AIAST,
+    IDENTIFIER,
+    MESSAGE,
+    POLICY,
+    PROVENANCE_AGENT,
+    Object,
+    coded,
+    resource_id,
+    stable,
+    urn,
+)
+from agents.publish.resources import Place, concept, render_mentions
+from agents.publish.subject import Subject, pseudonymous
+from schemas.errors import MalformedMessage, Poison, Reason
+from schemas.fhir.json import encode
+from schemas.fhir.validate import validate
+from schemas.findings import FindingsNote
+from schemas.flags import Decision
+
+
+def render(decision: Decision, subject: Subject | None = None) -> bytes:
+    """The Bundle's JSON.
+
+    Raises:
+        Poison: ``OUTPUT_INVALID`` with the path of what FHIR R4 does not allow.
+    """
+    resource = build_bundle(decision, subject or pseudonymous(decision.findings))
+    try:
+        validate(resource)
+    except MalformedMessage as error:
+        raise Poison(Reason.OUTPUT_INVALID, path=error.path) from None
+    return encode(resource)
+
+
+def build_bundle(decision: Decision, subject: Subject) -> Object:
+    """Patient, makers, documents, what the notes say, flags, provenance; in this order."""
+    findings = decision.findings
+    patient_id = resource_id(findings.id, subject.realm, "Patient")
+    documents = {note.path: resource_id(findings.id, subject.realm, "DocumentReference", note.path) for note in findings.notes}
+    place = Place(
+        findings,
+        subject,
+        {"reference": urn(patient_id)},
+        {path: urn(name) for path, name in documents.items()},
+        {note.path: note for note in findings.notes},
+    )
+    devices = _devices(decision, place)
+    makers = {str(device["id"]): urn(str(device["id"])) for device in devices}
+    rules = urn(str(devices[-1]["id"]))
+    mentions = {mention.id: mention for mention in findings.mentions}
+    notes = [_document(place, documents[note.path], note) for note in findings.notes]
+    said = [*render_mentions(place), *(render_flag(place, flag, rules, mentions) for flag in decision.flags)]
+    resources = [subject.patient | {"id": patient_id}, *devices, *notes, *said]
+    if said:
+        resources.append(_provenance(place, [urn(str(one["id"])) for one in said], list(makers.values())))
+    return {
+        "resourceType": "Bundle",
+        "id": resource_id(decision.id, subject.realm, "Bundle"),
+        "meta": {"security": [AIAST, *subject.labels]},
+        "identifier": {"system": IDENTIFIER, "value": stable(subject.realm, decision.id)},
+        "type": "collection",
+        "timestamp": findings.time,
+        "entry": [{"fullUrl": urn(str(one["id"])), "resource": one} for one in resources],
+    }
+
+
+def _devices(decision: Decision, place: Place) -> list[Object]:
+    """Every model and rule set that had a part in it; the flag rules come last."""
+    versions = decision.findings.versions
+    made = (
+        ("de-identification policy", versions.policy),
+        ("PHI model", versions.phi_model),
+        ("entity model", versions.entity_model),
+        ("assertion rules", versions.assertion_rules),
+        ("flag rules", versions.flag_rules),
+    )
+    return [
+        {
+            "resourceType": "Device",
+            "id": place.name("Device", name),
+            "identifier": place.identifier(name, version),
+            "deviceName": [{"name": f"Wardstream {name}", "type": "model-name"}],
+            "type": {"text": name},
+            "version": [{"value": version}],
+        }
+        for name, version in made
+        if version or name == "flag rules"
+    ]
+
+
+def _document(place: Place, name: str, note: FindingsNote) -> Object:
+    """The note. Released, only a pointer to the message that holds it: the stream has no original text past de-identification."""
+    subject = place.subject
+    source = place.findings.origin
+    attachment: Object = {"contentType": "text/plain; charset=utf-8"}
+    if subject.original:
+        attachment["title"] = f"Note as received, {note.path}"
+        identifiers = place.identifier(source, note.path)
+    else:
+        attachment["data"] = base64.b64encode(note.text.encode("utf-8", "replace")).decode()
+        identifiers = [{"system": IDENTIFIER, "value": note.sha256}]
+    document: Object = {
+        "resourceType": "DocumentReference",
+        "id": name,
+        "identifier": identifiers,
+        "status": "current",
+        "subject": place.patient,
+        "content": [{"attachment": attachment}],
+        "context": {"related": [{"identifier": {"system": MESSAGE, "value": source}}]},
+    }
+    if subject.labels:
+        document["meta"] = {"security": list(subject.labels)}
+    if note.codes:
+        document["type"] = concept(note.codes[0].display or note.codes[0].code, note.codes)
+    return document
+
+
+def _provenance(place: Place, targets: list[str], makers: list[str]) -> Object:
+    findings = place.findings
+    source: Object = {"identifier": {"system": MESSAGE, "value": findings.origin}}
+    documents = [{"role": "source", "what": {"reference": name}} for name in place.documents.values()]
+    provenance: Object = {
+        "resourceType": "Provenance",
+        "id": place.name("Provenance"),
+        "target": [{"reference": name} for name in targets],
+        "recorded": findings.time,
+        "reason": [{"coding": [AIAST]}],
+        "agent": [{"type": coded(PROVENANCE_AGENT, "assembler"), "who": {"reference": name}} for name in makers],
+        "entity": documents or [{"role": "source", "what": source}],
+    }
+    if findings.versions.policy:
+        provenance["policy"] = [f"{POLICY}:{findings.versions.policy}"]
+    return provenance

@@ -1,0 +1,195 @@
+"""The audited way back: from a patient token to the identity that the EHR knows, for a result that goes to where it came from.
+
+The only module of this room that reads identities. The audit entry is made before the result and stands before it in the outputs; a
+token without an identity (unknown, erased) releases nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from agents.publish.bundle import render
+from agents.publish.names import Object
+from agents.publish.oru import leaf, render_oru
+from agents.publish.subject import Subject
+from agents.vault.contract import PatientRecord, Vault
+from schemas.audit import AuditEntry
+from schemas.errors import Poison, Reason
+from schemas.flags import Decision
+from schemas.identity import Identifier, Person, PersonName, PostalAddress
+from schemas.ids import derived_id
+
+_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
+_GENDER = {"m": "male", "male": "male", "f": "female", "female": "female", "o": "other", "other": "other", "u": "unknown"}
+_SEX = {"male": "M", "female": "F", "other": "O", "unknown": "U"}
+#: v3-ActReason: the result goes back for the patient's treatment.
+PURPOSE = "TREAT"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Released:
+    """``audit`` is to be written before ``bundle`` and ``oru``; ``oru`` is ``None`` where none is due."""
+
+    audit: AuditEntry
+    bundle: bytes
+    oru: bytes | None
+
+
+async def identify(vault: Vault, tokens: Sequence[str]) -> dict[str, PatientRecord]:
+    """Records by token; tokens without an identity are left out. Raises StoreUnavailable."""
+    found: dict[str, PatientRecord] = {}
+    for token in dict.fromkeys(tokens):
+        try:
+            found[token] = await vault.reidentify(token)
+        except Poison:
+            continue
+    return found
+
+
+def release(decision: Decision, record: PatientRecord | None, *, application: str, facility: str, oru: bool) -> Released:
+    """The re-identified result of one decision.
+
+    Raises:
+        Poison: ``UNKNOWN_TOKEN``, or ``OUTPUT_INVALID`` with a path.
+    """
+    if record is None:
+        raise Poison(Reason.UNKNOWN_TOKEN, path="ce_subject")
+    subject = _subject(decision, record)
+    message = None
+    if oru and decision.flags and decision.findings.format == "hl7v2":
+        message = render_oru(decision, subject, _pid(record.person), application=application, facility=facility)
+    audit = AuditEntry(
+        id=derived_id(decision.id, "publish.audit"),
+        action="reidentify",
+        outcome="success",
+        time=decision.findings.time,
+        agent="publish",
+        purpose=PURPOSE,
+        subject=decision.findings.subject,
+        record=decision.id,
+        recipient="phi.result.published.v1",
+    )
+    return Released(audit, render(decision, subject), message)
+
+
+def _subject(decision: Decision, record: PatientRecord) -> Subject:
+    fhir = decision.findings.format == "fhir"
+    moment, stamp = _clock(record.epoch, zoned=fhir)
+    return Subject("released", _patient(record.person), True, moment, stamp)
+
+
+def _clock(epoch: int, *, zoned: bool) -> tuple[Callable[[int | None], str], Callable[[int | None], str]]:
+    """The patient's clock read as calendar time. HL7 v2 times mostly have no zone, and FHIR may not tell a time of day without one:
+    from such a message only the date goes into FHIR resources."""
+
+    def at(elapsed: int) -> datetime:
+        return _EPOCH + timedelta(minutes=epoch + elapsed)
+
+    def moment(elapsed: int | None) -> str:
+        if elapsed is None:
+            return ""
+        return f"{at(elapsed):%Y-%m-%dT%H:%M:00Z}" if zoned else f"{at(elapsed):%Y-%m-%d}"
+
+    def stamp(elapsed: int | None) -> str:
+        return "" if elapsed is None else f"{at(elapsed):%Y%m%d%H%M}" + ("+0000" if zoned else "")
+
+    return moment, stamp
+
+
+def _patient(person: Person) -> Object:
+    patient: Object = {"resourceType": "Patient"}
+    if identifiers := [_identifier(row) for row in person.identifiers if row.value.strip()]:
+        patient["identifier"] = identifiers
+    if names := [name for row in person.names if (name := _name(row))]:
+        patient["name"] = names
+    telecom = [{"system": "phone", "value": value} for value in person.phones if value.strip()]
+    telecom += [{"system": "email", "value": value} for value in person.emails if value.strip()]
+    if telecom:
+        patient["telecom"] = telecom
+    if gender := _GENDER.get(person.sex.lower()):
+        patient["gender"] = gender
+    if birth := _birth_date(person.birth_date):
+        patient["birthDate"] = birth
+    if addresses := [address for row in person.addresses if (address := _address(row))]:
+        patient["address"] = addresses
+    return patient
+
+
+def _identifier(row: Identifier) -> Object:
+    found: Object = {}
+    if row.type:
+        found["type"] = {"coding": [{"system": _TYPES, "code": row.type}]}
+    system = row.system.strip()
+    if system and not any(char.isspace() for char in system):
+        found["system"] = system
+    elif system:  # a name in words is no URI
+        found["assigner"] = {"display": system}
+    return found | {"value": row.value.strip()}
+
+
+def _name(row: PersonName) -> Object:
+    parts: Object = {"text": row.text.strip(), "family": row.family.strip()}
+    parts["given"] = [text for given in row.given if (text := given.strip())]
+    parts |= {key: [value.strip()] if value.strip() else [] for key, value in (("prefix", row.prefix), ("suffix", row.suffix))}
+    return {key: value for key, value in parts.items() if value}
+
+
+def _address(row: PostalAddress) -> Object:
+    parts: Object = {
+        "line": [text for line in row.lines if (text := line.strip())],
+        "city": row.city.strip(),
+        "state": row.state.strip(),
+        "postalCode": row.postal_code.strip(),
+        "country": row.country.strip(),
+    }
+    return {key: value for key, value in parts.items() if value}
+
+
+def _birth_date(text: str) -> str:
+    """HL7 TS or FHIR date as a FHIR date of the same precision; empty when it is neither."""
+    digits = text.strip().replace("-", "")[:8]
+    if not digits.isascii() or not digits.isdigit() or len(digits) not in (4, 6, 8):
+        return ""
+    parts = (digits[:4], digits[4:6], digits[6:8])
+    try:
+        datetime(int(parts[0]), int(parts[1] or "1"), int(parts[2] or "1"), tzinfo=UTC)
+    except ValueError:
+        return ""
+    return "-".join(part for part in parts if part)
+
+
+def _pid(person: Person) -> str:
+    """PID-3 to PID-13 of HL7 v2.5.1."""
+    identifiers = "~".join(_cx(row) for row in person.identifiers if row.value.strip())
+    names = "~".join(_xpn(row) for row in person.names)
+    sex = _SEX.get(_GENDER.get(person.sex.lower(), ""), "")
+    addresses = "~".join(_xad(row) for row in person.addresses)
+    phones = "~".join(leaf(value) for value in person.phones if value.strip())
+    birth = _birth_date(person.birth_date).replace("-", "")
+    return f"{identifiers}||{names}||{birth}|{sex}|||{addresses}||{phones}".rstrip("|")
+
+
+def _cx(row: Identifier) -> str:
+    """An OID or URI cannot be a namespace id: it goes where HD has room for it."""
+    system = row.system.strip()
+    authority = leaf(system)
+    if system.startswith("urn:oid:"):
+        authority = f"&{leaf(system.removeprefix('urn:oid:'))}&ISO"
+    elif ":" in system:
+        authority = f"&{leaf(system)}&URI"
+    return f"{leaf(row.value.strip())}^^^{authority}^{leaf(row.type)}".rstrip("^")
+
+
+def _xpn(row: PersonName) -> str:
+    if not row.family and not row.given:
+        return leaf(row.text)
+    first, rest = (row.given[0], " ".join(row.given[1:])) if row.given else ("", "")
+    return "^".join(leaf(part) for part in (row.family, first, rest, row.suffix, row.prefix)).rstrip("^")
+
+
+def _xad(row: PostalAddress) -> str:
+    first, rest = (row.lines[0], " ".join(row.lines[1:])) if row.lines else ("", "")
+    return "^".join(leaf(part) for part in (first, rest, row.city, row.state, row.postal_code, row.country)).rstrip("^")

@@ -1,0 +1,223 @@
+"""One mention as one FHIR resource, unconfirmed and preliminary. The mapping of assertions is a table that reviewers can read.
+
+Hypothetical mentions ("return if chest pain") are not published; another person's become FamilyMemberHistory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from agents.publish.names import (
+    AIAST,
+    ALLERGY_CLINICAL,
+    ALLERGY_VERIFICATION,
+    CONDITION_CATEGORY,
+    CONDITION_CLINICAL,
+    CONDITION_VERIFICATION,
+    ELAPSED,
+    EVIDENCE,
+    IDENTIFIER,
+    ROLE_CODE,
+    Object,
+    coded,
+    resource_id,
+    stable,
+)
+from agents.publish.subject import Subject
+from schemas.clinical import Coding
+from schemas.findings import Findings, FindingsNote, Mention
+
+_ALLERGY_SECTION = "allergies"
+#: Parts of a prescription, in the order in which one writes it.
+_SIG = ("dosage", "form", "route", "frequency", "duration")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where resources of one publication hang: its subject, its patient entry and its documents by note path."""
+
+    findings: Findings
+    subject: Subject
+    patient: Object
+    documents: dict[str, str]
+    notes: dict[str, FindingsNote]
+
+    def identifier(self, *parts: str) -> list[Object]:
+        return [{"system": IDENTIFIER, "value": stable(self.subject.realm, *parts)}]
+
+    def name(self, *parts: str) -> str:
+        return resource_id(self.findings.id, self.subject.realm, *parts)
+
+    def timed(self, element: str, elapsed: int | None) -> Object:
+        """The moment in ``element``, or minutes on the patient's clock where no date may be told."""
+        moment = self.subject.moment(elapsed)
+        if moment:
+            return {element: moment}
+        return {"extension": [{"url": ELAPSED, "valueInteger": elapsed}]} if elapsed is not None and abs(elapsed) < 2**31 else {}
+
+
+def place_span(place: Place, note: str, start: int, end: int, *, mention: Mention | None = None) -> Object | None:
+    """The evidence extension: document, offsets in code points, and which text the offsets count in."""
+    document = place.documents.get(note)
+    if document is None:
+        return None
+    parts: list[Object] = [{"url": "document", "valueReference": {"reference": document}}]
+    if place.subject.original:
+        if mention is None or mention.original is None:
+            return None
+        start, end = mention.original.start, mention.original.end
+    else:
+        parts.append({"url": "sha256", "valueString": place.notes[note].sha256})
+    parts += [
+        {"url": "text", "valueCode": "as-received" if place.subject.original else "de-identified"},
+        {"url": "begin", "valueUnsignedInt": start},
+        {"url": "end", "valueUnsignedInt": end},
+    ]
+    if mention is not None:
+        parts += [{"url": "score", "valueDecimal": round(mention.score, 4)}, {"url": "source", "valueString": mention.source}]
+    return {"url": EVIDENCE, "extension": parts}
+
+
+def render_mentions(place: Place) -> Iterator[Object]:
+    """Resources in the order of the mentions."""
+    tails: dict[str, list[Mention]] = {}
+    by_id = {mention.id: mention for mention in place.findings.mentions}
+    for relation in place.findings.relations:
+        if relation.tail in by_id:
+            tails.setdefault(relation.head, []).append(by_id[relation.tail])
+    for mention in place.findings.mentions:
+        body = _body(mention, sorted(tails.get(mention.id, ()), key=lambda m: m.start))
+        if body is not None:
+            yield _dressed(place, mention, body)
+
+
+def _body(mention: Mention, tails: list[Mention]) -> Object | None:
+    assertion = mention.assertion
+    if assertion.hypothetical:
+        return None
+    if assertion.family:
+        return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention)
+    if mention.type == "medication" and mention.section == _ALLERGY_SECTION:
+        return _allergy(mention)
+    make = _MAKERS.get(mention.type)
+    return make(mention, tails) if make else None
+
+
+def _dressed(place: Place, mention: Mention, body: Object) -> Object:
+    """Identity, label, subject and evidence around what the maker said."""
+    kind = str(body["resourceType"])
+    note = place.notes.get(mention.note)
+    text = place.findings.origin if place.subject.original or note is None else note.sha256
+    code = mention.codes[0].code if mention.codes else mention.text.casefold()
+    evidence = place_span(place, mention.note, mention.start, mention.end, mention=mention)
+    owner = "patient" if kind in ("AllergyIntolerance", "FamilyMemberHistory") else "subject"
+    dressed: Object = {
+        "resourceType": kind,
+        "id": place.name(kind, mention.id),
+        "meta": {"security": [AIAST]},
+        "identifier": place.identifier(text, mention.note, str(mention.start), str(mention.end), kind, code, mention.source),
+        owner: place.patient,
+    }
+    if evidence is not None:
+        dressed["extension"] = [evidence]
+    document = place.documents.get(mention.note)
+    if document is not None and kind in ("Observation", "MedicationStatement"):
+        dressed["derivedFrom"] = [{"reference": document}]
+    return dressed | body
+
+
+def concept(text: str, codes: tuple[Coding, ...]) -> Object:
+    found = [
+        {name: value for name, value in (("system", c.system), ("code", c.code), ("display", c.display)) if value}
+        for c in codes
+        if c.code and ":" in c.system
+    ]
+    return {"coding": found, "text": text} if found else {"text": text}
+
+
+def _condition(mention: Mention, tails: list[Mention]) -> Object:
+    assertion = mention.assertion
+    certainty = "refuted" if assertion.negated else "provisional" if assertion.possible else "unconfirmed"
+    body: Object = {
+        "resourceType": "Condition",
+        "verificationStatus": coded(CONDITION_VERIFICATION, certainty),
+        "category": [coded(CONDITION_CATEGORY, "encounter-diagnosis")],
+        "code": concept(mention.text, mention.codes),
+    }
+    if not assertion.negated:
+        body["clinicalStatus"] = coded(CONDITION_CLINICAL, "inactive" if assertion.historical else "active")
+    return body
+
+
+def _finding(mention: Mention, tails: list[Mention]) -> Object | None:
+    if mention.assertion.historical or mention.assertion.possible:
+        return _condition(mention, tails)  # an Observation cannot say "once" or "perhaps"
+    return {
+        "resourceType": "Observation",
+        "status": "preliminary",
+        "code": concept(mention.text, mention.codes),
+        "valueBoolean": not mention.assertion.negated,
+    }
+
+
+def _test(mention: Mention, tails: list[Mention]) -> Object | None:
+    value = next((tail for tail in tails if tail.type == "value"), None)
+    if value is None or mention.assertion.negated:
+        return None
+    return {
+        "resourceType": "Observation",
+        "status": "preliminary",
+        "code": concept(mention.text, mention.codes),
+        "valueString": value.text,
+    }
+
+
+def _medication(mention: Mention, tails: list[Mention]) -> Object:
+    assertion = mention.assertion
+    status = (
+        "not-taken" if assertion.negated else "stopped" if assertion.historical else "unknown" if assertion.possible else "active"
+    )
+    body: Object = {
+        "resourceType": "MedicationStatement",
+        "status": status,
+        "medicationCodeableConcept": concept(mention.text, mention.codes),
+    }
+    written = [tail.text for kind in _SIG for tail in tails if tail.type == kind]
+    if written:
+        body["dosage"] = [{"text": " ".join(written)}]
+    return body
+
+
+def _allergy(mention: Mention) -> Object:
+    negated = mention.assertion.negated
+    return {
+        "resourceType": "AllergyIntolerance",
+        "clinicalStatus": coded(ALLERGY_CLINICAL, "inactive" if negated else "active"),
+        "verificationStatus": coded(ALLERGY_VERIFICATION, "refuted" if negated else "unconfirmed"),
+        "code": concept(mention.text, mention.codes),
+    }
+
+
+def _procedure(mention: Mention, tails: list[Mention]) -> Object:
+    assertion = mention.assertion
+    status = "not-done" if assertion.negated else "completed" if assertion.historical else "unknown"
+    return {"resourceType": "Procedure", "status": status, "code": concept(mention.text, mention.codes)}
+
+
+def _family(mention: Mention) -> Object:
+    return {
+        "resourceType": "FamilyMemberHistory",
+        "status": "partial",
+        "relationship": coded(ROLE_CODE, "FAMMEMB"),
+        "condition": [{"code": concept(mention.text, mention.codes)}],
+    }
+
+
+_MAKERS: dict[str, Callable[[Mention, list[Mention]], Object | None]] = {
+    "problem": _condition,
+    "finding": _finding,
+    "test": _test,
+    "medication": _medication,
+    "procedure": _procedure,
+}
