@@ -1,1 +1,1 @@
-"""Tokens and the identities behind them. Read by de-identification, which makes them, and by the audited release; by nobody else."""
+"""The only place that knows which token stands for whom. Used by ``agents.deidentify`` and by the audited release."""

@@ -1,0 +1,29 @@
+"""Ages over 89 (45 CFR 164.514(b)(2)(i)(C)); younger ages stay. Only the number is replaced, the unit stays readable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agents.deidentify.text.spans import AGE, Found
+
+RULE = "age"
+
+_OLD = r"(?:9\d|1[0-3]\d)"
+_UNIT = r"(?:\s?-?\s?(?:years?|yrs?|y)\b\.?[\s/.-]{0,2}(?:of[\s-]age|o(?:ld)?\b)?|\s?-?\s?y\.?/?o\b)"
+_BEFORE_UNIT = re.compile(rf"(?<![\w.,/$-])({_OLD})(?={_UNIT})", re.IGNORECASE)
+_AFTER_WORD = re.compile(rf"\b(?:age[ds]?|aged about)\b\s{{0,2}}(?::|=|is|was|of)?\s{{0,2}}({_OLD})(?![\w.]\d|\d|%|\s?(?:mg|days|months|weeks|hours))", re.IGNORECASE)
+_SPELLED = re.compile(
+    r"\b((?:ninety|one hundred(?: and)?)(?:[- ](?:one|two|three|four|five|six|seven|eight|nine|ten))?)(?=[- ](?:years?|yrs?|yo)\b)", re.IGNORECASE
+)
+_DECADE = re.compile(r"\b(?:his|her|their|the|mid|late|early|in)[\s-]{1,2}(90'?s|nineties|hundreds)\b", re.IGNORECASE)
+_CENTENARIAN = re.compile(r"\b(?:non-?agenarian|centenarian)\b", re.IGNORECASE)
+_SEX = re.compile(r"(?<![\w.])(9\d|10\d)(?=[\s-]?(?:yo)?(?:[MF]\b(?!\s?\d)|\s(?:male|female|man|woman|gentleman|lady)\b))")
+
+
+def find(text: str) -> Iterator[Found]:
+    for pattern in (_BEFORE_UNIT, _AFTER_WORD, _SPELLED, _DECADE, _SEX):
+        for match in pattern.finditer(text):
+            yield Found(match.start(1), match.end(1), AGE, "pattern", RULE)
+    for match in _CENTENARIAN.finditer(text):
+        yield Found(match.start(), match.end(), AGE, "pattern", RULE)

@@ -1,0 +1,87 @@
+"""Dates more specific than a year (45 CFR 164.514(b)(2)(i)(C)): digits, month names, ordinal words, holidays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agents.deidentify.text.spans import DATE, Found
+
+RULE = "date"
+
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|"
+    r"dec(?:ember)?)"
+)
+_ORDINAL = (
+    r"(?:(?:twenty|thirty)[- ])?(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|tenth|eleventh|twelfth|thirteenth|"
+    r"fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|thirtieth"
+)
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_YEAR = r"(?:1[89]\d\d|20\d\d|'\d\d)"
+_CLOCK = r"(?:(?:\s{0,2},?\s?(?:at\s)?|T)\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:\s?[ap]\.?m\b\.?)?(?:Z|\s?[+-]\d{2}:?\d{2})?)?"
+_WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thur?s?|fri|sat(?:ur)?|sun)(?:day)?"
+
+_ISO = re.compile(rf"(?<![\w.-]){_YEAR}([-/.]){_DAY}\1{_DAY}{_CLOCK}(?![\w])")
+_NUMERIC = re.compile(rf"(?<![\w./-]){_DAY}([-/.]){_DAY}\1(?:1[89]\d\d|20\d\d|\d\d){_CLOCK}(?![\w/]|-\d|\.\d)")
+_COMPACT = re.compile(r"(?<![\w.])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[T ]?\d{4}(?:\d{2})?)?(?![\w]|\.\d)")
+_MONTH_YEAR_DIGITS = re.compile(r"(?<![\w./-])(?:0?[1-9]|1[0-2])[/-](?:19|20)\d\d(?![\w/-])|(?<![\w./-])(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?![\w/-])")
+_WORDED = re.compile(
+    rf"(?<![A-Za-z])(?:{_WEEKDAY}\b,?\s{{1,2}})?(?:the\s)?(?:"
+    rf"{_MONTH}\.?[\s-]{{1,3}}(?:the\s)?(?:{_DAY}(?:st|nd|rd|th)?|{_ORDINAL})\b(?:\s?(?:,|of)?[\s-]{{0,3}}(?:{_YEAR}|\d\d(?=-|\s|$)))?(?!\s?(?:mg|ml|mcg|/))"
+    rf"|(?:{_DAY}(?:st|nd|rd|th)?|{_ORDINAL})[\s-]{{1,3}}(?:day\s)?(?:of\s)?{_MONTH}\b\.?(?:\s?,?[\s-]{{0,3}}{_YEAR})?"
+    rf"|{_MONTH}\.?\s?,?\s?(?:of\s)?{_YEAR}"
+    rf"){_CLOCK}(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_MONTH_ALONE = re.compile(
+    r"\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Ff]rom|[Ll]ast|[Nn]ext|[Tt]his|[Ee]arly|[Ll]ate|[Mm]id|[Ee]nd of|[Bb]eginning of|[Dd]uring|[Tt]hrough|[Bb]efore|[Aa]fter)[\s-]"
+    r"(January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Aug|Sept|Oct|Nov|Dec)\b(?!\s[A-Z][a-z])"
+)
+#: Month and day without a year only where a word says that it is a date: 5/5, 9/10 and 120/80 are findings.
+_DAY_OF_YEAR = re.compile(
+    r"\b(?:on|since|dated?|until|till|admitted|discharged|seen|scheduled(?: for)?|due|appointment|appt|f/u|dob|born|dos|visit(?: on)?|as of|last (?:seen|visit|dose)(?: on)?)"
+    r"[:\s]{1,3}((?:0?[1-9]|1[0-2])[/-](?:0?[1-9]|[12]\d|3[01]))(?![\w/-]|\s?(?:mg|%|tabs?|strength|pain))",
+    re.IGNORECASE,
+)
+_HOLIDAY = re.compile(
+    r"\b(?:Christmas(?: (?:Eve|Day))?|Thanksgiving|Easter(?: Sunday)?|Halloween|New Year'?s(?: (?:Eve|Day))?|Independence Day|"
+    r"(?:the )?(?:4th|[Ff]ourth) of July|Memorial Day|Labor Day|Valentine'?s Day|St\.? Patrick'?s Day|Hanukkah|Ramadan|Diwali|"
+    r"Mother'?s Day|Father'?s Day|Veterans Day|Good Friday)\b(?:,?\s(?:of\s)?(?:19|20)\d\d)?"
+)
+
+
+def find(text: str) -> Iterator[Found]:
+    if any(char.isdigit() for char in text):
+        for pattern in (_ISO, _COMPACT, _MONTH_YEAR_DIGITS):
+            for match in pattern.finditer(text):
+                yield Found(match.start(), match.end(), DATE, "pattern", RULE)
+        for match in _NUMERIC.finditer(text):
+            if _plausible(match[0], match[1]):
+                yield Found(match.start(), match.end(), DATE, "pattern", RULE)
+        for match in _DAY_OF_YEAR.finditer(text):
+            yield Found(match.start(1), match.end(1), DATE, "pattern", RULE, 0.8)
+    for match in _WORDED.finditer(text):
+        yield Found(match.start(), match.end(), DATE, "pattern", RULE)
+    for match in _MONTH_ALONE.finditer(text):
+        yield Found(match.start(1), match.end(1), DATE, "pattern", RULE, 0.8)
+    for match in _HOLIDAY.finditer(text):
+        yield Found(match.start(), match.end(), DATE, "pattern", RULE)
+
+
+def _plausible(written: str, separator: str) -> bool:
+    """One of the first two numbers is a month; ``3.5.10`` is a version or a list, not a date."""
+    first, second, rest = written.split(separator, 2)
+    year = re.match(r"\d+", rest)
+    if year is None or (int(first) > 12 and int(second) > 12):
+        return False
+    return separator != "." or len(year[0]) == 4 or (len(first) == 2 and len(second) == 2)
+
+
+_FOUR_DIGITS = re.compile(r"(?<!\d)(?:1[89]\d\d|20\d\d)")
+
+
+def year_of(written: str) -> int | None:
+    """The year, where the date writes it with four digits."""
+    match = _FOUR_DIGITS.search(written)
+    return int(match[0]) if match else None

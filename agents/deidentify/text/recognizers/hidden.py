@@ -1,0 +1,33 @@
+"""Identifiers taken apart or wrapped: digits with blanks or line ends between them, and runs of base64 that hold text."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+
+from agents.deidentify.text.spans import ID, Found
+
+RULE = "hidden"
+
+_SPACED = re.compile(r"(?<![\w.])\d(?:[ \n\t.-]{1,3}\d){8,19}(?![\w.])")
+_BASE64 = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{12,4000}={0,2}(?![\w+/=])")
+_TEXT = re.compile(rb"[\x20-\x7e\s]{8,}")
+
+
+def find(text: str) -> Iterator[Found]:
+    for match in _SPACED.finditer(text):
+        digits = re.sub(r"\D", "", match[0])
+        if any(int(b) - int(a) not in (0, 1) for a, b in zip(digits, digits[1:], strict=False)):  # not a scale from 0 to 10
+            yield Found(match.start(), match.end(), ID, "pattern", RULE, 0.8)
+    for match in _BASE64.finditer(text):
+        written = match[0]
+        if not (any(c.isdigit() or c in "+/=" for c in written) and any(c.isupper() for c in written) and any(c.islower() for c in written)):
+            continue
+        try:
+            plain = base64.b64decode(written + "=" * (-len(written) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        if _TEXT.fullmatch(plain):
+            yield Found(match.start(), match.end(), ID, "pattern", RULE, 0.8)

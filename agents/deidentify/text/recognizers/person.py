@@ -1,0 +1,79 @@
+"""Names that their surroundings announce (45 CFR 164.514(b)(2)(i)(A)): titles, degrees, labels, kinship."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agents.deidentify.text.protect import NOT_NAMES
+from agents.deidentify.text.spans import NAME, Found
+
+RULE = "person"
+
+_WORD = r"(?:[A-Z](?:[a-z]+|['’][A-Z])[\w'’-]{0,30}|[A-Z]{2,20}(?:-[A-Z]{2,20})?(?![a-z]))"
+_PART = rf"(?:{_WORD}|[A-Z]\b\.?)"
+_PARTICLE = r"(?:(?:de|da|dos|del|della|di|la|le|van|von|der|den|ter|bin|ibn|al|el|st)\.?[ \t])"
+_FULL = rf"(?:{_PARTICLE}{{0,2}}{_PART}(?:[ \t]{{1,2}}{_PARTICLE}{{0,2}}{_PART}){{0,3}})"
+_COMMA = rf"(?:{_WORD}(?:[ -]{_WORD})?,[ \t]{{1,2}}{_WORD}(?:[ \t]{_PART})?)"
+_NAME = rf"({_COMMA}|{_FULL})"
+_FIRST_LAST = rf"({_PARTICLE}{{0,2}}{_WORD}(?:[ \t][A-Z]\b\.?)?(?:[ \t]{_PARTICLE}{{0,2}}{_WORD}){{1,2}})"
+
+_TITLED = re.compile(
+    rf"\b(?:Dr|Drs|Mr|Mrs|Ms|Mx|Miss|Prof|Professor|Doctor|Sister|Rev|Reverend|Father|Rabbi|Imam|Pastor|Capt|Captain|Sgt|Lt|Officer|Judge|Chaplain|Nurse|DR|MR|MRS|MS)\b\.?[ \t]{{1,2}}{_NAME}"
+)
+_DEGREE = (
+    r"(?:M\.?D\.?|D\.?O\.?|R\.?N\.?|N\.?P\.?|PA(?:-C)?|Ph\.?D\.?|LCSW|MSW|Pharm\.?D\.?|DPM|DDS|DMD|FNP(?:-C|-BC)?|CRNA|APRN|ARNP|LPN|"
+    r"BSN|MSN|DNP|PsyD|RD|RT|OTR|DPT|MBBS|FRCS|FACS|FACP|Esq|Jr|Sr|III)"
+)
+_DEGREED = re.compile(rf"\b{_FIRST_LAST},?[ \t]{{0,2}}{_DEGREE}(?![\w])")
+_LABELLED = re.compile(
+    r"\b(?i:patient(?:'s)?(?: name)?|pt(?:\.| name)?|(?:full |legal |preferred |maiden |first |last |given |family )?name|attending(?: physician| provider| md)?|physician|provider|"
+    r"referr(?:ing|ed)(?: physician| provider| by| md)?|primary care(?: physician| provider)?|pcp|surgeon|assistant|anesthesiologist|radiologist|pathologist|"
+    r"(?:electronically |digitally )?signed(?: by)?|dictated(?: by)?|authored? ?(?:by)?|reviewed by|transcribed by|verified by|performed by|interpreted by|prepared by|"
+    r"ordered by|approved by|cc|nurse|therapist|clinician|author|spouse|mother|father|wife|husband|partner|daughter|son|brother|sister|guardian|caregiver|proxy|"
+    r"emergency contact|next of kin|contact(?: person)?|interpreter|attn|to|from|re)"
+    rf"[ \t]{{0,2}}:[ \t]{{0,3}}{_NAME}"
+)
+_INTRODUCED = re.compile(
+    r"\b(?i:(?:is |was )?(?:named|called|known as|by the name of)|name is|(?:this|it) is|i am|signed by|seen by|per|discussed with|spoke (?:to|with)|"
+    r"accompanied by|brought in by|evaluated by|consulted|referred by|followed by|under the care of|dictated by|reviewed (?:by|with))[ \t]{1,2}"
+    rf"{_FIRST_LAST}"
+)
+_PATIENT_NAME = re.compile(rf"\b(?:[Pp]atient|[Pp]t|PATIENT|[Cc]lient|[Rr]esident|[Mm]ember)\.?,?[ \t]{{1,2}}{_FIRST_LAST}")
+_KIN = re.compile(
+    r"\b(?:wife|husband|spouse|partner|son|daughter|mother|father|mom|dad|brother|sister|friend|aunt|uncle|cousin|nephew|niece|"
+    rf"grand(?:mother|father|son|daughter)|boyfriend|girlfriend|fianc[eé]e?|neighbor|roommate|caregiver),?[ \t]{{1,2}}(?:named[ \t])?({_WORD}(?:[ \t]{_WORD})?)"
+)
+_POSSESSIVE_AGE = re.compile(rf"\b({_WORD}[ \t]{_WORD}),?[ \t](?:is )?(?:an? )?(?=\d{{1,3}}[- ]?(?:y(?:ear|r|\.?o)|/)|[Dd][Oo][Bb]\b|born\b|MRN\b|\(?(?:DOB|MRN|SSN)\b)")
+
+
+def find(text: str) -> Iterator[Found]:
+    for pattern, score in (
+        (_TITLED, 0.95), (_DEGREED, 0.9), (_LABELLED, 0.85), (_INTRODUCED, 0.8), (_PATIENT_NAME, 0.8), (_KIN, 0.75),
+        (_POSSESSIVE_AGE, 0.8),
+    ):  # fmt: skip
+        for match in pattern.finditer(text):
+            yield from _name(text, match.start(1), match.end(1), score)
+
+
+_PIECES = re.compile(r"[^\s,]+")
+
+
+def _name(text: str, start: int, end: int, score: float) -> Iterator[Found]:
+    """The leading words that can be a name; what cannot (``Dr. Smith MRI``, ``Patient Denies``) ends it."""
+    stop = start
+    words = 0
+    shouting = text[start:end].split()[0].isupper() and len(text[start:end].split()[0]) > 2
+    for piece in _PIECES.finditer(text, start, end):
+        word = piece[0].strip(".'’-")
+        plain = word.casefold().removesuffix("'s").removesuffix("’s")
+        if plain in NOT_NAMES or (words and not shouting and len(word) > 1 and word.isupper()):
+            break
+        words += 1
+        stop = piece.end()
+    while stop > start and text[stop - 1] in ".,'’":
+        stop -= 1
+    if text[start:stop].endswith(("'s", "’s")):
+        stop -= 2
+    if stop - start >= 2:
+        yield Found(start, stop, NAME, "pattern", RULE, score)

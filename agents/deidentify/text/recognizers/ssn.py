@@ -1,0 +1,24 @@
+"""Social security numbers (45 CFR 164.514(b)(2)(i)(G)), taxpayer numbers of the same shape included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agents.deidentify.text.spans import ID, Found
+
+RULE = "ssn"
+
+_SHAPE = re.compile(r"(?<![\w-])\d{3}([- .]|\s?-\s?)\d{2}\1\d{4}(?![\w-])")
+_NAMED = re.compile(
+    r"\b(?:ssn|soc(?:ial)?\.?\s{0,2}sec(?:urity)?)\b(?:\s{0,2}(?:number|no\.?|num|#))?[\s:#=-]{0,4}(?:is|was|ending in|ends in|last four(?: digits)?)?"
+    r"[\s:#=*xX-]{0,12}(\d[\d -]{2,12}\d)",
+    re.IGNORECASE,
+)
+
+
+def find(text: str) -> Iterator[Found]:
+    for match in _SHAPE.finditer(text):
+        yield Found(match.start(), match.end(), ID, "pattern", RULE)
+    for match in _NAMED.finditer(text):
+        yield Found(match.start(1), match.end(1), ID, "pattern", RULE)

@@ -1,0 +1,114 @@
+"""What the vault is asked and what it answers. Every type that holds an identifier prints blind.
+
+**Who is one patient.** A patient is known by links: an identifier with its assigning authority. Authorities are compared without
+case, ``urn:oid:`` and closing slashes; the site's ``deid.authorities`` table says which namespace and which URI are the same. A
+number without an authority matches only numbers without one (or with ``deid.default_authority``): equal digits at two hospitals are
+no evidence. Social security, licence and account numbers, and placeholders such as ``0000`` or ``UNKNOWN``, link nobody. FHIR's
+logical ids are weak: they find a patient when nothing stronger is there, and never join two different numbers of one authority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from schemas.identity import Identifier, Person
+
+SEPARATOR = "\x1f"
+
+
+class Kind(StrEnum):
+    """Of numbers that do not name a patient. ``MESSAGE`` numbers are tokenized by keyed hash and not stored."""
+
+    NUMBER = "number"
+    PRACTITIONER = "practitioner"
+    RESOURCE = "resource"
+    ORGANIZATION = "organization"
+    MESSAGE = "message"
+
+
+class _Blind(msgspec.Struct, frozen=True, kw_only=True):
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
+
+
+class PatientRequest(_Blind, frozen=True, kw_only=True):
+    """``links`` in order of trust, the first known decides; ``weak`` are consulted after them. ``person`` goes into the record."""
+
+    person: Person
+    links: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
+
+
+class VaultRequest(_Blind, frozen=True, kw_only=True):
+    """Everything of one message that needs a token.
+
+    Attributes:
+        patients: the subject first; others are the retired number of a merge and further PID segments.
+        wanted: keys made by ``wanted``.
+        fallback: the key whose token is the subject when no patient can be told.
+    """
+
+    patients: tuple[PatientRequest, ...] = ()
+    wanted: tuple[str, ...] = ()
+    fallback: str = ""
+
+
+class Pseudonyms(_Blind, frozen=True, kw_only=True):
+    """``patients`` are tokens in the order of the request; ``epoch`` in minutes since 1970, negative, of the subject's own clock."""
+
+    subject: str
+    epoch: int
+    patients: tuple[str, ...] = ()
+    tokens: dict[str, str] = {}
+
+
+class PatientRecord(_Blind, frozen=True, kw_only=True):
+    """What a patient token stands for: the newest that messages said, and the patient's own clock."""
+
+    person: Person
+    epoch: int
+
+
+class Vault(Protocol):
+    async def resolve(self, requests: Sequence[VaultRequest]) -> list[Pseudonyms]:
+        """Tokens for each request, same order; known ones found, new ones made once, whoever else asks at the same time.
+
+        Raises:
+            StoreUnavailable: nothing was invented; ask again.
+        """
+
+    async def reidentify(self, token: str) -> PatientRecord:
+        """Raises UnsupportedContent (``unknown_token``) for a token that is no patient's, or whose patient was erased."""
+
+    async def originals(self, tokens: Sequence[str]) -> dict[str, Identifier]:
+        """Numbers that other tokens stand for; tokens that are unknown are left out."""
+
+    async def erase(self, token: str) -> bool:
+        """Destroy the record with its data key, and every link to it; ``False`` when there was none."""
+
+
+def wanted(kind: Kind, value: str) -> str:
+    """Key of a number; ``value`` without blanks around it and without case, except FHIR's ids, which have case."""
+    value = value.strip()
+    return f"{kind.value}{SEPARATOR}{value if kind is Kind.RESOURCE else value.upper()}"
+
+
+def link(system: str, value: str) -> str:
+    """Key of a patient identifier under an assigning authority that is already normalised."""
+    return f"patient{SEPARATOR}{system}{SEPARATOR}{value.strip().upper()}"
+
+
+def weak_link(value: str) -> str:
+    """Key of a FHIR logical id of a patient."""
+    return f"patient-id{SEPARATOR}{value}"
+
+
+def authority(system: str) -> str:
+    """An assigning authority in the form in which authorities are compared."""
+    return system.strip().casefold().removeprefix("urn:oid:").rstrip("/")
