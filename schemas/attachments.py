@@ -9,26 +9,23 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import warnings
 from typing import Literal
 from xml.etree.ElementTree import Element
 
-from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning
-from bs4.element import NavigableString, PreformattedString, Tag
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from striprtf.striprtf import rtf_to_text
 
 from schemas.errors import MalformedMessage, Reason
+from schemas.markup import LineWriter, html_to_text
 from schemas.media_type import split_media_type
 
 Format = Literal["plain", "html", "rtf", "ccda", "narrative"]
 
 #: Clinical documents are a few hundred kilobytes of text; images inside RTF or CDA make them larger.
 MAX_BYTES = 16 * 1024 * 1024
-#: HTML and XML trees cost some hundred bytes an element.
+#: XML trees cost some hundred bytes an element.
 MAX_MARKUP_BYTES = 4 * 1024 * 1024
-MAX_DEPTH = 200
 
 _PLAIN = frozenset({"text/plain", "text/markdown", "text/x-plain"})
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
@@ -40,15 +37,6 @@ _XML = frozenset(
 _CHARSETS = re.compile(r"(?i)(us-)?ascii|utf-?8|utf-?16(le|be)?|iso[-_]?8859-?\d{1,2}|latin-?1|(windows|cp)-?\d{3,4}|big5|gb18030|gbk|"
                        r"shift[-_]jis|euc[-_](jp|kr)|iso-2022-jp|koi8-[ru]|macintosh")  # fmt: skip
 
-_BLOCKS = frozenset({
-    "address", "article", "aside", "blockquote", "body", "br", "caption", "center", "dd", "details", "div", "dl", "dt", "fieldset",
-    "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "section",
-    "table", "tbody", "tfoot", "thead", "tr", "ul",
-})  # fmt: skip
-_DROPPED = frozenset({
-    "applet", "audio", "button", "canvas", "embed", "head", "iframe", "map", "noscript", "object", "script", "select", "style",
-    "svg", "template", "title", "video",
-})  # fmt: skip
 _CELLS = frozenset({"td", "th"})
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
 
@@ -63,7 +51,7 @@ def to_text(data: bytes, content_type: str) -> tuple[str, Format] | None:
         content_type: media type with parameters; ``charset`` is honoured, strict UTF-8 is the default for text.
 
     Raises:
-        MalformedMessage: ``TOO_LARGE``, ``TOO_DEEP``, ``UNDECODABLE_CHARSET``, or ``MALFORMED_FHIR`` for markup that cannot be parsed.
+        MalformedMessage: ``TOO_LARGE``, ``UNDECODABLE_CHARSET``, or ``MALFORMED_FHIR`` for RTF and XML that cannot be parsed.
     """
     kind, parameters = split_media_type(content_type)
     charset = parameters.get("charset", "")
@@ -92,98 +80,6 @@ def decode_base64(text: str, *, max_bytes: int = MAX_BYTES) -> bytes:
         raise MalformedMessage(Reason.MALFORMED_FHIR, detail="not base64") from None
 
 
-def html_to_text(markup: str) -> str:
-    """Text of HTML or XHTML; ``pre`` keeps its spaces and lines, scripts, styles and comments are dropped.
-
-    Raises:
-        MalformedMessage: ``TOO_LARGE`` or ``TOO_DEEP``.
-    """
-    if len(markup) > MAX_MARKUP_BYTES:
-        raise MalformedMessage(Reason.TOO_LARGE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)  # its text quotes the markup
-        try:
-            soup = BeautifulSoup(markup, "html.parser")
-        except RecursionError:
-            raise MalformedMessage(Reason.TOO_DEEP) from None
-        except Exception:  # the parser asserts on some broken declarations
-            raise MalformedMessage(Reason.MALFORMED_FHIR, detail="not HTML") from None
-    writer = _LineWriter()
-    _write_html(soup, writer)
-    return writer.text()
-
-
-def text_to_xhtml(text: str) -> str:
-    """A FHIR ``Narrative.div`` from which ``html_to_text`` reads exactly ``text`` again, XML 1.0's control characters apart."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
-    return f'<div xmlns="http://www.w3.org/1999/xhtml"><pre>{escaped}</pre></div>'
-
-
-class _LineWriter:
-    """Collects words into lines the way a browser lays out blocks."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._line: list[str] = []
-        self._verbatim: list[str] = []
-        self._only_verbatim = True
-
-    def flow(self, text: str) -> None:
-        if text and not text.isspace():
-            self._only_verbatim = False
-        self._line.append(text)
-
-    def break_line(self) -> None:
-        line = _SPACES.sub(" ", "".join(self._line)).strip()
-        line = "" if set(line) <= {"|", " "} else line
-        self._line = []
-        if line:
-            self._lines.append(line)
-
-    def verbatim(self, text: str) -> None:
-        self.break_line()
-        self._verbatim.append(text)
-        self._lines.append(text)
-
-    def text(self) -> str:
-        self.break_line()
-        if self._only_verbatim and len(self._verbatim) == 1:
-            return self._verbatim[0]
-        return "\n".join(self._lines)
-
-
-def _write_html(soup: BeautifulSoup, writer: _LineWriter) -> None:
-    """Depth first without recursion: HTML may nest as deep as it likes."""
-    waiting: list[NavigableString | Tag | str] = [soup]
-    while waiting:
-        node = waiting.pop()
-        if type(node) is str:
-            writer.flow(node) if node else writer.break_line()
-        elif isinstance(node, PreformattedString):
-            continue  # comments, declarations, CDATA
-        elif isinstance(node, NavigableString):
-            writer.flow(str(node))
-        elif isinstance(node, Tag) and node.name not in _DROPPED:
-            if node.name == "pre":
-                writer.verbatim(_verbatim_text(node))
-                continue
-            block = node.name in _BLOCKS
-            if block:
-                writer.break_line()
-                waiting.append("")
-            elif node.name in _CELLS:
-                waiting.append(" | " if node.find_next_sibling(["td", "th"]) else "")
-            waiting.extend(reversed(node.contents))  # type: ignore[arg-type]
-
-
-def _verbatim_text(pre: Tag) -> str:
-    return "".join(
-        "\n" if isinstance(node, Tag) else str(node)
-        for node in pre.descendants
-        if (isinstance(node, Tag) and node.name == "br") or type(node) is NavigableString
-    )
-
-
 def _rtf(data: bytes) -> str:
     """RTF is ASCII with escapes; stray high bytes are read in the code page that it declares, cp1252 by default."""
     if len(data) > MAX_BYTES:
@@ -194,8 +90,6 @@ def _rtf(data: bytes) -> str:
     codec = f"cp{declared.group(1).decode()}" if declared else "cp1252"
     try:
         text = rtf_to_text(data.decode("latin-1"), encoding=codec, errors="strict")
-    except RecursionError:
-        raise MalformedMessage(Reason.TOO_DEEP) from None
     except Exception:  # the library raises what comes: IndexError, LookupError, UnicodeError
         raise MalformedMessage(Reason.MALFORMED_FHIR, detail="RTF cannot be read") from None
     if not isinstance(text, str):
@@ -211,13 +105,11 @@ def _xml(data: bytes) -> tuple[str, Format] | None:
         root = fromstring(data, forbid_dtd=True)
     except DefusedXmlException:
         raise MalformedMessage(Reason.MALFORMED_FHIR, detail="XML with DTD or entities") from None
-    except RecursionError:
-        raise MalformedMessage(Reason.TOO_DEEP) from None
     except Exception:  # ParseError, LookupError for an encoding, ValueError for NUL
         raise MalformedMessage(Reason.MALFORMED_FHIR, detail="not XML") from None
     if _local(root.tag) != "ClinicalDocument":
         return None
-    writer = _LineWriter()
+    writer = LineWriter()
     for part in root.iter():
         name = _local(part.tag)
         if name == "section":
@@ -227,7 +119,7 @@ def _xml(data: bytes) -> tuple[str, Format] | None:
     return writer.text(), "ccda"
 
 
-def _write_section(section: Element, writer: _LineWriter) -> None:
+def _write_section(section: Element, writer: LineWriter) -> None:
     for child in section:
         if _local(child.tag) in {"title", "text"}:
             writer.break_line()
@@ -239,7 +131,7 @@ def _write_section(section: Element, writer: _LineWriter) -> None:
 _CDA_BLOCKS = frozenset({"paragraph", "list", "item", "table", "thead", "tbody", "tfoot", "tr", "caption", "br", "text", "title"})
 
 
-def _write_cda(element: Element, writer: _LineWriter) -> None:
+def _write_cda(element: Element, writer: LineWriter) -> None:
     waiting: list[Element | str] = [element]
     while waiting:
         node = waiting.pop()

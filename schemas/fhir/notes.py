@@ -6,11 +6,12 @@ import base64
 from dataclasses import dataclass, field
 from typing import Literal
 
-from schemas.attachments import decode_base64, html_to_text, text_to_xhtml, to_text
+from schemas.attachments import decode_base64, to_text
 from schemas.clinical import Coding, Note, NotePart
 from schemas.errors import MalformedMessage, Reason
 from schemas.fhir.values import Object, codings, is_prose, one_coding, string
 from schemas.fhir.walk import Node, contents, parent_of, read_leaf, set_leaf, walk
+from schemas.markup import html_to_text, text_to_xhtml
 
 #: Elements of type string that hold running text, as (type, element); every markdown element is one anyway.
 _TEXT_STRINGS = frozenset({
@@ -128,12 +129,7 @@ class _Reader:
         # a section without entries has nothing that its narrative could be generated from
         if string(node.parent, "status") in _REPEATS_DATA and (section is None or section.get("entry")):
             return
-        try:
-            text = html_to_text(node.value)
-        except MalformedMessage as error:
-            self._notes.refused[node.path] = error.reason.value
-            return
-        self._add(node.path, text, "narrative", _section_codes(section) if section else self._codes)
+        self._add(node.path, html_to_text(node.value), "narrative", _section_codes(section) if section else self._codes)
 
     def _add(
         self, path: str, text: str, form: Literal["plain", "html", "rtf", "ccda", "narrative"], codes: tuple[Coding, ...]

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from schemas.attachments import MAX_BYTES, decode_base64, html_to_text, text_to_xhtml, to_text
+from schemas.attachments import MAX_BYTES, decode_base64, to_text
 from schemas.errors import MalformedMessage, Reason
+from schemas.markup import html_to_text, text_to_xhtml
 
 CDA = """<?xml version="1.0"?>
 <ClinicalDocument xmlns="urn:hl7-org:v3"><title>Summary</title>
