@@ -27,9 +27,12 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError as KafkaClientError
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
-from schemas.errors import ConfigurationError, PrivacyViolation, Retryable
-from streams import logs, store
+from schemas.errors import BrokerUnavailable, ConfigurationError, PrivacyViolation, Retryable
+from streams import clients, logs, store
 from streams.batches import Batches
 from streams.faust_app import group_id, make_app
 from streams.health import Health, HealthServer
@@ -64,10 +67,14 @@ def exit_code(error: BaseException) -> int:
             return EX_NOPERM
         case ConfigurationError():
             return EX_CONFIG
-        case Retryable():
+        case Retryable() | KafkaClientError():
             return EX_TEMPFAIL
         case _:
             return EX_SOFTWARE
+
+
+class _TopicMissing(ConfigurationError):
+    """May still appear: the command that creates topics runs beside the workers at a first start."""
 
 
 class Runner:
@@ -113,21 +120,35 @@ class Runner:
             server.stop()
 
     async def _open(self, stop: asyncio.Event) -> bool:
-        """False when asked to stop before the stage could open."""
-        deadline = time.monotonic() + self._settings.worker.retry_patience_s
-        delay = FIRST_DELAY_S
-        while not stop.is_set():
-            try:
-                await self._stage.open()
-            except Retryable as error:
-                if time.monotonic() + delay > deadline:
-                    raise
-                self._log.warning("retry", stage=self._stage.name, reason=error.reason.value, path=error.path)
-                await asyncio.sleep(delay)
-                delay = min(LONGEST_DELAY_S, 2 * delay)
-            else:
-                return True
-        return False
+        """Wait for the broker and open the stage; False when asked to stop before both are there."""
+        for step in (self._find_topic, self._stage.open):
+            deadline = time.monotonic() + self._settings.worker.retry_patience_s
+            delay = FIRST_DELAY_S
+            while not stop.is_set():
+                try:
+                    await step()
+                    break
+                except (Retryable, _TopicMissing) as error:
+                    if time.monotonic() + delay > deadline:
+                        raise
+                    self._log.warning("retry", stage=self._stage.name, reason=error.reason.value, path=error.path)
+                    await asyncio.sleep(delay)
+                    delay = min(LONGEST_DELAY_S, 2 * delay)
+        return not stop.is_set()
+
+    async def _find_topic(self) -> None:
+        """Faust waits for a missing topic in silence and dies of a missing broker, so both are asked for before it starts."""
+        kafka = self._settings.kafka
+        name = kafka.topic_prefix + self._reads
+        client = AdminClient({**clients.librdkafka(kafka, client_id=self._group), "log_level": 0})
+        try:
+            found = (await asyncio.to_thread(client.list_topics, name, timeout=5)).topics[name]
+        except KafkaException as error:
+            raise BrokerUnavailable(path="kafka.bootstrap", detail=str(error.args[0].name())) from None
+        if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise ConfigurationError(path=self._reads, detail="no permission to read the topic")
+        if found.error is not None:
+            raise _TopicMissing(path=self._reads, detail="the topic does not exist; run wardstream topics apply")
 
     async def _consume(self, stop: asyncio.Event) -> None:
         settings, log = self._settings, self._log
@@ -154,7 +175,12 @@ class Runner:
         )
         app = self._application(batches, suspects)
         watchdog = Watchdog(
-            settings.kafka, self._group, assigned=lambda: self._assigned, on_look=self._looked, clock=time.monotonic
+            settings.kafka,
+            self._group,
+            assigned=lambda: self._assigned,
+            on_look=self._looked,
+            clock=time.monotonic,
+            interval_s=min(5.0, settings.worker.stuck_after_s / 4),
         )
         try:
             await app.start()
@@ -207,8 +233,12 @@ class Runner:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(app.stop(), 5)
 
-    def _looked(self, age_s: float, lag: int) -> None:
+    def _looked(self, age_s: float, lag: int | None) -> None:
         name, limit = self._stage.name, self._settings.worker.stuck_after_s
+        if lag is None:
+            self._health.waiting.add("broker")
+            return
+        self._health.waiting.discard("broker")
         self._metrics.commit_age_seconds.labels(name).set(age_s)
         self._metrics.lag_records.labels(name).set(lag)
         if age_s < limit:

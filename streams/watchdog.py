@@ -46,7 +46,10 @@ class CommitAge:
 
 
 class Watchdog:
-    """Looks every ``interval_s`` from a thread of its own; calls ``on_look(age_s, lag)`` each time, from that thread."""
+    """Looks every ``interval_s`` from a thread of its own; calls ``on_look(age_s, lag)`` each time, from that thread.
+
+    ``lag`` is ``None`` when the broker did not answer: no news is not a stall, but it is not readiness either.
+    """
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class Watchdog:
         group: str,
         *,
         assigned: Callable[[], Collection[Partition]],
-        on_look: Callable[[float, int], None],
+        on_look: Callable[[float, int | None], None],
         clock: Callable[[], float],
         interval_s: float = 5.0,
     ) -> None:
@@ -80,9 +83,9 @@ class Watchdog:
         try:
             while not self._stop.wait(self._interval_s):
                 try:
-                    lag = self._look(consumer)
+                    lag: int | None = self._look(consumer)
                 except KafkaException:
-                    lag = 0  # the broker is away: no news is not a stall; production errors end the process
+                    lag = None
                 self._on_look(self._age.age(self._clock()), lag)
         finally:
             consumer.close()

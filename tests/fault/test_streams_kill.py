@@ -27,7 +27,7 @@ def _run_with_kills(site: Site, script: str) -> Counter[bytes]:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         worker = site.start(script, wait=False)
-    return Counter(values(site.read(at_least=COUNT, timeout_s=40, settle_s=2)))
+    return Counter(values(site.read(distinct=COUNT, timeout_s=40, settle_s=1)))
 
 
 def test_sigkill_in_the_middle_loses_nothing(kafka_site: Site) -> None:
@@ -48,7 +48,7 @@ def test_a_worker_that_acknowledges_first_loses_records(kafka_site: Site) -> Non
     worker.wait()
     site.start("tests/support/streams_careless.py")
     site.until(lambda: site.committed() == 300)
-    out = set(values(site.read(at_least=300, timeout_s=10)))
+    out = set(values(site.read(distinct=300, timeout_s=5)))
     assert len(out) < 300
 
 

@@ -117,20 +117,26 @@ class Site:
             raise AssertionError("the test's own records were not stored")
         return count
 
-    def read(self, topic: str = WRITES, *, at_least: int = 0, timeout_s: float = 40, settle_s: float = 0.0) -> list[Message]:
-        """Everything on a topic from the beginning; waits for ``at_least`` records, then ``settle_s`` more for surplus."""
+    def read(
+        self, topic: str = WRITES, *, at_least: int = 0, distinct: int = 0, timeout_s: float = 40, settle_s: float = 0.0
+    ) -> list[Message]:
+        """Everything on a topic from the beginning; waits for ``at_least`` records with ``distinct`` different values, then
+        ``settle_s`` more for surplus."""
         consumer = Consumer(
             {"bootstrap.servers": self.bootstrap, "group.id": f"reader-{uuid.uuid4()}", "isolation.level": "read_committed",
              "enable.auto.commit": False, "log_level": 0}
         )  # fmt: skip
         consumer.assign([TopicPartition(self.prefix + topic, number, 0) for number in range(self.partitions)])
         found: list[Message] = []
+        different: set[bytes] = set()
         deadline = time.monotonic() + timeout_s
         settled: float | None = None
         try:
             while time.monotonic() < deadline and (settled is None or time.monotonic() < settled):
-                found += [message for message in consumer.consume(500, 0.1) if message.error() is None]
-                if len(found) >= at_least and settled is None:
+                new = [message for message in consumer.consume(500, 0.1) if message.error() is None]
+                found += new
+                different.update(values(new))
+                if len(found) >= at_least and len(different) >= distinct and settled is None:
                     settled = time.monotonic() + settle_s
         finally:
             consumer.close()
