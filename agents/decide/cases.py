@@ -20,9 +20,10 @@ By = Literal["rule", "input", "pair"]
 
 
 class Case(Protocol):
-    """``missing`` collects what a test would have needed."""
+    """``missing`` collects what a test would have needed; it is reported only of cases that ``counts`` says."""
 
     missing: set[str]
+    counts: bool
 
     @property
     def elapsed(self) -> int | None: ...
@@ -94,6 +95,7 @@ class MeasureCase:
     measure: Measure
     earlier: Sequence[Reading]
     missing: set[str] = field(default_factory=set)
+    counts: bool = True
 
     def __post_init__(self) -> None:
         if self.reading.missing:
@@ -191,6 +193,7 @@ class TableCase:
     limit: LimitRow | None
     reading: Reading
     missing: set[str] = field(default_factory=set)
+    counts: bool = True
 
     def __post_init__(self) -> None:
         if self.reading.missing:
@@ -257,6 +260,7 @@ class StatementCase:
     reading: Reading | None = None
     measure: Measure | None = None
     missing: set[str] = field(default_factory=set)
+    counts: bool = True
 
     def __post_init__(self) -> None:
         if self.reading is not None and self.reading.missing:
@@ -293,6 +297,7 @@ class PairCase:
     allergy: Stated
     match: Match | None
     missing: set[str] = field(default_factory=set)
+    counts: bool = True
 
     @property
     def elapsed(self) -> int | None:

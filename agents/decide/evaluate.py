@@ -91,7 +91,8 @@ def evaluate(form: RuleForm, rules: RuleSet, view: View) -> Verdict:
                 if known is None or _order(hit) > _order(known):
                     best[hit.key] = hit
                 break
-        missing |= case.missing
+        if case.counts:
+            missing |= case.missing
     outcome = "missing:" + ",".join(sorted(missing)) if missing else "clear" if seen else "no_input"
     return Verdict(tuple(best[key] for key in sorted(best)), outcome)
 
@@ -146,12 +147,14 @@ def _measure_cases(measure: Measure, index: OnMeasure, staleness_hours: int, vie
     # Values that are not stale are asked again: when a later one is corrected away, the flag falls back to them.
     fresh = [] if view.now is None else [view.now - staleness_hours * MINUTES_PER_HOUR]
     readings = [r for row in view.context.current(measure.kinds) if (r := read_measure(row, measure)) is not None]
+    latest = max((r.elapsed for r in readings if r.elapsed is not None), default=None)
     for reading in readings:
         if reading.elapsed is None:
             if reading.row.fact.id in view.changed:
                 yield MeasureCase(Reading(reading.row, None, reading.missing or "time"), measure, [])
         elif times and min(times + fresh) <= reading.elapsed <= max(times) + index.reach_hours * MINUTES_PER_HOUR:
-            yield MeasureCase(reading, measure, [r for r in readings if r.elapsed is not None and r.elapsed < reading.elapsed])
+            earlier = [r for r in readings if r.elapsed is not None and r.elapsed < reading.elapsed]
+            yield MeasureCase(reading, measure, earlier, counts=reading.elapsed == latest)
 
 
 def _statement_cases(form: RuleForm, index: OnStatements, view: View) -> Iterator[Case]:

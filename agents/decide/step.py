@@ -83,8 +83,6 @@ class Decider:
                 if prior.origin != view.findings.origin:
                     flags.append(self._withdrawal(rule, view, key, prior))
                     outcomes.add("withdrawn")
-        if verdict.outcome.startswith("missing:"):
-            outcomes.add(verdict.outcome)
         return flags, "+".join(sorted(outcomes)) if outcomes else verdict.outcome
 
     def _flag(self, rule: LoadedRule, view: View, hit: Hit, *, supersedes: str) -> Flag:

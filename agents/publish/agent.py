@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agents.publish.bundle import render
+from agents.publish.check import Checker
 from agents.publish.names import STAGE, resource_id
 from agents.publish.release import Released, identify, release
 from agents.publish.subject import pseudonymous
@@ -40,6 +41,7 @@ class PublishStage:
     def __init__(self, settings: Settings, vault: Vault | None = None) -> None:
         self._settings = settings
         self._vault = vault
+        self._checker = Checker()
 
     async def open(self) -> None:
         """Raises ConfigurationError when results are to be re-identified and the vault's key is missing."""
@@ -77,7 +79,7 @@ class PublishStage:
         """Bundle; then the audit entry and only after it what it is about."""
         decision, settings = message.decision, self._settings.publish
         subject = pseudonymous(decision.findings, self._settings.deid.tenant)
-        outputs = [_output(record, message, topics.BUNDLE, render(decision, subject), FHIR_JSON)]
+        outputs = [_output(record, message, topics.BUNDLE, render(decision, subject, checker=self._checker), FHIR_JSON)]
         if settings.reidentify and not message.without_patient:
             released: Released = release(
                 decision,
@@ -85,6 +87,7 @@ class PublishStage:
                 application=settings.application,
                 facility=settings.facility,
                 oru=settings.oru,
+                checker=self._checker,
             )
             outputs.append(_output(record, message, topics.AUDIT, msgspec.json.encode(released.audit), JSON))
             outputs.append(_output(record, message, topics.RESULT, released.bundle, FHIR_JSON))

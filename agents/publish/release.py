@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agents.publish.bundle import render
+from agents.publish.check import Checker
 from agents.publish.names import Object
 from agents.publish.oru import leaf, render_oru
 from agents.publish.subject import Subject
@@ -49,7 +50,15 @@ async def identify(vault: Vault, tokens: Sequence[str]) -> dict[str, PatientReco
     return found
 
 
-def release(decision: Decision, record: PatientRecord | None, *, application: str, facility: str, oru: bool) -> Released:
+def release(
+    decision: Decision,
+    record: PatientRecord | None,
+    *,
+    application: str,
+    facility: str,
+    oru: bool,
+    checker: Checker | None = None,
+) -> Released:
     """The re-identified result of one decision.
 
     Raises:
@@ -72,7 +81,7 @@ def release(decision: Decision, record: PatientRecord | None, *, application: st
         record=decision.id,
         recipient="phi.result.published.v1",
     )
-    return Released(audit, render(decision, subject), message)
+    return Released(audit, render(decision, subject, checker=checker), message)
 
 
 def _subject(decision: Decision, record: PatientRecord) -> Subject:
