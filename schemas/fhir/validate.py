@@ -55,7 +55,7 @@ def _model(kind: str) -> type[BaseModel]:
 def _check_codes(node: Node, reason: Reason) -> None:
     place = (node.parent_type, node.name.rpartition(".")[2])
     allowed = CODES.get(place)
-    if allowed is not None and node.value not in allowed:
+    if allowed is not None and not (isinstance(node.value, str) and node.value in allowed):
         raise MalformedMessage(reason, path=node.path, detail="not a code of the required value set")
     if place in CONCEPTS:
         system, codes = CONCEPTS[place]

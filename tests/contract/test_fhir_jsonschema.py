@@ -1,0 +1,78 @@
+"""The published JSON Schemas are those of the record types, and what the types write passes them."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from schemas import jsonschema as package
+from schemas.audit import AuditEntry
+from schemas.clinical import Coding, Coverage, Fact
+from schemas.deidentified import DeidMap, SpanMap
+from schemas.findings import Assertion, Findings, FindingsNote, Mention, Offsets, Relation, Versions
+from schemas.flags import Basis, Decision, Flag, Input, Rule, TextSpan
+from schemas.jsonschema.generate import RECORDS, render
+from schemas.samples import Sample
+
+FOLDER = Path(next(iter(package.__path__)))
+
+NOTE = FindingsNote(path="OBX[1]-5", text="Cough.", sha256="0" * 64, codes=(Coding(code="1"),))
+MENTION = Mention(
+    id="m", note="OBX[1]-5", start=0, end=5, text="Cough", type="finding", score=0.9, source="model", assertion=Assertion(negated=True),
+    codes=(Coding(code="R05"),), original=Offsets(0, 5),
+)  # fmt: skip
+FINDINGS = Findings(
+    id="f", origin="o", subject="s", format="fhir", kind="Observation", time="2024-01-02T03:04:05Z", elapsed=3, age_years=70,
+    notes=(NOTE,), mentions=(MENTION,), relations=(Relation(id="r", type="dose", head="m", tail="m", score=1.0, source="rule"),),
+    facts=(Fact(id="k", kind="lab", path="Observation.valueQuantity", value=Decimal("6.70"), comparator=">", elapsed=1),),
+    coverage=Coverage(used={"a": 1}), versions=Versions(policy="p"),
+)  # fmt: skip
+FLAG = Flag(
+    id="g", type="lab.critical", kind="rule", severity="critical", subject="s", summary="High potassium", score=0.5,
+    basis=Basis(
+        logic="l", citation="c", inputs=(Input(ref="k", code="2823-3", value=Decimal("6.70")),), thresholds={"high": Decimal("6.5")},
+        text_spans=(TextSpan(note="n", sha256="0" * 64, start=0, end=5),),
+    ),
+    rule=Rule(id="r", version="1", sha256="0" * 64),
+)  # fmt: skip
+EXAMPLES: dict[str, Any] = {
+    "findings.v1": FINDINGS,
+    "decision.v1": Decision(id="d", findings=FINDINGS, flags=(FLAG,), evaluated={"r": "raised"}),
+    "sample.v1": Sample(id="x", origin="o", subject="s", reason="uncertain", score=0.4, note=NOTE, mentions=(MENTION,)),
+    "audit.v1": AuditEntry(id="a", action="deliver", outcome="success", time="2024", agent="publish", purpose="TREAT"),
+    "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
+}
+
+
+def test_the_files_are_current() -> None:
+    """Run ``python -m schemas.jsonschema.generate`` after changing a record type."""
+    for name, text in render().items():
+        assert (FOLDER / name).read_text() == text, name
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_what_we_write_passes_the_schema(name: str) -> None:
+    """An encoded record with every kind of field filled is valid."""
+    schema = json.loads((FOLDER / f"{name}.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads(msgspec.json.encode(EXAMPLES[name])), schema)
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_another_shape_fails_the_schema(name: str) -> None:
+    """The schema is not the empty one."""
+    schema = json.loads((FOLDER / f"{name}.json").read_text())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate([], schema)
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_records_are_read_back_as_they_were_written(name: str) -> None:
+    """Decimals keep their digits on the way."""
+    assert msgspec.json.decode(msgspec.json.encode(EXAMPLES[name]), type=RECORDS[name]) == EXAMPLES[name]
