@@ -76,6 +76,12 @@ def stored(consumer: Consumer, topic: str) -> int:
     return sum(consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10)[1] for n in range(PARTITIONS))
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far, start-up included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(kafka: str, redis: str, *, count: int, size: int, batch: int, run: int) -> dict[str, float]:
     prefix = f"bench{run}."
     settings = Settings(kafka=Kafka(bootstrap=kafka, topic_prefix=prefix, partitions=PARTITIONS), redis=Redis(url=redis))
@@ -102,13 +108,18 @@ def measure(kafka: str, redis: str, *, count: int, size: int, batch: int, run: i
             if time.perf_counter() - started > 300:
                 raise SystemExit(f"only {now} of {count} came out")
         seconds = time.perf_counter() - started
+        cpu = cpu_seconds(worker.pid)
     finally:
         worker.terminate()
         worker.wait(30)
         watcher.close()
     if (surplus := now - count) != 0:
         raise SystemExit(f"{surplus} records too many")
-    return {"records_per_second": round((count - first) / seconds, 1), "seconds": round(seconds, 3)}
+    return {
+        "records_per_second": round((count - first) / seconds, 1),
+        "seconds": round(seconds, 3),
+        "worker_cpu_us_per_record": round(1e6 * cpu / count, 1),
+    }
 
 
 def main() -> None:
