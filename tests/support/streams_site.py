@@ -104,9 +104,17 @@ class Site:
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout_s)
 
-    def post(self, values: Iterable[tuple[bytes, bytes]], *, topic: str = READS) -> int:
+    def post(self, values: Iterable[tuple[bytes, bytes]], *, topic: str = READS, compression: str = "none") -> int:
         """Store ``(key, value)`` records; returns how many."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "enable.idempotence": True, "log_level": 0})
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "acks": "all",
+                "enable.idempotence": True,
+                "log_level": 0,
+                "compression.type": compression,
+            }
+        )
         count = 0
         for key, value in values:
             producer.produce(self.prefix + topic, value, key=key, headers=[("ce_time", b"2026-01-01T00:00:00Z")])
