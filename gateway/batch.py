@@ -15,9 +15,9 @@ from datetime import datetime
 from gateway.acknowledge import encoding_of, timestamp
 from gateway.header import Header, read_header, trim
 from schemas.errors import MalformedMessage, Reason
+from schemas.hl7.batch import split_messages
 
-_CONTROL_SEGMENT = re.compile(rb"(?:(?<=[\r\n])|^)(FHS|BHS|MSH|BTS|FTS)(?=[^A-Za-z0-9])")
-_COUNT = re.compile(rb"\d{1,9}")
+_BATCH_HEADER = re.compile(rb"(?<![^\r\n])BHS(?=[^A-Za-z0-9])")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -36,41 +36,14 @@ def split(payload: bytes) -> Batch:
         MalformedMessage: ``malformed_hl7`` for segments outside messages or no readable header; ``batch_count_mismatch`` when
             BTS-1 or FTS-1 is not what was found.
     """
+    messages = split_messages(payload)
     body = trim(payload)
-    marks = [(mark[1], mark.start()) for mark in _CONTROL_SEGMENT.finditer(body)]
-    ends = [start for _, start in marks[1:]] + [len(body)]
-    file: Header | None = None
-    first: Header | None = None
-    messages: list[bytes] = []
-    batches = in_batch = 0
-    for (name, start), end in zip(marks, ends, strict=True):
-        part = body[start:end]
-        if name == b"MSH":
-            messages.append(part)
-            in_batch += 1
-            batches = max(batches, 1)
-            continue
-        if b"\r" in part.strip() or b"\n" in part.strip():
-            raise MalformedMessage(Reason.MALFORMED_HL7, path=name.decode(), detail="a segment outside the messages")
-        if name in (b"FHS", b"BHS"):
-            header = read_header(part, (name,))
-            if header is None:
-                raise MalformedMessage(Reason.MALFORMED_HL7, path=name.decode())
-            if name == b"FHS":
-                file = file or header
-                continue
-            first = first or header
-            batches += 1
-            in_batch = 0
-        else:
-            _check(part, name, in_batch if name == b"BTS" else batches)
-    return Batch(file, first, tuple(messages))
-
-
-def _check(trailer: bytes, name: bytes, found: int) -> None:
-    said = trailer.strip()[4:].split(trailer[3:4], 1)[0].strip()
-    if said and (not _COUNT.fullmatch(said) or int(said) != found):
-        raise MalformedMessage(Reason.BATCH_COUNT_MISMATCH, path=f"{name.decode()}-1")
+    file = read_header(body, (b"FHS",))
+    mark = _BATCH_HEADER.search(body)
+    batch = read_header(body[mark.start() :], (b"BHS",)) if mark else None
+    if file is None and batch is None:
+        raise MalformedMessage(Reason.MALFORMED_HL7, path=body[:3].decode("ascii", "replace"))
+    return Batch(file, batch, messages)
 
 
 def acknowledge_batch(batch: Batch, answers: Sequence[bytes], *, now: datetime) -> bytes | None:

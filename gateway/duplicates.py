@@ -20,6 +20,8 @@ from streams.store import Store
 PATIENCE_S = 0.25
 #: After a failure the ledger is not asked for this long, so that an outage costs one wait and not one per message.
 REST_S = 1.0
+#: Entries may wait this long for a look-up to travel with; until then the message counts as ongoing, which guards it as well.
+RECORD_DELAY_S = 0.02
 
 
 class Ledger(Protocol):
@@ -71,6 +73,7 @@ class RedisLedger:
         self._resting_until = 0.0
         self._finds: list[tuple[bytes, asyncio.Future[bytes | None]]] = []
         self._records: list[tuple[bytes, bytes, asyncio.Future[None]]] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
 
     async def find(self, key: bytes) -> bytes | None:
@@ -82,8 +85,13 @@ class RedisLedger:
     async def record(self, key: bytes, digest: bytes) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._records.append((key, digest, future))
-        self._wake()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(RECORD_DELAY_S, self._due)
         await future
+
+    def _due(self) -> None:
+        self._timer = None
+        self._wake()
 
     def _wake(self) -> None:
         if self._flushing is None or self._flushing.done():

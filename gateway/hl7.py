@@ -22,6 +22,7 @@ from gateway.routing import RoutingKey, hl7_patient
 from schemas.envelope import HL7_V2
 from schemas.errors import MalformedMessage, Poison, Reason, Retryable
 from schemas.hl7.er7 import parse
+from schemas.identity import Identifier
 from schemas.ids import source_id
 from streams.logs import describe
 
@@ -39,6 +40,8 @@ SUPPORTED = frozenset(
 _EVENT = re.compile(rb"[A-Z][0-9A-Z]{2}")
 _VERSION = re.compile(rb"2(\.[1-9](\.[1-9])?)?")
 _PROCESSING = frozenset((b"", b"P", b"T", b"D"))
+#: Reading below this size is quicker than handing it to a thread.
+INLINE_BYTES = 262_144
 #: Never legal inside a payload (MLLP); their presence means that frames or characters were mixed up.
 _FRAME_BYTES = (b"\x0b", b"\x1c")
 #: Messages of one batch that are stored at the same time.
@@ -103,7 +106,9 @@ class Hl7Door:
     async def _store(self, payload: bytes, header: Header | None) -> Outcome:
         if header is None or any(byte in payload for byte in _FRAME_BYTES):
             return Outcome(Reason.MALFORMED_HL7, "MSH")
-        message = parse(payload, charset_fallback=self._charset_fallback)
+        # A large message would keep every other sender waiting while it is read.
+        in_thread = len(payload) > INLINE_BYTES
+        patient = await asyncio.to_thread(self._read, payload) if in_thread else self._read(payload)
         refusal = _judge(header)
         if refusal is not None:
             return refusal
@@ -121,7 +126,6 @@ class Hl7Door:
             if known is not None:
                 outcome = DUPLICATE if known == digest else Outcome(Reason.DUPLICATE_CONTROL_ID, "MSH-10")
                 return outcome
-            patient = hl7_patient(message)
             await self._intake.store(
                 payload,
                 record_id=source_id("hl7v2", *(part.decode("latin-1") for part in name), digest.hex()),
@@ -137,6 +141,10 @@ class Hl7Door:
                 self._record(key, digest)
             else:
                 del self._ongoing[key]
+
+    def _read(self, payload: bytes) -> Identifier | None:
+        """Who it is about; raises MalformedMessage for what no reader downstream could read either."""
+        return hl7_patient(parse(payload, charset_fallback=self._charset_fallback))
 
     def _record(self, key: bytes, digest: bytes) -> None:
         """Write the ledger behind the acknowledgement; until it is written the message counts as ongoing."""

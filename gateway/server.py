@@ -33,6 +33,8 @@ from streams.settings import Settings
 
 #: Beyond the producer's own delivery timeout, for answers to leave.
 STOP_MARGIN_S = 5.0
+#: A sender waits for its acknowledgement with nothing else outstanding: every millisecond here is one of its own.
+LINGER_MS = 1
 
 _log = structlog.get_logger("gateway")
 
@@ -120,7 +122,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     metrics = GatewayMetrics()
     redis = store.connect(settings.redis.model_copy(update={"timeout_s": min(settings.redis.timeout_s, PATIENCE_S)}))
-    producer = Producer(settings.kafka, client_id="wardstream-gateway")
+    producer = Producer(settings.kafka, client_id="wardstream-gateway", linger_ms=LINGER_MS)
     watching: asyncio.Task[None] | None = None
     try:
         readiness = Readiness(settings.kafka, redis, lambda name, ok: metrics.ready.labels(name).set(ok))

@@ -24,7 +24,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from schemas.envelope import parse_headers
 from schemas.mllp import encode_frame
 from streams import admin, embedded, kafka_local
-from streams.settings import Kafka, Redis, Settings
+from streams.settings import Kafka
 from streams.topics import RECEIVED
 from tests.support.gateway import Client, code, fields, hl7
 
@@ -50,8 +50,7 @@ class Site:
         return self.directory / "gateway.log"
 
     def start(self) -> None:
-        settings = Settings(kafka=Kafka(bootstrap=self.bootstrap, topic_prefix=self.prefix), redis=Redis(url=self.redis_url))
-        admin.Admin(settings).apply(admin.wanted(settings))
+        admin.apply(Kafka(bootstrap=self.bootstrap, topic_prefix=self.prefix))
         (self.directory / "master.key").write_bytes(base64.b64encode(bytes(range(32))))
         (self.directory / "http.token").write_text(TOKEN)
         rows = {
@@ -195,7 +194,7 @@ async def test_broker_outage(redis_server: str, tmp_path: Path) -> None:
     port = embedded.free_port()
     with ExitStack() as stack:
         broker = stack.enter_context(ExitStack())
-        server = broker.enter_context(kafka_local.broker(tmp_path / "kafka", port=port))
+        server = broker.enter_context(kafka_local.kafka(tmp_path / "kafka", port=port))
         site = Site(server.address, redis_server, tmp_path, delivery_timeout_s=2)
         site.start()
         stack.callback(site.stop, signal.SIGKILL)
@@ -209,7 +208,7 @@ async def test_broker_outage(redis_server: str, tmp_path: Path) -> None:
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
         await asyncio.to_thread(site.until, lambda: not site.ready())
         broker.close()
-        stack.enter_context(kafka_local.broker(tmp_path / "kafka", port=port))
+        stack.enter_context(kafka_local.kafka(tmp_path / "kafka", port=port))
         await asyncio.to_thread(site.until, site.ready)
         for n in range(2):
             assert code(await client.post(hl7(f"down-{n}"))) == "AA"
