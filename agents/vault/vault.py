@@ -169,7 +169,7 @@ class TokenVault:
         tokens = [self._known(patient) for patient in patients]
         await self._load([token for token, _ in tokens if token])
         accepted = [
-            token if token and not (weak and self._contradicts(token, p)) else "" for p, (token, weak) in _pairs(patients, tokens)
+            token if token and not (weak and self._contradicts(token, p)) else "" for p, (token, weak) in zip(patients, tokens, strict=True)
         ]
         await self._claim_new(patients, accepted)
         await self._load(accepted)
