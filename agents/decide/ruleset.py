@@ -41,6 +41,9 @@ HERE = Path(__file__).parent
 RULES = HERE / "rules"
 TABLES = HERE / "tables"
 
+#: Both safe; the one in C is ten times faster where it is there.
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 _T = TypeVar("_T")
 #: Which conditions make sense for which index.
 _FITS: dict[type, tuple[type, ...]] = {
@@ -113,7 +116,7 @@ class RuleSet:
 def _read(file: Path) -> tuple[Any, str]:
     try:
         raw = file.read_bytes()
-        return yaml.safe_load(raw), hashlib.sha256(raw).hexdigest()
+        return yaml.load(raw, _LOADER), hashlib.sha256(raw).hexdigest()  # noqa: S506 - a safe loader
     except OSError:
         raise ConfigurationError(path=file.name, detail="the file cannot be read") from None
     except yaml.YAMLError:

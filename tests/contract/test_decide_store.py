@@ -1,0 +1,214 @@
+"""Contexts and outcomes, in memory and in a real Redis: written together, never lost to a race, the same again for the same message."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from agents.decide.agent import DecideStage
+from agents.decide.context import PatientContext
+from agents.decide.ruleset import RuleSet
+from agents.decide.step import Decider, Outcome
+from agents.decide.store import Change, ContextStore, Held, MemoryContextStore, RedisContextStore
+from schemas.envelope import JSON, DataClass, Envelope, parse_headers
+from schemas.errors import Reason, StoreUnavailable
+from schemas.findings import Findings
+from schemas.flags import Decision
+from streams import topics
+from streams.record import Record
+from streams.settings import Kafka, Redis, Settings
+from streams.stage import Done, Refused
+from streams.store import connect
+from tests.support.decide import DAY, TOKEN, creatinine, findings
+
+CONTEXT = PatientContext(clock=7, sex="F")
+OUTCOME = Outcome((), {"rule": "clear"})
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[ContextStore]:
+    if request.param == "memory":
+        yield MemoryContextStore()
+        return
+    client = connect(Redis(url=request.getfixturevalue("redis_server")))
+    yield RedisContextStore(client, prefix=f"{uuid.uuid4()}.")
+    await client.aclose()
+
+
+async def test_a_new_patient_has_an_empty_context(store: ContextStore) -> None:
+    """Nothing is known, at revision 0."""
+    assert await store.load(["t"], ["d"]) == ({"t": Held(PatientContext(), 0)}, {})
+
+
+async def test_context_and_outcomes_are_written_together(store: ContextStore) -> None:
+    """What was committed is what is loaded."""
+    assert await store.commit([Change("t", 0, CONTEXT, {"d": OUTCOME})]) == frozenset()
+    contexts, outcomes = await store.load(["t", "u"], ["d", "e"])
+    assert contexts == {"t": Held(CONTEXT, 1), "u": Held(PatientContext(), 0)}
+    assert outcomes == {"d": OUTCOME}
+
+
+async def test_a_context_that_moved_on_is_not_overwritten(store: ContextStore) -> None:
+    """The second of two writers at one revision is told so, and none of its outcomes is kept; other patients are untouched by that."""
+    await store.commit([Change("t", 0, CONTEXT, {})])
+    changes = [Change("t", 0, PatientContext(clock=9), {"late": OUTCOME}), Change("u", 0, CONTEXT, {"fine": OUTCOME})]
+    assert await store.commit(changes) == {"t"}
+    contexts, outcomes = await store.load(["t", "u"], ["late", "fine"])
+    assert contexts == {"t": Held(CONTEXT, 1), "u": Held(CONTEXT, 1)}
+    assert outcomes == {"fine": OUTCOME}
+
+
+async def test_a_forgotten_patient_is_new(store: ContextStore) -> None:
+    """Erasure leaves no context behind."""
+    await store.commit([Change("t", 0, CONTEXT, {})])
+    await store.forget("t")
+    assert (await store.load(["t"], []))[0] == {"t": Held(PatientContext(), 0)}
+
+
+async def test_contexts_and_outcomes_expire(redis_server: str) -> None:
+    """Both keys have an expiry, the context's renewed by every message."""
+    client = connect(Redis(url=redis_server))
+    prefix = f"{uuid.uuid4()}."
+    store = RedisContextStore(client, prefix=prefix, context_ttl_s=1000, outcome_ttl_s=500)
+    await store.commit([Change("t", 0, CONTEXT, {"d": OUTCOME})])
+    assert 990 < await client.ttl(f"{prefix}c:t") <= 1000
+    assert 490 < await client.ttl(f"{prefix}d:d") <= 500
+    await client.aclose()
+
+
+async def test_an_unreachable_store_is_retryable() -> None:
+    """Nothing is decided without the context."""
+    client = connect(Redis(url="redis://127.0.0.1:1/0", timeout_s=0.2))
+    with pytest.raises(StoreUnavailable):
+        await RedisContextStore(client).load(["t"], [])
+    await client.aclose()
+
+
+def record(one: Findings, offset: int = 0, *, headers: Envelope | None = None, value: bytes | None = None) -> Record:
+    envelope = headers or Envelope(
+        id=one.id,
+        source="/agents/extract",
+        type=topics.BY_NAME[topics.EXTRACTED].event_type,
+        time=one.time,
+        content_type=JSON,
+        data_class=DataClass.INTERNAL,
+        origin=one.origin,
+        subject=one.subject,
+        policy="safe_harbor-1",
+        model="entities-1",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    payload = msgspec.json.encode(one) if value is None else value
+    return Record(topics.EXTRACTED, 0, offset, 0, one.subject.encode(), payload, envelope.headers())
+
+
+def site(redis_server: str, prefix: str) -> Settings:
+    return Settings(redis=Redis(url=redis_server), kafka=Kafka(topic_prefix=prefix))
+
+
+STREAM = [
+    findings(1, 0, creatinine("a", "1.0", 0)),
+    findings(2, DAY, creatinine("b", "1.6", DAY)),
+    findings(3, DAY + 60, creatinine("c", "2.4", DAY + 60)),
+    findings(4, DAY + 90, creatinine("other", "9.0", DAY + 90), subject="W2222222222222X"),
+]
+
+
+def outputs(outcomes: object) -> list[tuple[bytes | None, tuple[tuple[str, bytes], ...]]]:
+    assert isinstance(outcomes, list)
+    return [(o.value, o.headers) for outcome in outcomes if isinstance(outcome, Done) for o in outcome.outputs]
+
+
+async def test_records_of_one_patient_in_one_batch_see_each_other(redis_server: str) -> None:
+    """The second message's flag needs the first one's value, the third replaces the second's flag."""
+    stage = DecideStage(site(redis_server, f"{uuid.uuid4()}."))
+    await stage.open()
+    outcomes = await stage.process([record(one, n) for n, one in enumerate(STREAM)])
+    decisions = [msgspec.json.decode(value or b"", type=Decision) for value, _ in outputs(outcomes)]
+    await stage.close()
+    assert [len(decision.flags) for decision in decisions] == [0, 1, 1, 0]
+    assert decisions[2].flags[0].supersedes == decisions[1].flags[0].id
+    assert decisions[3].findings.subject == "W2222222222222X"
+
+
+async def test_a_decision_carries_the_envelope_on(redis_server: str) -> None:
+    """Time, origin, trace and subject go on unchanged; id, type and versions are the decision's own."""
+    stage = DecideStage(site(redis_server, f"{uuid.uuid4()}."))
+    await stage.open()
+    ((value, headers),) = outputs(await stage.process([record(STREAM[0])]))
+    await stage.close()
+    envelope, decision = parse_headers(headers), msgspec.json.decode(value or b"", type=Decision)
+    assert envelope.id == decision.id != STREAM[0].id
+    assert (envelope.time, envelope.origin, envelope.subject) == (STREAM[0].time, STREAM[0].origin, TOKEN)
+    assert envelope.traceparent is not None
+    assert envelope.model == f"entities-1+{RuleSet.load().version}"
+    assert decision.findings.versions.flag_rules == RuleSet.load().version
+
+
+async def test_redelivery_gives_the_same_bytes(redis_server: str) -> None:
+    """Any part of the stream again, after a crash or in other batches: the same records byte for byte."""
+    settings = site(redis_server, f"{uuid.uuid4()}.")
+    first = DecideStage(settings)
+    await first.open()
+    records = [record(one, n) for n, one in enumerate(STREAM)]
+    whole = outputs(await first.process(records))
+    await first.close()
+    second = DecideStage(settings)
+    await second.open()
+    assert outputs(await second.process(records[1:3])) == whole[1:3]
+    assert outputs(await second.process([records[0], records[0]])) == [whole[0], whole[0]]
+    assert outputs(await second.process(records)) == whole
+    await second.close()
+
+
+async def test_without_outcomes_redelivery_would_differ() -> None:
+    """The negative control of the test above: the context alone suppresses what it has already raised."""
+    decider = Decider(RuleSet.load())
+    context, first = PatientContext(), []
+    for one in STREAM[:3]:
+        decision, context = decider.decide(one, context)
+        first.append(decision)
+    again = [decider.decide(one, context)[0] for one in STREAM[:3]]
+    assert again != first
+
+
+async def test_a_lost_partition_s_worker_cannot_spoil_the_context(redis_server: str) -> None:
+    """Two workers that both think the partition is theirs come to one result; the slower one decides again on what stands."""
+    settings = site(redis_server, f"{uuid.uuid4()}.")
+    stages = [DecideStage(settings), DecideStage(settings)]
+    for stage in stages:
+        await stage.open()
+    records = [record(one, n) for n, one in enumerate(STREAM)]
+    alone = outputs(await stages[0].process(records[:1]))
+    raced = await asyncio.gather(*(stage.process(records) for stage in stages))
+    for stage in stages:
+        await stage.close()
+    assert outputs(raced[0]) == outputs(raced[1])
+    assert outputs(raced[0])[:1] == alone
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b'{"schema":"findings.v9"}', b"\xff\xfe", b'{"schema":"findings.v1","id":7}'])
+async def test_what_is_no_findings_record_is_refused(redis_server: str, value: bytes) -> None:
+    """A coded refusal without a word of the record; its neighbours in the batch are decided."""
+    stage = DecideStage(site(redis_server, f"{uuid.uuid4()}."))
+    await stage.open()
+    bad, good = await stage.process([record(STREAM[0], value=value), record(STREAM[0])])
+    await stage.close()
+    assert isinstance(bad, Refused)
+    assert (bad.error.reason, bad.error.path, bad.error.__cause__) == (Reason.SCHEMA_MISMATCH, "value", None)
+    assert isinstance(good, Done)
+
+
+async def test_a_record_of_another_subject_than_its_header_is_refused(redis_server: str) -> None:
+    """Nobody's context is written under another token."""
+    stage = DecideStage(site(redis_server, f"{uuid.uuid4()}."))
+    await stage.open()
+    right = parse_headers(record(STREAM[0]).headers)
+    (outcome,) = await stage.process([record(STREAM[0], headers=msgspec.structs.replace(right, subject="W9"))])
+    await stage.close()
+    assert isinstance(outcome, Refused)
+    assert outcome.error.path == "ce_subject"
