@@ -12,6 +12,7 @@ import msgspec
 from agents.pipeline import PIPELINE
 from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.flags import Decision
+from schemas.ids import source_id
 from streams import topics
 from streams.record import Record
 
@@ -119,9 +120,9 @@ class Collector:
 
 
 def _origin(record: Record) -> str:
-    """``ce_origin``; a record produced straight by an integration engine is its own origin, by its place in the log."""
-    headers = dict(record.headers)
-    return (headers.get("ce_origin") or f"{record.topic}/{record.partition}/{record.offset}".encode()).decode()
+    """``ce_origin``; a record produced straight by an integration engine gets the origin that de-identification derives for it."""
+    origin = dict(record.headers).get("ce_origin")
+    return origin.decode() if origin else source_id(record.topic, str(record.partition), str(record.offset))
 
 
 def _source(record: Record) -> str:
