@@ -25,6 +25,8 @@ _KEY_BYTES = 32
 #: Hexadecimal digits of a key: 96 bits, no collision in practice, too short for nothing.
 _DIGITS = 24
 _SEPARATOR = b"\x1f"
+#: Repetitions of PID-3 that are looked at; more are an attack, not a patient.
+_REPETITIONS = 50
 
 
 class RoutingKey:
@@ -72,13 +74,12 @@ def hl7_patient(message: Message) -> Identifier | None:
     if pid is None:
         return None
     found: Identifier | None = None
-    for repetition in range(1, len(pid.repetitions(3)) + 1):
-        value = pid.get(3, repetition)
-        if not value:
+    for raw in pid.repetitions(3)[:_REPETITIONS]:
+        parts = [pid.leaf(pid.subcomponents(part)[0]) for part in pid.components(raw)[:5]] + [""] * 5
+        if not parts[0]:
             continue
-        kind = pid.get(3, repetition, 5)
-        candidate = Identifier(value=value, system=pid.get(3, repetition, 4), type=kind)
-        if kind == "MR":
+        candidate = Identifier(value=parts[0], system=parts[3], type=parts[4])
+        if candidate.type == "MR":
             return candidate
         found = found or candidate
     if found is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,14 @@ def test_routing_identifier_of_hl7(pid: str, expected: tuple[str, str] | None) -
     """MR first, then any of PID-3, then PID-2 and PID-4; none without PID."""
     found = hl7_patient(parse(hl7(patient=pid)))
     assert (None if found is None else (found.value, found.system)) == expected
+
+
+def test_routing_does_not_grow_with_repetitions() -> None:
+    """A hundred thousand repetitions of PID-3 are read no slower than the message itself."""
+    message = parse(hl7(patient="PID|1||" + "1^^^A^XX~" * 99_000))
+    begun = time.perf_counter()
+    assert hl7_patient(message) == Identifier(value="1", system="A", type="XX")
+    assert time.perf_counter() - begun < 1
 
 
 def test_merge_routes_by_survivor() -> None:
