@@ -49,7 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         labels: BIO labels in the order of the network's outputs; label ``1 + 2k`` begins ``entity_types[k]``.
         window_tokens: pieces a window, the two special tokens included; window_overlap: pieces that neighbours share.
         lower_case: whether the tokenizer lower-cases (letter shapes then go in as token types).
-        thresholds: least word probability at which a type is taken even against ``O``, by type, 0 to 1.
+        thresholds: least mean word probability at which a span counts, by type, 0 to 1; 0.5 where absent.
         inputs, outputs: tensor names of the graph.
         files: every file of the bundle but the manifest itself.
         scores: measured figures by data set; data: sources; tools: versions that made it.

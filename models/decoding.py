@@ -12,6 +12,7 @@ from models.tokens import Tokens
 
 FloatArray = npt.NDArray[np.float32]
 FOLLOWS: Final = 0.1
+LIKELIEST: Final = 0.6
 _BRACKET_REACH: Final = 80  # characters; keeps trimming linear in texts of brackets
 _OPENING: Final = frozenset(" \t\r\n,.;:!?\"'()[]{}-–—/\\|*_=&#`~^")
 _CLOSING: Final = frozenset(" \t\r\n,;:!?\"'([{-–—/\\|*_=<>&#`~^@")
@@ -39,11 +40,12 @@ def spans_of(
 ) -> tuple[ScoredSpan, ...]:
     """Spans of one text.
 
-    A word's probability of a type is the mean over its pieces of ``B`` plus ``I``. A word is taken when its probabilities of
-    all types together reach the threshold of the likeliest. It continues the span before it when its first piece says ``I``
-    rather than ``B`` (all types together) and the span's type is its likeliest or at least ``FOLLOWS`` likely; a span's label is
-    the type that is likeliest over its words. Words are those of the tokenizer: they end at white space and punctuation, so no
-    span ends inside one.
+    A word's probability of a type is the mean over its pieces of ``B`` plus ``I``. A word may belong to a span when all types
+    together reach one half (or the threshold of the likeliest, if lower) and the likeliest alone ``LIKELIEST`` of its threshold.
+    It continues the span before it when its first piece says ``I`` rather than ``B`` (all types together) and the span's type is
+    its likeliest or at least ``FOLLOWS`` likely. A span's label is the type that is likeliest over its words, and the span counts
+    when the mean probability of that type reaches the type's threshold. Words are those of the tokenizer: they end at white
+    space and punctuation, so no span ends inside one.
     """
     if len(tokens) == 0:
         return ()
@@ -52,7 +54,9 @@ def spans_of(
     by_type = probabilities[:, 1::2] + probabilities[:, 2::2]
     word_type = np.add.reduceat(by_type, firsts, axis=0) / counts[:, None]
     best = word_type.argmax(axis=1)
-    taken = np.flatnonzero(word_type.sum(axis=1) >= thresholds[best])
+    needed = thresholds[best]
+    sure = word_type[np.arange(len(best)), best] >= LIKELIEST * needed
+    taken = np.flatnonzero(sure & (word_type.sum(axis=1) >= np.minimum(0.5, needed)))
     begins = (probabilities[firsts, 1::2].sum(axis=1) > probabilities[firsts, 2::2].sum(axis=1)).tolist()
     lasts = firsts + counts - 1
     found: list[ScoredSpan] = []
@@ -62,8 +66,9 @@ def spans_of(
         if words:
             mean = word_type[words].mean(axis=0)
             label = int(mean.argmax())
-            start, end = int(tokens.start[firsts[words[0]]]), int(tokens.end[lasts[words[-1]]])
-            found.extend(_trimmed(text, start, end, types[label], float(mean[label])))
+            if mean[label] >= thresholds[label]:
+                start, end = int(tokens.start[firsts[words[0]]]), int(tokens.end[lasts[words[-1]]])
+                found.extend(_trimmed(text, start, end, types[label], float(mean[label])))
             words.clear()
 
     kind = -1

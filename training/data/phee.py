@@ -1,14 +1,22 @@
-"""PHEE pharmacovigilance events, JSON lines: only the arguments of an event are marked, other mentions are not."""
+"""PHEE pharmacovigilance events, JSON lines: only the arguments of an event are marked, other mentions are not.
+
+Its effects and disorders are whole phrases ("fever, anemia and severe leak syndrome") where the other corpora mark each mention by
+itself and without its severity. Only short ones without conjunctions are taken as spans; the others become unknown ranges.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from training.data.document import Document, GoldSpan, flatten
-from training.data.labels import PHEE
+from training.data.labels import PHEE, PROBLEM_OR_FINDING
+
+_PHRASE = re.compile(r",|\b(?:and|or|with|of|in|to|the|a|an|severe|acute|chronic|mild|fatal|permanent)\b", re.IGNORECASE)
+_LONGEST = 3
 
 
 def _arguments(node: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
@@ -37,7 +45,12 @@ def read_phee(path: Path) -> list[Document]:
             for role, start, words in _arguments(event)
             if text[start : start + len(words)] == words
         }
-        found.append(
-            Document(f"phee-{row['id']}", text, flatten(sorted(spans, key=lambda s: (s.start, s.end, s.types))), frozenset())
-        )
+        phrases = {s for s in spans if s.types == PROBLEM_OR_FINDING and _is_phrase(text[s.start : s.end])}
+        kept = flatten(sorted(spans - phrases, key=lambda s: (s.start, s.end, s.types)))
+        unknown = tuple(sorted((s.start, s.end) for s in phrases))
+        found.append(Document(f"phee-{row['id']}", text, kept, frozenset(), unknown))
     return found
+
+
+def _is_phrase(words: str) -> bool:
+    return len(words.split()) > _LONGEST or _PHRASE.search(words) is not None
