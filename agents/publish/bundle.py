@@ -85,7 +85,7 @@ def _devices(decision: Decision, place: Place) -> list[Object]:
             "identifier": place.identifier(name, version),
             "deviceName": [{"name": f"Wardstream {name}", "type": "model-name"}],
             "type": {"text": name},
-            "version": [{"value": version}],
+            **({"version": [{"value": version}]} if version else {}),
         }
         for name, version in made
         if version or name == "flag rules"

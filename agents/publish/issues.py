@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from agents.publish.names import ACT_CODE, AIAST, BASIS, FACT, FLAG_TYPES, IDENTIFIER, MISSING, SUPERSEDES, Object
+from agents.publish.names import ACT_CODE, AIAST, BASIS, FACT, FLAG_TYPES, IDENTIFIER, MISSING, SUPERSEDES, Object, plain
 from agents.publish.resources import Place, place_span
 from schemas.findings import Mention
 from schemas.flags import Flag, Input
@@ -33,14 +33,14 @@ def explanation(flag: Flag) -> str:
     if flag.basis.missing:
         parts.append("Not considered: " + ", ".join(flag.basis.missing))
     parts += [flag.intended_use, flag.limitations]
-    return " | ".join(part for part in parts if part)
+    return plain(" | ".join(part for part in parts if part))
 
 
 def input_text(row: Input) -> str:
     name = row.display or row.code
     # Input.text is the comparator of a number, else the answer in words.
     value = f"{row.text}{row.value} {row.unit}".strip() if row.value is not None else row.text
-    return f"{name}: {value}".strip(": ")
+    return plain(f"{name}: {value}".strip(": ")) or "see source"
 
 
 def _common(place: Place, flag: Flag) -> Object:

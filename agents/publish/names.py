@@ -46,6 +46,15 @@ AIAST = {"system": OBSERVATION_VALUE, "code": "AIAST", "display": "Artificial In
 PSEUDED = {"system": OBSERVATION_VALUE, "code": "PSEUDED", "display": "pseudonymized"}
 
 
+#: Characters that no FHIR string may hold; a sender's hexadecimal escapes can bring them.
+_CONTROL = dict.fromkeys([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000)])
+
+
+def plain(text: str) -> str:
+    """``text`` as a FHIR string: without control characters and blanks around it."""
+    return text.translate(_CONTROL).strip()
+
+
 def coded(system: str, code: str) -> Object:
     return {"coding": [{"system": system, "code": code}]}
 

@@ -6,13 +6,14 @@ token without an identity (unknown, erased) releases nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agents.publish.bundle import render
 from agents.publish.check import Checker
-from agents.publish.names import Object
+from agents.publish.names import Object, plain
 from agents.publish.oru import leaf, render_oru
 from agents.publish.subject import Subject
 from agents.vault.contract import PatientRecord, Vault
@@ -27,7 +28,10 @@ _GENDER = {"m": "male", "male": "male", "f": "female", "female": "female", "o": 
 _SEX = {"male": "M", "female": "F", "other": "O", "unknown": "U"}
 #: v3-ActReason: the result goes back for the patient's treatment.
 PURPOSE = "TREAT"
+_CODE = re.compile(r"[A-Z0-9]{1,8}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: 1900 and 2200 in minutes since 1970; a time outside is a sender's error and is not told.
+_OLDEST, _NEWEST = -36_816_480, 120_968_640
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,28 +98,32 @@ def _clock(epoch: int, *, zoned: bool) -> tuple[Callable[[int | None], str], Cal
     """The patient's clock read as calendar time. HL7 v2 times mostly have no zone, and FHIR may not tell a time of day without one:
     from such a message only the date goes into FHIR resources."""
 
-    def at(elapsed: int) -> datetime:
+    def at(elapsed: int | None) -> datetime | None:
+        if elapsed is None or not _OLDEST <= epoch + elapsed < _NEWEST:
+            return None
         return _EPOCH + timedelta(minutes=epoch + elapsed)
 
     def moment(elapsed: int | None) -> str:
-        if elapsed is None:
+        time = at(elapsed)
+        if time is None:
             return ""
-        return f"{at(elapsed):%Y-%m-%dT%H:%M:00Z}" if zoned else f"{at(elapsed):%Y-%m-%d}"
+        return f"{time:%Y-%m-%dT%H:%M:00Z}" if zoned else f"{time:%Y-%m-%d}"
 
     def stamp(elapsed: int | None) -> str:
-        return "" if elapsed is None else f"{at(elapsed):%Y%m%d%H%M}" + ("+0000" if zoned else "")
+        time = at(elapsed)
+        return "" if time is None else f"{time:%Y%m%d%H%M}" + ("+0000" if zoned else "")
 
     return moment, stamp
 
 
 def _patient(person: Person) -> Object:
     patient: Object = {"resourceType": "Patient"}
-    if identifiers := [_identifier(row) for row in person.identifiers if row.value.strip()]:
+    if identifiers := [_identifier(row) for row in person.identifiers if plain(row.value)]:
         patient["identifier"] = identifiers
     if names := [name for row in person.names if (name := _name(row))]:
         patient["name"] = names
-    telecom = [{"system": "phone", "value": value} for value in person.phones if value.strip()]
-    telecom += [{"system": "email", "value": value} for value in person.emails if value.strip()]
+    telecom = [{"system": "phone", "value": text} for value in person.phones if (text := plain(value))]
+    telecom += [{"system": "email", "value": text} for value in person.emails if (text := plain(value))]
     if telecom:
         patient["telecom"] = telecom
     if gender := _GENDER.get(person.sex.lower()):
@@ -129,30 +137,30 @@ def _patient(person: Person) -> Object:
 
 def _identifier(row: Identifier) -> Object:
     found: Object = {}
-    if row.type:
+    if _CODE.fullmatch(row.type):
         found["type"] = {"coding": [{"system": _TYPES, "code": row.type}]}
-    system = row.system.strip()
+    system = plain(row.system)
     if system and not any(char.isspace() for char in system):
         found["system"] = system
     elif system:  # a name in words is no URI
         found["assigner"] = {"display": system}
-    return found | {"value": row.value.strip()}
+    return found | {"value": plain(row.value)}
 
 
 def _name(row: PersonName) -> Object:
-    parts: Object = {"text": row.text.strip(), "family": row.family.strip()}
-    parts["given"] = [text for given in row.given if (text := given.strip())]
-    parts |= {key: [value.strip()] if value.strip() else [] for key, value in (("prefix", row.prefix), ("suffix", row.suffix))}
+    parts: Object = {"text": plain(row.text), "family": plain(row.family)}
+    parts["given"] = [text for given in row.given if (text := plain(given))]
+    parts |= {key: [plain(value)] if plain(value) else [] for key, value in (("prefix", row.prefix), ("suffix", row.suffix))}
     return {key: value for key, value in parts.items() if value}
 
 
 def _address(row: PostalAddress) -> Object:
     parts: Object = {
-        "line": [text for line in row.lines if (text := line.strip())],
-        "city": row.city.strip(),
-        "state": row.state.strip(),
-        "postalCode": row.postal_code.strip(),
-        "country": row.country.strip(),
+        "line": [text for line in row.lines if (text := plain(line))],
+        "city": plain(row.city),
+        "state": plain(row.state),
+        "postalCode": plain(row.postal_code),
+        "country": plain(row.country),
     }
     return {key: value for key, value in parts.items() if value}
 

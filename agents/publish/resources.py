@@ -5,6 +5,7 @@ Hypothetical mentions ("return if chest pain") are not published; another person
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from agents.publish.names import (
     ROLE_CODE,
     Object,
     coded,
+    plain,
     resource_id,
     stable,
 )
@@ -28,6 +30,9 @@ from agents.publish.subject import Subject
 from schemas.clinical import Coding
 from schemas.findings import Findings, FindingsNote, Mention
 
+#: http://hl7.org/fhir/R4/datatypes.html#code, and systems that are URIs; other codings stay words.
+_CODE = re.compile(r"[^\s]+(?:\s[^\s]+)*")
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
 _ALLERGY_SECTION = "allergies"
 #: Parts of a prescription, in the order in which one writes it.
 _SIG = ("dosage", "form", "route", "frequency", "duration")
@@ -129,11 +134,11 @@ def _dressed(place: Place, mention: Mention, body: Object) -> Object:
 
 def concept(text: str, codes: tuple[Coding, ...]) -> Object:
     found = [
-        {name: value for name, value in (("system", c.system), ("code", c.code), ("display", c.display)) if value}
+        {name: value for name, value in (("system", c.system), ("code", c.code), ("display", plain(c.display))) if value}
         for c in codes
-        if c.code and ":" in c.system
+        if _CODE.fullmatch(c.code) and _URI.fullmatch(c.system)
     ]
-    return {"coding": found, "text": text} if found else {"text": text}
+    return {"coding": found, "text": plain(text)} if found else {"text": plain(text)}
 
 
 def _condition(mention: Mention, tails: list[Mention]) -> Object:
@@ -169,7 +174,7 @@ def _test(mention: Mention, tails: list[Mention]) -> Object | None:
         "resourceType": "Observation",
         "status": "preliminary",
         "code": concept(mention.text, mention.codes),
-        "valueString": value.text,
+        "valueString": plain(value.text),
     }
 
 
@@ -185,7 +190,7 @@ def _medication(mention: Mention, tails: list[Mention]) -> Object:
     }
     written = [tail.text for kind in _SIG for tail in tails if tail.type == kind]
     if written:
-        body["dosage"] = [{"text": " ".join(written)}]
+        body["dosage"] = [{"text": plain(" ".join(written))}]
     return body
 
 
