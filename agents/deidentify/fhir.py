@@ -1,4 +1,8 @@
-"""FHIR R4, element by element: a new resource is built from what the policy lets through, by datatype and path; default deny."""
+"""A FHIR resource without identifiers: every value judged by the type that FHIR gives its element, unknown elements dropped.
+
+A required element that must go leaves ``data-absent-reason`` ``masked`` behind, so that the output stays valid; a dropped instant does
+so even where it is optional, because its path carries a time in the map.
+"""
 
 from __future__ import annotations
 
@@ -7,301 +11,438 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
-from agents.deidentify.policy import Policy
-from agents.deidentify.pseudonyms import Tokens
+from agents.deidentify import clock
+from agents.deidentify.notes import Guesses, Scrubbed
+from agents.deidentify.policy import FhirPolicy
+from agents.deidentify.requests import TokenRequests
 from agents.deidentify.text.known import Known
-from agents.deidentify.text.scrub import Scrubber
-from agents.deidentify.when import OLDEST, age_years, minutes, year
-from schemas.clinical import Note
-from schemas.fhir.definitions import Element, element, is_resource
-from schemas.fhir.references import target
-from schemas.fhir.walk import resources
+from agents.deidentify.text.scrub import find, find_coded, replace
+from agents.deidentify.zip_codes import state, zip3
+from agents.vault.contract import Kind
+from schemas.errors import Reason, UnsupportedContent
+from schemas.fhir.definitions import Element, element, elements, is_resource
+from schemas.fhir.references import Index, target
 from schemas.ids import NAMESPACE
 
-#: http://hl7.org/fhir/R4/extension-data-absent-reason.html: a required value that had to go is marked, so that the resource stays valid.
-MASKED = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}
-#: http://terminology.hl7.org/CodeSystem/v3-ObservationValue: says that the resource is pseudonymised.
-LABEL = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "PSEUDED"}
-SYSTEM = "urn:x-pseud:default"
-BASE = "https://pseudonymous.invalid/fhir"
-#: Stands at a leaf until the clean text of its note is written there; never leaves this package.
-PLACEHOLDER = "-"
+Object = dict[str, Any]
 
-_SAFE_CODE = re.compile(r"[^\s]+(?: [^\s]+)*")
-#: Shorter values identify nobody.
-_SHORTEST = 4
-_REQUEST = re.compile(r"([A-Z][A-Za-z]+)(?:/([A-Za-z0-9.-]{1,64}))?")
-Value = Any
+_MASKED = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
+_LABELS = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
+_TERM = re.compile(r"[\w.+\-/%#*:=<>\[\]()|^{}',&]{1,80}")
+_COUNTRY = re.compile(r"[A-Za-z]{2,3}")
+_LINK_ID = re.compile(r"[\w./-]{1,64}")
+_ORDINAL = re.compile(r"\[(\d+)\]")
+_VERSION = re.compile(r"\d{1,6}")
+#: Where a type or element has no place of its own in the policy, backbone elements are taken apart.
+_RECURSE = "recurse"
+
+
+class _Drop:
+    """Takes the value out."""
+
+
+class _Marked(str):
+    """A value that holds the mark of a token."""
+
+
+DROP = _Drop()
+_QUANTITIES = frozenset({"Duration", "Count", "Distance", "MoneyQuantity", "SimpleQuantity"})
 
 
 @dataclass(slots=True)
-class Outcome:
-    """``paths``: original path of each note leaf -> its path in the clean resource; ``times`` by clean path."""
+class FhirResult:
+    """``fills``: (holder, key) of values that hold marks; ``times``: original path -> minutes since 1970; ``moved``: original path of
+    an array's item -> its new ordinal."""
 
-    resource: dict[str, Any]
-    paths: dict[str, str] = field(default_factory=dict)
-    times: dict[str, int] = field(default_factory=dict)
     redacted: Counter[str] = field(default_factory=Counter)
-    received: int | None = None
-    age_years: int | None = None
+    times: dict[str, int] = field(default_factory=dict)
+    fills: list[tuple[Object, str]] = field(default_factory=list)
+    moved: dict[str, int] = field(default_factory=dict)
+
+    def clean_path(self, path: str) -> str:
+        """Where what stood at ``path`` of the original stands now: items before it may be gone."""
+        if not self.moved:
+            return path
+        return _ORDINAL.sub(lambda match: f"[{self.moved.get(path[: match.end()], int(match[1]))}]", path)
 
 
-def deidentify(
-    resource: dict[str, Any],
-    policy: Policy,
-    scrubber: Scrubber,
-    known: Known,
-    pseudonyms: Tokens,
-    notes: tuple[Note, ...],
-    made: str,
-) -> Outcome:
-    """A clean copy. ``made`` is the message's own time as written; leaves of ``notes`` hold a placeholder, the caller writes them."""
-    walk = _Walk(policy, scrubber, known, pseudonyms, notes)
-    birth = next((r.get("birthDate") for _, r in resources(resource) if r.get("resourceType") == "Patient"), None)
-    age = age_years(birth, made) if isinstance(birth, str) and made else None
-    walk.too_old = age is not None and age > OLDEST
-    kind = str(resource["resourceType"])
-    walk.outcome.resource = walk.resource(resource, kind, kind)
-    walk.outcome.age_years = None if age is None else min(age, OLDEST + 1)
-    at = minutes(made)
-    walk.outcome.received = None if at is None else at - pseudonyms.epoch
-    return walk.outcome
+class FhirRewriter:
+    """Made from a policy once; ``rewrite`` may run in several threads."""
+
+    def __init__(self, policy: FhirPolicy, system: str) -> None:
+        self._policy = policy
+        self._system = system
+
+    def rewrite(
+        self, root: Object, scrubbed: Scrubbed, requests: TokenRequests, known: Known, guesses: Guesses, oldest_year: int
+    ) -> tuple[Object, FhirResult]:
+        """A new resource; ``root``'s notes are clean already (``scrubbed``).
+
+        Raises:
+            UnsupportedContent: a modifier extension, which changes the meaning of what it stands in and may not be ignored.
+        """
+        work = _Pass(root, self._policy, self._system, scrubbed, requests, known, guesses, oldest_year)
+        clean = work.resource(root, str(root["resourceType"]))
+        return clean, work.result
 
 
-@dataclass(slots=True)
-class _Place:
-    """Where a value stands: its element, the type that holds it, original and clean path, and the name that is counted."""
+class _Pass:
+    def __init__(
+        self,
+        root: Object,
+        policy: FhirPolicy,
+        system: str,
+        scrubbed: Scrubbed,
+        requests: TokenRequests,
+        known: Known,
+        guesses: Guesses,
+        oldest_year: int,
+    ) -> None:
+        self.result = FhirResult()
+        self._index = Index(root)
+        self._policy = policy
+        self._system = system
+        self._scrubbed = scrubbed
+        self._requests = requests
+        self._known = known
+        self._guesses = guesses
+        self._oldest_year = oldest_year
+        self._within: Object = root
+        self._contained: dict[str, str] = {}
+        self._inside = False
+        self._memo: dict[str, str] = {}
 
-    definition: Element
-    parent_type: str
-    path: str
-    clean: str
-    name: str
+    def resource(self, resource: Object, path: str, *, contained: bool = False) -> Object:
+        """One resource with everything in it."""
+        kind = str(resource["resourceType"])
+        outer = (self._within, self._contained, self._inside)
+        self._inside = contained
+        if not contained:
+            self._within, self._contained = resource, self._local_ids(resource)
+        clean = self._object(resource, kind, path, kind)
+        label = {"system": _LABELS, "code": self._policy.security_label}
+        if not contained:
+            meta = clean.setdefault("meta", {})
+            meta["security"] = [*meta.get("security", ()), label]
+        self._within, self._contained, self._inside = outer
+        return clean
 
+    @staticmethod
+    def _local_ids(resource: Object) -> dict[str, str]:
+        """Ids of contained resources are names that senders choose: numbered instead."""
+        inner = resource.get("contained")
+        names = [item.get("id") for item in inner if isinstance(item, dict)] if isinstance(inner, list) else []
+        return {name: f"c{number}" for number, name in enumerate(names, 1) if isinstance(name, str)}
 
-class _Walk:
-    def __init__(self, policy: Policy, scrubber: Scrubber, known: Known, pseudonyms: Tokens, notes: tuple[Note, ...]) -> None:
-        self.policy, self.scrubber, self.known, self.pseudonyms = policy, scrubber, known, pseudonyms
-        self.covered = {part.path for note in notes for part in note.parts}
-        self.outcome = Outcome({})
-        self.too_old = False
-
-    def resource(self, source: dict[str, Any], path: str, clean: str) -> dict[str, Any]:
-        kind = str(source.get("resourceType"))
-        made = {"resourceType": kind, **self.object(source, kind, path, clean, kind, is_root=True)}
-        if kind != "Bundle":
-            meta = made.setdefault("meta", {})
-            meta["security"] = [*meta.get("security", []), LABEL]
-        return made
-
-    def object(
-        self, source: dict[str, Any], type_name: str, path: str, clean: str, name: str, *, is_root: bool = False
-    ) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        for key, value in source.items():
-            if key == "resourceType" or value is None:
+    def _object(self, value: Object, kind: str, path: str, name: str) -> Object:
+        """All elements of one object of type ``kind``; ``name`` is the path without ordinals from the innermost resource."""
+        if value.get("modifierExtension"):
+            raise UnsupportedContent(Reason.UNSUPPORTED_RESOURCE, path=f"{name}.modifierExtension")
+        clean: Object = {}
+        masked: list[tuple[str, Element]] = []
+        for key, child in value.items():
+            if key == "resourceType":
+                clean[key] = child
                 continue
-            definition = element(type_name, key)
-            if definition is None or key.startswith("_") or (key == "id" and not is_root):
-                self._count(f"{name}.{key if definition else '???'}")
+            definition = element(kind, key)
+            where = f"{name}.{key}" if definition is not None else f"{name}.???"
+            if definition is None or key.startswith("_"):
+                if definition is None or not self._is_masked(child):
+                    self.result.redacted[where] += 1
+                elif key[1:] not in value:
+                    clean[key] = child
                 continue
-            place = _Place(definition, type_name, f"{path}.{key}", f"{clean}.{key}", f"{name}.{key}")
-            kept = self._element(value, place)
-            if kept is not None:
-                made[key] = kept
-                continue
-            self._count(place.name)
-            if definition.required:
-                mark: dict[str, Any] = {"extension": [MASKED]}
-                made[f"_{key}" if definition.primitive else key] = [mark] if definition.array else mark
-        return made
-
-    def _element(self, value: Value, place: _Place) -> Value | None:
-        if not isinstance(value, list):
-            return self._value(value, place)
-        kept: list[Value] = []
-        path, clean = place.path, place.clean
-        for ordinal, item in enumerate(value):
-            if item is None:
-                continue
-            here = _Place(place.definition, place.parent_type, f"{path}[{ordinal}]", f"{clean}[{len(kept)}]", place.name)
-            if (new := self._value(item, here)) is not None:
-                kept.append(new)
-        return kept or None
-
-    def _value(self, value: Value, place: _Place) -> Value | None:
-        kind = place.definition.type
-        key = place.definition.name
-        covered = place.path in self.covered
-        if kind == "Resource":
-            known = isinstance(value, dict) and is_resource(value.get("resourceType"))
-            return self.resource(value, place.path, place.clean) if known else None
-        if place.definition.primitive == isinstance(value, dict | list):
-            return None  # an object where a primitive belongs, or the reverse
-        if kind == "Narrative":
-            return self._narrative(value, place)
-        if covered:
-            self.outcome.paths[place.path] = place.clean
-            return PLACEHOLDER
-        method = self.policy.paths.get((place.parent_type, key)) or self.policy.types.get(kind)
-        if method is None:
-            method = "redact" if place.definition.primitive else "recurse"
-        if method in {"redact", "drop"}:
-            return None
-        return METHODS[method](self, value, place)
-
-    def _narrative(self, value: dict[str, Any], place: _Place) -> Value | None:
-        """Kept only where it was read as a note; then it is rebuilt from the clean text."""
-        path = f"{place.path}.div"
-        if path not in self.covered:
-            return None
-        self.outcome.paths[path] = f"{place.clean}.div"
-        return {"status": "additional", "div": PLACEHOLDER}
-
-    def _count(self, name: str) -> None:
-        self.outcome.redacted[name] += 1
-
-    # --- methods ------------------------------------------------------------------------------------------------------
-
-    def keep(self, value: Value, place: _Place) -> Value | None:
-        """Unless it holds something that the resource says of a person."""
-        if isinstance(value, str):
-            free = _SAFE_CODE.fullmatch(value) and (len(value) < _SHORTEST or next(self.known.find(value), None) is None)
-            return value if free else None
-        return value
-
-    def recurse(self, value: Value, place: _Place) -> Value | None:
-        return self.object(value, place.definition.type, place.path, place.clean, place.name) or None
-
-    def token(self, value: Value, place: _Place) -> Value | None:
-        return self.pseudonyms.of(str(value)) or None
-
-    def year(self, value: Value, place: _Place) -> Value | None:
-        if (at := minutes(str(value))) is not None:
-            self.outcome.times[place.clean] = at - self.pseudonyms.epoch
-        return year(str(value)) or None
-
-    def birth_year(self, value: Value, place: _Place) -> Value | None:
-        return None if self.too_old else year(str(value)) or None
-
-    def scrub(self, value: Value, place: _Place) -> Value | None:
-        return self.scrubber.short(str(value), self.known) if isinstance(value, str) else value
-
-    def address(self, value: Value, place: _Place) -> Value | None:
-        kept = {key: value[key] for key in ("use", "type", "state", "country") if isinstance(value.get(key), str)}
-        if zip3 := self.policy.zip3(str(value.get("postalCode", ""))):
-            kept["postalCode"] = zip3
-        return kept or None
-
-    def identifier(self, value: Value, place: _Place) -> Value | None:
-        number = self.pseudonyms.of(str(value.get("value", "")), str(value.get("system", "")))
-        if not number:
-            return None
-        kept: dict[str, Any] = {"system": SYSTEM, "value": number}
-        if isinstance(value.get("use"), str):
-            kept["use"] = value["use"]
-        if isinstance(value.get("type"), dict):
-            kind = self.object(
-                value["type"], "CodeableConcept", f"{place.path}.type", f"{place.clean}.type", f"{place.name}.type"
-            )
-            if kind:
-                kept["type"] = kind
-        return kept
-
-    def reference(self, value: Value, place: _Place) -> Value | None:
-        kept: dict[str, Any] = {}
-        literal = value.get("reference")
-        if isinstance(literal, str) and (new := self._literal(literal)):
-            kept["reference"] = new
-        if is_resource(value.get("type")):
-            kept["type"] = value["type"]
-        if isinstance(value.get("identifier"), dict) and (number := self.identifier(value["identifier"], place)):
-            kept["identifier"] = number
-        return kept or None
-
-    def _literal(self, literal: str) -> str:
-        if literal.startswith("#"):
-            token = self.pseudonyms.of(literal[1:])
-            return f"#{token}" if token else ""
-        named = target(literal)
-        token = self.pseudonyms.of(named.id, f"fhir:{named.type}") if named else ""
-        if named is None or not token:
-            return ""
-        return f"{named.type}/{token}" if named.type else _urn(token)
-
-    def full_url(self, value: Value, place: _Place) -> Value | None:
-        named = target(str(value))
-        token = self.pseudonyms.of(named.id, f"fhir:{named.type}") if named else ""
-        if named is None or not token:
-            return None
-        return f"{BASE}/{named.type}/{token}" if named.type else _urn(token)
-
-    def request_url(self, value: Value, place: _Place) -> Value | None:
-        """``Patient`` and ``Patient/1``; a search (conditional create) is cut to its type."""
-        match = _REQUEST.match(str(value))
-        if match is None or not is_resource(match[1]):
-            return "Basic"
-        token = self.pseudonyms.of(match[2], f"fhir:{match[1]}") if match[2] else ""
-        return f"{match[1]}/{token}" if token else match[1]
-
-    def extension(self, value: Value, place: _Place) -> Value | None:
-        url = value.get("url")
-        if not isinstance(url, str) or url not in self.policy.extensions | self.policy.extension_text:
-            return None
-        kept: dict[str, Any] = {"url": url}
-        for key, inner in value.items():
-            definition = element("Extension", key)
-            if key in {"url", "id"} or definition is None or key.startswith("_") or inner is None:
-                continue
-            here = _Place(definition, "Extension", f"{place.path}.{key}", f"{place.clean}.{key}", f"{place.name}.{key}")
-            if key == "valueString":
-                new = self.scrub(inner, here) if url in self.policy.extension_text else None
+            new = self._element(child, definition, kind, f"{path}.{key}", where)
+            if new is DROP:
+                self.result.redacted[where] += 1
+                masked.append((key, definition))
             else:
-                new = self._element(inner, here)
-            if new is not None:
-                kept[key] = new
-        return kept if len(kept) > 1 else None
+                clean[key] = new
+                if new != child:
+                    self.result.redacted[where] += 1
+                self._note_fill(clean, key, new)
+        for key, definition in masked:
+            self._mask(clean, key, definition)
+        return clean
 
-    def attachment(self, value: Value, place: _Place) -> Value | None:
-        """Opened and read as a note: rebuilt as text by the caller. Anything else is withheld."""
-        path = f"{place.path}.data"
-        if path not in self.covered:
-            return None
-        self.outcome.paths[path] = f"{place.clean}.data"
-        kept: dict[str, Any] = {"contentType": "text/plain", "data": PLACEHOLDER}
-        if isinstance(value.get("language"), str):
-            kept["language"] = value["language"]
-        return kept
+    def _mask(self, clean: Object, key: str, definition: Element) -> None:
+        if definition.type == "instant" and not definition.array:
+            clean[f"_{key}"] = _MASKED
+        elif definition.required:
+            if definition.primitive:
+                clean[f"_{key}"] = [_MASKED] if definition.array else _MASKED
+            elif definition.type != "Resource":
+                clean[key] = [dict(_MASKED)] if definition.array else dict(_MASKED)
 
-    def age(self, value: Value, place: _Place) -> Value | None:
-        made = self.recurse(value, place)
-        number = made.get("value") if isinstance(made, dict) else None
-        if isinstance(number, int | float | Decimal) and number > OLDEST and isinstance(made, dict):
-            made["value"] = OLDEST + 1
-        return made
+    @staticmethod
+    def _is_masked(child: Any) -> bool:
+        return bool(child == _MASKED)
+
+    def _note_fill(self, clean: Object, key: str, new: Any) -> None:
+        if isinstance(new, _Marked):
+            self.result.fills.append((clean, key))
+
+    def _element(self, value: Any, definition: Element, kind: str, path: str, name: str) -> Any:
+        """A value or an array of values; ``DROP`` when nothing of it may stay."""
+        if not isinstance(value, list):
+            return DROP if value is None else self._value(value, definition, kind, path, name)
+        kept: list[Any] = []
+        for ordinal, item in enumerate(value):
+            new = self._value(item, definition, kind, f"{path}[{ordinal}]", name)
+            if new is not DROP:
+                if len(kept) != ordinal:
+                    self.result.moved[f"{path}[{ordinal}]"] = len(kept)
+                kept.append(new)
+        return kept or DROP
+
+    def _value(self, value: Any, definition: Element, kind: str, path: str, name: str) -> Any:
+        type_name = definition.type
+        if definition.primitive != (not isinstance(value, dict)) or isinstance(value, list) or value is None:
+            return DROP  # an object where a value belongs, or the reverse
+        if type_name == "Resource":
+            known = isinstance(value.get("resourceType"), str) and is_resource(value["resourceType"])
+            return self.resource(value, path, contained=name.endswith(".contained")) if known else DROP
+        method = self._method(kind, name, type_name)
+        if isinstance(method, str):
+            if method == _RECURSE and isinstance(value, dict):
+                return self._taken_apart(value, type_name, path, name)
+            if method == "extension":
+                return value if self._extension_stays(value) else DROP
+            return self._apply(method, value, type_name, path, name)
+        if not isinstance(value, dict) or (type_name == "Narrative" and f"{path}.div" not in self._scrubbed.handled):
+            return DROP
+        clean = self._by_element(value, method, type_name, path, name)
+        return clean or DROP
+
+    def _method(self, kind: str, name: str, type_name: str) -> str | dict[str, str]:
+        policy = self._policy
+        key = name.rpartition(".")[2]
+        method = policy.paths.get(name) or policy.elements.get((kind, key))
+        if method is None and name.startswith("QuestionnaireResponse.item"):
+            method = {"text": "deep_display", "linkId": "deep_link_id"}.get(key)
+            if key == "valueString":
+                method = "scrub"
+        if method is not None:
+            return method
+        found = policy.types.get("Quantity" if type_name in _QUANTITIES else type_name)
+        if found is not None:
+            return found if isinstance(found, str) else dict(found)
+        return _RECURSE if elements(type_name) else "redact"
+
+    def _taken_apart(self, value: Object, type_name: str, path: str, name: str) -> Any:
+        if type_name in self._policy.types and not isinstance(self._policy.types[type_name], str):
+            return self._by_element(value, dict(self._policy.types[type_name]), type_name, path, name) or DROP  # type: ignore[arg-type]
+        return self._object(value, type_name, path, name) or DROP
+
+    def _by_element(self, value: Object, methods: dict[str, str], type_name: str, path: str, name: str) -> Object:
+        """An object of a datatype whose elements the policy lists."""
+        if value.get("modifierExtension"):
+            raise UnsupportedContent(Reason.UNSUPPORTED_RESOURCE, path=f"{name}.modifierExtension")
+        if type_name == "Quantity" and self._is_age(value, path):
+            methods = {**methods, "value": "age"}
+        clean: Object = {}
+        for key, child in value.items():
+            definition = element(type_name, key)
+            where = f"{name}.{key}" if definition is not None else f"{name}.???"
+            method = methods.get(key) if definition is not None else None
+            if definition is None or method is None:
+                if definition is None or not (key.startswith("_") and self._is_masked(child)):
+                    self.result.redacted[where] += 1
+                continue
+            new = self._listed(child, definition, method, f"{path}.{key}", where)
+            if new is DROP:
+                self.result.redacted[where] += 1
+                if definition.required:
+                    self._mask(clean, key, definition)
+            else:
+                clean[key] = new
+                if new != child:
+                    self.result.redacted[where] += 1
+                self._note_fill(clean, key, new)
+        for key, definition in elements(type_name).items():
+            if definition.required and key not in clean and f"_{key}" not in clean and key in value:
+                self._mask(clean, key, definition)
+        return clean
+
+    def _listed(self, child: Any, definition: Element, method: str, path: str, name: str) -> Any:
+        if isinstance(child, list):
+            kept = [
+                new
+                for n, item in enumerate(child)
+                if item is not None and (new := self._listed(item, definition, method, f"{path}[{n}]", name)) is not DROP
+            ]
+            return kept or DROP
+        if method == _RECURSE:
+            return self._taken_apart(child, definition.type, path, name) if isinstance(child, dict) else DROP
+        if isinstance(child, dict) or child is None:
+            return DROP
+        return self._apply(method, child, definition.type, path, name)
+
+    def _is_age(self, value: Object, path: str) -> bool:
+        return path.endswith("valueQuantity") and self._within.get("resourceType") == "Observation" and any(
+            isinstance(coding, dict) and coding.get("code") in self._policy.ages
+            for coding in (self._within.get("code") or {}).get("coding") or ()
+        )
+
+    def _extension_stays(self, value: Any) -> bool:
+        return isinstance(value, dict) and value.get("url") in self._policy.extensions and not self._known_anywhere(value)
+
+    def _known_anywhere(self, value: Any) -> bool:
+        if isinstance(value, dict):
+            return any(self._known_anywhere(child) for child in value.values())
+        if isinstance(value, list):
+            return any(self._known_anywhere(child) for child in value)
+        return isinstance(value, str) and not value.startswith("http://hl7.org/") and self._known.touches(value)
+
+    # the methods: a value in, a value or DROP out
+
+    def _apply(self, method: str, value: Any, type_name: str, path: str, name: str) -> Any:
+        if method == "redact":
+            return DROP
+        if method == "keep":
+            return value
+        if method == "note":
+            return value if path in self._scrubbed.handled else DROP
+        if method in ("scrub", "deep_display", "display"):
+            return self._text(value, path, display=method != "scrub") if isinstance(value, str) else DROP
+        if method in ("year", "drop_instant"):
+            return self._time(value, method, path, name)
+        if method == "age":
+            return min(value, clock.OLDEST_AGE + 1) if isinstance(value, int) or hasattr(value, "adjusted") else DROP
+        if not isinstance(value, str):
+            return DROP
+        return _METHODS[method](self, value, name)
+
+    def _text(self, value: str, path: str, *, display: bool) -> Any:
+        if path in self._scrubbed.handled:
+            return value
+        if display:
+            found = self._memo.get(value)
+            if found is None:
+                redactions = find_coded(value, self._known)
+                found = self._memo[value] = replace(value, redactions) if redactions else value
+            return found or DROP
+        redactions = find(value, self._known, self._guesses.get(value, ()), oldest_year=self._oldest_year)
+        if redactions:
+            self._scrubbed.leaves[path] = redactions
+        return replace(value, redactions) if redactions else value
+
+    def _time(self, value: Any, method: str, path: str, name: str) -> Any:
+        if not isinstance(value, str):
+            return DROP
+        minutes = clock.minutes_of(value)
+        if minutes is not None and not name.endswith("irthDate"):
+            self.result.times[path] = minutes
+        year = clock.year_of(value)
+        if method == "drop_instant" or year is None or year <= self._oldest_year:
+            return DROP
+        return str(year)
+
+    def _term(self, value: str, name: str) -> Any:
+        if not _TERM.fullmatch(value):
+            return self._text(value, name, display=True)
+        return DROP if self._known.touches(value) else value
+
+    def _token(self, value: str, name: str) -> str:
+        return _Marked(self._requests.mark(Kind.NUMBER, value))
+
+    def _pseudonym_system(self, value: str, name: str) -> str:
+        return self._system
+
+    def _resource_id(self, value: str, name: str) -> Any:
+        holder = name.rpartition(".")[0]
+        if not is_resource(holder):
+            return DROP  # ids of elements
+        if self._inside:
+            return self._contained.get(value, DROP)
+        return _Marked(self._id_mark(holder, value))
+
+    def _id_mark(self, kind: str, value: str) -> str:
+        if kind in ("Patient", "") and (mark := self._requests.patient_mark(value)) is not None:
+            return mark
+        if kind == "Patient":
+            return self._requests.mark(Kind.RESOURCE, f"Patient/{value}")
+        return self._requests.mark(Kind.RESOURCE, value)
+
+    def _reference(self, value: str, name: str) -> Any:
+        if value.startswith("#"):
+            local = self._contained.get(value[1:])
+            return f"#{local}" if local else ("#" if value == "#" else DROP)
+        named = target(value)
+        if named is None:
+            return DROP
+        kind = named.type or self._index.type_of({"reference": value}, self._within)
+        if value.startswith(("urn:uuid:", "urn:oid:")):
+            return _Marked(f"\ufdd2{self._id_mark(kind, value)}")
+        return _Marked(f"{named.type}/{self._id_mark(named.type, named.id)}")
+
+    def _full_url(self, value: str, name: str) -> Any:
+        new = self._reference(value, name)
+        if new is DROP or not isinstance(new, str):
+            return DROP
+        return new if new.startswith("\ufdd2") else _Marked(f"https://pseudonym.invalid/fhir/{new}")
+
+    def _request_url(self, value: str, name: str) -> Any:
+        path, _, _ = value.partition("?")
+        if is_resource(path):
+            return path
+        new = self._reference(value, name)
+        return new if new is not DROP else "#"
+
+    def _system_url(self, value: str, name: str) -> Any:
+        if value.startswith(self._policy.systems):
+            return value
+        return f"urn:x-pseud:system:{uuid.uuid5(NAMESPACE, value)}" if value else DROP
+
+    def _public_url(self, value: str, name: str) -> Any:
+        return value if value.startswith(self._policy.systems) else DROP
+
+    def _version(self, value: str, name: str) -> Any:
+        return value if _VERSION.fullmatch(value) else DROP
+
+    def _state(self, value: str, name: str) -> Any:
+        return state(value) or DROP
+
+    def _zip3(self, value: str, name: str) -> Any:
+        return zip3(value) or DROP
+
+    def _country(self, value: str, name: str) -> Any:
+        return value if _COUNTRY.fullmatch(value) else DROP
+
+    def _code(self, value: str, name: str) -> Any:
+        return value if _TERM.fullmatch(value) and not self._known.touches(value) else DROP
+
+    def _narrative_status(self, value: str, name: str) -> Any:
+        return "additional"
+
+    def _link_id(self, value: str, name: str) -> Any:
+        return value if _LINK_ID.fullmatch(value) and not self._known.touches(value) else DROP
 
 
-def _urn(token: str) -> str:
-    """A valid ``urn:uuid`` that depends on the random token alone."""
-    return f"urn:uuid:{uuid.uuid5(NAMESPACE, token)}"
-
-
-METHODS: dict[str, Callable[[_Walk, Value, _Place], Value | None]] = {
-    "keep": _Walk.keep,
-    "recurse": _Walk.recurse,
-    "token": _Walk.token,
-    "year": _Walk.year,
-    "birth_year": _Walk.birth_year,
-    "scrub": _Walk.scrub,
-    "address": _Walk.address,
-    "identifier": _Walk.identifier,
-    "reference": _Walk.reference,
-    "extension": _Walk.extension,
-    "attachment": _Walk.attachment,
-    "age": _Walk.age,
-    "full_url": _Walk.full_url,
-    "request_url": _Walk.request_url,
+_METHODS: dict[str, Callable[[_Pass, str, str], Any]] = {
+    "term": _Pass._term,
+    "code": _Pass._code,
+    "token": _Pass._token,
+    "pseudonym_system": _Pass._pseudonym_system,
+    "resource_id": _Pass._resource_id,
+    "reference": _Pass._reference,
+    "full_url": _Pass._full_url,
+    "request_url": _Pass._request_url,
+    "system_url": _Pass._system_url,
+    "public_url": _Pass._public_url,
+    "version": _Pass._version,
+    "state": _Pass._state,
+    "zip3": _Pass._zip3,
+    "country": _Pass._country,
+    "narrative_status": _Pass._narrative_status,
+    "deep_link_id": _Pass._link_id,
 }
+
+
+def filled(text: str, token: Callable[[str], str]) -> str:
+    """A value with its tokens in place; a leading U+FDD2 makes the token a ``urn:uuid:``."""
+    if text.startswith("\ufdd2"):
+        return f"urn:uuid:{uuid.uuid5(NAMESPACE, token(text[1:]))}"
+    return token(text)

@@ -1,4 +1,8 @@
-"""HL7 v2, field by field: default deny by datatype, overrides by field, one walk over the message in place."""
+"""An HL7 v2 message without identifiers: default-deny by datatype over every field, still valid ER7.
+
+Unknown segments and Z segments are dropped, fields that the standard does not know are emptied, repetitions keep their places. What
+was taken out is counted by path; times go into the map as minutes.
+"""
 
 from __future__ import annotations
 
@@ -7,274 +11,323 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agents.deidentify.policy import Policy
-from agents.deidentify.pseudonyms import Tokens
+from agents.deidentify import clock
+from agents.deidentify.hl7_rules import Components, Hl7Rules, Leaf, Rule, Typed
+from agents.deidentify.notes import Guesses, Scrubbed
+from agents.deidentify.requests import TokenRequests
 from agents.deidentify.text.known import Known
-from agents.deidentify.text.scrub import Scrubber
-from agents.deidentify.when import OLDEST, age_years, minutes, year
+from agents.deidentify.text.scrub import find, find_coded, replace
+from agents.deidentify.zip_codes import state, zip3
+from agents.vault.contract import Kind
 from schemas.clinical import Note
-from schemas.hl7 import tables
-from schemas.hl7.er7 import Message, Segment
-from schemas.hl7.er7 import escape as escape_text
+from schemas.deidentified import Redaction
+from schemas.hl7.er7 import Message, Segment, escape
 
-_NUMBER_ONLY = re.compile(r"[\d.]{1,12}")
-_STATE = re.compile(r"[A-Za-z .]{2,20}")
-#: Shorter values identify nobody.
-_SHORTEST = 4
+#: Fields whose time a fact may be read from; only these travel in the map.
+_TIMED = frozenset({
+    ("MSH", 7), ("OBX", 14), ("OBR", 7), ("OBR", 22), ("DG1", 5), ("PRB", 2), ("PRB", 7), ("PRB", 16), ("AL1", 6), ("IAM", 11),
+    ("IAM", 13), ("IAM", 20), ("PR1", 5), ("RXE", 32), ("RXD", 3), ("RXA", 3), ("ORC", 9), ("ORC", 15),
+})  # fmt: skip
+
+_CODE = re.compile(r"[A-Za-z0-9_.+\-/%#*:=<>\[\]()]{1,40}")
+_NUMBER = re.compile(r"(?:[<>]=?|=)?\s{0,2}[+-]?\d{0,18}(?:\.\d{0,12})?")
+_COMPARATOR = re.compile(r"[<>=]{1,2}|<>|[-:/.+]")
 _COUNTRY = re.compile(r"[A-Za-z]{2,3}")
-#: CE/CWE components that are codes and systems; 2, 5 and 9 are text.
-_TEXT_COMPONENTS = frozenset({2, 5, 9, 11, 12})
-_PATH_FIELD = re.compile(r"(.+?-\d+)(?:\[\d+\])?(?:\.\d+)*")
-Method = Callable[["_Walk", Segment, int, str], str]
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+_TEXT_KINDS = frozenset({"ST", "TX", "FT", "", "IS"})
+_CODED_KINDS = frozenset({"CE", "CWE", "CNE", "CF"})
 
 
 @dataclass(slots=True)
-class Outcome:
-    """``times`` of the clean message by path; counts of what was redacted and dropped by path without ordinals."""
+class Hl7Result:
+    """``fills``: fields that hold marks of tokens; ``times``: path -> minutes since 1970."""
 
-    times: dict[str, int] = field(default_factory=dict)
     redacted: Counter[str] = field(default_factory=Counter)
-    received: int | None = None
-    age_years: int | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+    fills: list[tuple[Segment, int]] = field(default_factory=list)
 
 
-def deidentify(
-    message: Message, policy: Policy, scrubber: Scrubber, known: Known, pseudonyms: Tokens, notes: tuple[Note, ...]
-) -> Outcome:
-    """Edit ``message`` in place. Leaves that belong to ``notes`` are emptied: the caller writes their clean text back."""
-    outcome = Outcome()
-    walk = _Walk(message, policy, scrubber, known, pseudonyms, outcome, _covered(notes))
-    walk.run()
-    return outcome
+def short_texts(message: Message, notes: list[Note]) -> list[str]:
+    """Short results that may name somebody: the model reads them too."""
+    noted = {part.path for note in notes for part in note.parts}
+    found: list[str] = []
+    for number, segment in enumerate(message.all("OBX"), 1):
+        kind = segment.get(2)
+        coded = kind in _CODED_KINDS
+        if not coded and kind not in _TEXT_KINDS:
+            continue
+        for repetition, raw in enumerate(segment.repetitions(5), 1):
+            where = f"OBX[{number}]-5" if repetition == 1 else f"OBX[{number}]-5[{repetition}]"
+            pieces = [(f"{where}.{n}", text) for n, text in enumerate(segment.components(raw), 1)] if coded else [(where, raw)]
+            found += [
+                text
+                for path, piece in pieces
+                if path not in noted and len(_WORDS.findall(text := segment.leaf(piece))) > 1 and not text.islower()
+            ]
+    return found
 
 
-def _covered(notes: tuple[Note, ...]) -> frozenset[str]:
-    return frozenset(match[1] for note in notes for part in note.parts if (match := _PATH_FIELD.fullmatch(part.path)))
+class Hl7Rewriter:
+    """Made from a policy once; ``rewrite`` may run in several threads."""
+
+    def __init__(self, rules: Hl7Rules, ages: frozenset[str]) -> None:
+        self._rules = rules
+        self._ages = ages
+
+    def rewrite(
+        self, message: Message, scrubbed: Scrubbed, requests: TokenRequests, known: Known, guesses: Guesses, oldest_year: int
+    ) -> Hl7Result:
+        """Change ``message`` in place; its notes are clean already (``scrubbed``), everything else is done here."""
+        work = _Pass(message, scrubbed, requests, known, guesses, oldest_year, self._ages)
+        result = work.result
+        kept: list[Segment] = []
+        seen: Counter[str] = Counter()
+        for segment in message.segments:
+            name = segment.id
+            rules = self._rules.of(name) if name and not name.startswith("Z") else None
+            if rules is None:
+                if segment.text.strip():
+                    result.redacted[name if name.startswith("Z") else "???"] += 1
+                    continue
+                kept.append(segment)
+                continue
+            seen[name] += 1
+            work.segment(segment, rules, name if name == "MSH" else f"{name}[{seen[name]}]")
+            kept.append(segment)
+        if kept and len(kept) != len(message.segments):
+            kept[-1].end = kept[-1].end or "\r"
+            message.segments[:] = kept
+        return result
 
 
-class _Walk:
+class _Pass:
+    """The work on one message. ``_path``, ``_field`` and so on say where it stands, for the map."""
+
     def __init__(
         self,
         message: Message,
-        policy: Policy,
-        scrubber: Scrubber,
+        scrubbed: Scrubbed,
+        requests: TokenRequests,
         known: Known,
-        pseudonyms: Tokens,
-        outcome: Outcome,
-        covered: frozenset[str],
+        guesses: Guesses,
+        oldest_year: int,
+        ages: frozenset[str],
     ) -> None:
-        self.message, self.policy, self.scrubber, self.known = message, policy, scrubber, known
-        self.pseudonyms, self.outcome, self.covered = pseudonyms, outcome, covered
-        self.path = ""
-        header_time = message.header.get(7)
-        birth = patient.get(7) if (patient := message.first("PID")) else ""
-        age = age_years(birth, header_time) if birth and header_time else None
-        self.too_old = age is not None and age > OLDEST
-        outcome.age_years = None if age is None else min(age, OLDEST + 1)
-        made = minutes(header_time)
-        outcome.received = None if made is None else made - pseudonyms.epoch
+        self.result = Hl7Result()
+        self._message = message
+        self._delimiters = message.delimiters
+        self._scrubbed = scrubbed
+        self._requests = requests
+        self._known = known
+        self._guesses = guesses
+        self._oldest_year = oldest_year
+        self._ages = ages
+        self._memo: dict[tuple[str, str], str] = {}
+        self._segment: Segment = message.header
+        self._path = ""
+        self._field = 0
+        self._marked = False
 
-    def run(self) -> None:
-        kept: list[Segment] = []
-        for path, segment in self.message.walk():
-            self.path = path
-            if not tables.is_segment(segment.id) or segment.id.startswith("Z"):
-                self.outcome.redacted["Z??" if segment.id.startswith("Z") else "???"] += 1
-                continue
-            self._segment(segment)
-            kept.append(segment)
-        self.outcome.redacted["???"] += sum(1 for s in self.message.segments if not s.id and s.text.strip())
-        if not self.outcome.redacted["???"]:
-            del self.outcome.redacted["???"]
-        self.message.segments[:] = kept
-
-    def _segment(self, segment: Segment) -> None:
-        name, kinds = segment.id, tables.field_types(segment.id)
-        for position in range(3 if name in {"MSH", "BHS", "FHS"} else 1, len(segment) + 1):
+    def segment(self, segment: Segment, rules: tuple[Rule | Typed, ...], path: str) -> None:
+        self._segment, self._path = segment, path
+        redacted = self.result.redacted
+        has_notes = bool(self._scrubbed.handled)
+        for position in segment.filled():
             raw = segment.raw(position)
-            if not raw:
+            rule = rules[position - 1] if position <= len(rules) else None
+            if isinstance(rule, Typed):
+                kind = segment.get(rule.field)
+                rule = rule.cases.get(kind, rule.default)
+                if kind == "NM" and segment.id == "OBX" and segment.get(3) in self._ages:
+                    rule = _AGE
+                if kind in ("ED", "RP") and segment.id == "OBX":
+                    new = self._attachments(segment, position)
+                    if new != raw:
+                        segment.set_raw(position, new)
+                    continue
+            if rule is None:
+                segment.set_raw(position, "")
+                redacted[f"{segment.id}-{position}"] += 1
                 continue
-            method = self.policy.fields.get((name, position))
-            if method is None:
-                kind = kinds[position - 1] if position <= len(kinds) else None
-                new = self._by_type(segment, position, raw, kind)
-            else:
-                new = METHODS[method](self, segment, position, raw)
+            self._field, self._marked = position, False
+            new = self._repetitions(raw, rule, has_notes)
             if new != raw:
                 segment.set_raw(position, new)
-                if not new.strip("~^&"):
-                    self.outcome.redacted[f"{name}-{position}"] += 1
+                redacted[f"{segment.id}-{position}"] += 1
+                if self._marked:
+                    self.result.fills.append((segment, position))
 
-    def _by_type(self, segment: Segment, position: int, raw: str, kind: str | None) -> str:
-        if kind is None:
+    def _repetitions(self, raw: str, rule: Leaf | Components, has_notes: bool) -> str:
+        separator = self._delimiters.repetition
+        if not separator or separator not in raw:
+            return self._repetition(raw, rule, 1, has_notes)
+        return separator.join(
+            self._repetition(text, rule, number, has_notes) if text else "" for number, text in enumerate(raw.split(separator), 1)
+        )
+
+    def _repetition(self, raw: str, rule: Leaf | Components, number: int, has_notes: bool) -> str:
+        if isinstance(rule, Leaf):
+            if rule.method == "scrub":
+                path = self._leaf_path(number)
+                return raw if has_notes and path in self._scrubbed.handled else self._scrub(raw, path)
+            return self._leaf(_first(raw, self._delimiters.component, self._delimiters.subcomponent), rule.method)
+        separator = self._delimiters.component
+        if not separator:
+            first = rule.rules[0]
+            return self._leaf(raw, first.method) if isinstance(first, Leaf) else ""
+        out: list[str] = []
+        for n, (text, part) in enumerate(zip(raw.split(separator), rule.rules, strict=False), 1):
+            out.append(self._component(text, part, number, n, has_notes) if text and part is not None else "")
+        while out and not out[-1]:
+            out.pop()
+        return separator.join(out)
+
+    def _component(self, raw: str, rule: Leaf | Components, number: int, n: int, has_notes: bool) -> str:
+        separator = self._delimiters.subcomponent
+        if isinstance(rule, Components):
+            pieces = raw.split(separator) if separator else [raw]
+            new = [
+                self._leaf(text, part.method) if text and isinstance(part, Leaf) else ""
+                for text, part in zip(pieces, rule.rules, strict=False)
+            ]
+            return separator.join(new).rstrip(separator) if separator else "".join(new)
+        if rule.method not in ("scrub", "display"):
+            return self._leaf(raw.split(separator, 1)[0] if separator and separator in raw else raw, rule.method)
+        path = f"{self._leaf_path(number)}.{n}"
+        handled = has_notes and path in self._scrubbed.handled
+        first, *rest = raw.split(separator) if separator else [raw]
+        if not handled:
+            first = self._scrub(first, path) if rule.method == "scrub" else self._display(first)
+        return separator.join([first, *(self._display(text) for text in rest)]) if rest else first
+
+    def _leaf_path(self, repetition: int) -> str:
+        return f"{self._path}-{self._field}" if repetition == 1 else f"{self._path}-{self._field}[{repetition}]"
+
+    def _leaf(self, raw: str, method: str) -> str:
+        if not raw or (raw == '""' and method in _KEEPING):
+            return raw
+        if method == "scrub":  # text below a component has no path of its own
+            return self._display(raw)
+        return _METHODS[method](self, raw)
+
+    # the methods: raw leaf in, raw leaf out
+
+    def _code(self, raw: str) -> str:
+        return self._remember("code", raw)
+
+    def _remember(self, method: str, raw: str) -> str:
+        key = (method, raw)
+        found = self._memo.get(key)
+        if found is None:
+            if _CODE.fullmatch(raw):
+                found = "" if self._known.touches(raw) else raw
+            else:
+                found = self._display(raw)
+            self._memo[key] = found
+        return found
+
+    def _display(self, raw: str) -> str:
+        key = ("display", raw)
+        found = self._memo.get(key)
+        if found is None:
+            text = self._segment.leaf(raw)
+            redactions = find_coded(text, self._known)
+            found = escape(replace(text, redactions), self._delimiters, line_end="X0A") if redactions else raw
+            self._memo[key] = found
+        return found
+
+    def _scrub(self, raw: str, path: str) -> str:
+        if raw.isdigit() and len(raw) < 5:
+            return raw
+        text = self._segment.leaf(raw)
+        redactions: tuple[Redaction, ...] = find(text, self._known, self._guesses.get(text, ()), oldest_year=self._oldest_year)
+        if not redactions:
+            return raw
+        self._scrubbed.leaves[path] = redactions
+        return escape(replace(text, redactions), self._delimiters)
+
+    def _number(self, raw: str) -> str:
+        if _NUMBER.fullmatch(raw):
+            return "" if len(raw) >= 5 and self._known.touches(raw) else raw
+        return self._scrub(raw, f"{self._path}-{self._field}")
+
+    def _comparator(self, raw: str) -> str:
+        return raw if _COMPARATOR.fullmatch(self._segment.leaf(raw)) else ""
+
+    def _age(self, raw: str) -> str:
+        number = re.match(r"\s*(\d{1,3})(?!\d)", raw)
+        return str(clock.OLDEST_AGE + 1) if number and int(number[1]) > clock.OLDEST_AGE else self._number(raw)
+
+    def _year(self, raw: str) -> str:
+        year = clock.year_of(raw)
+        if year is None or year <= self._oldest_year:
             return ""
-        method = self.policy.datatypes.get(kind)
-        if method is not None:
-            return METHODS[method](self, segment, position, raw)
-        parts = tables.component_types(kind)
-        if not parts:
+        if (self._segment.id, self._field) in _TIMED and (minutes := clock.minutes_of(raw.strip())) is not None:
+            self.result.times.setdefault(f"{self._path}-{self._field}", minutes)
+        return str(year)
+
+    def _token(self, raw: str, kind: Kind = Kind.NUMBER) -> str:
+        value = self._segment.plain(raw)
+        if not value:
             return ""
-        return self._each(segment, raw, lambda text: self._composite(segment, position, text, parts))
+        self._marked = True
+        return self._requests.mark(kind, value)
 
-    def _composite(self, segment: Segment, position: int, repetition: str, kinds: tuple[str | None, ...]) -> str:
-        """A datatype without a rule of its own goes by the datatypes of its components."""
-        components = segment.components(repetition)
-        cleaned = []
-        for number, text in enumerate(components):
-            kind = kinds[number] if number < len(kinds) else None
-            cleaned.append(self._component(segment, text, self.policy.datatypes.get(kind or "", "redact")))
-        return self.message.delimiters.component.join(cleaned).rstrip(self.message.delimiters.component or " ")
+    def _practitioner(self, raw: str) -> str:
+        return self._token(raw, Kind.PRACTITIONER)
 
-    def _component(self, segment: Segment, text: str, method: str) -> str:
-        if not text or method == "keep":
-            return self.keep(segment, 0, text)
-        if method == "year":
-            return year(segment.leaf(text))
-        return self._text(segment, text) if method in {"scrub", "coded"} else ""
+    def _organization(self, raw: str) -> str:
+        return self._token(raw, Kind.ORGANIZATION)
 
-    def _each(self, segment: Segment, raw: str, change: Callable[[str], str]) -> str:
-        separator = self.message.delimiters.repetition
-        pieces = raw.split(separator) if separator else [raw]
-        return separator.join(change(piece) if piece else piece for piece in pieces)
+    def _message_token(self, raw: str) -> str:
+        return self._token(raw, Kind.MESSAGE)
 
-    # --- methods: (segment, position, raw field) -> raw field ---------------------------------------------------------
+    def _state(self, raw: str) -> str:
+        return state(self._segment.plain(raw))
 
-    def keep(self, segment: Segment, position: int, raw: str) -> str:
-        """Unless it holds something that the message says of a person: senders put numbers and names into code fields."""
-        return "" if self._says_somebody(segment, raw) else raw
+    def _zip3(self, raw: str) -> str:
+        return zip3(self._segment.plain(raw))
 
-    def _says_somebody(self, segment: Segment, raw: str) -> bool:
-        return len(raw) >= _SHORTEST and next(self.known.find(segment.leaf(raw)), None) is not None
+    def _country(self, raw: str) -> str:
+        return raw if _COUNTRY.fullmatch(raw) else ""
 
-    def redact(self, segment: Segment, position: int, raw: str) -> str:
-        return ""
-
-    def keep_first(self, segment: Segment, position: int, raw: str) -> str:
-        return self.keep(segment, position, segment.components(raw)[0])
-
-    def number_only(self, segment: Segment, position: int, raw: str) -> str:
-        return raw if _NUMBER_ONLY.fullmatch(raw) else ""
-
-    def token(self, segment: Segment, position: int, raw: str) -> str:
-        return self.pseudonyms.of(segment.leaf(raw))
-
-    def year(self, segment: Segment, position: int, raw: str) -> str:
-        leaf = segment.get(position)
-        at = minutes(leaf)
-        if at is not None:
-            self.outcome.times[f"{self.path}-{position}"] = at - self.pseudonyms.epoch
-        return self._each(segment, raw, lambda text: year(segment.leaf(segment.components(text)[0])))
-
-    def birth_year(self, segment: Segment, position: int, raw: str) -> str:
-        return "" if self.too_old else year(segment.get(position))
-
-    def scrub(self, segment: Segment, position: int, raw: str) -> str:
-        if f"{self.path}-{position}" in self.covered:
-            return self._each(segment, raw, lambda _: "")
-        return self._each(segment, raw, lambda text: self._text(segment, text))
-
-    def _text(self, segment: Segment, raw: str) -> str:
-        leaf = segment.leaf(raw)
-        clean = self.scrubber.short(leaf, self.known)
-        return raw if clean == leaf else escape_text(clean, self.message.delimiters)
-
-    def coded(self, segment: Segment, position: int, raw: str) -> str:
-        separator = self.message.delimiters.component
-
-        def one(text: str) -> str:
-            parts = segment.components(text)
-            return separator.join(
-                self._text(segment, part)
-                if part and (number in _TEXT_COMPONENTS or not _is_code(part))
-                else self.keep(segment, position, part)
-                for number, part in enumerate(parts, 1)
-            )
-
-        return self._each(segment, raw, one)
-
-    def cx(self, segment: Segment, position: int, raw: str) -> str:
-        """Number to token, check digit and authorities out, identifier type (table 0203) stays."""
-
-        def one(text: str) -> str:
-            parts = [segment.leaf(part) for part in segment.components(text)]
-            number = self.pseudonyms.of(
-                parts[0], segment.leaf(segment.components(text)[3].split("&")[0]) if len(parts) > 3 else ""
-            )
-            kind = parts[4] if len(parts) > 4 and parts[4].isalnum() and len(parts[4]) <= 5 else ""
-            return self._joined(number, "", "", "", kind) if number else ""
-
-        return self._each(segment, raw, one)
-
-    def ei(self, segment: Segment, position: int, raw: str) -> str:
-        def one(text: str) -> str:
-            parts = segment.components(text)
-            return self.pseudonyms.of(segment.leaf(parts[0]), segment.leaf(parts[1]) if len(parts) > 1 else "")
-
-        return self._each(segment, raw, one)
-
-    def eip(self, segment: Segment, position: int, raw: str) -> str:
-        def one(text: str) -> str:
-            numbers = []
-            for part in segment.components(text)[:2]:
-                pair = [segment.leaf(leaf) for leaf in segment.subcomponents(part)]
-                numbers.append(self.pseudonyms.of(pair[0], pair[1] if len(pair) > 1 else "") if pair[0] else "")
-            return self._joined(*numbers)
-
-        return self._each(segment, raw, one)
-
-    def xcn(self, segment: Segment, position: int, raw: str) -> str:
-        def one(text: str) -> str:
-            leaf = segment.leaf(segment.components(text)[0])
-            return self.pseudonyms.of(leaf) if leaf else ""
-
-        return self._each(segment, raw, one)
-
-    def address(self, segment: Segment, position: int, raw: str) -> str:
-        """State and country stay, the ZIP code is cut to three digits."""
-
-        def one(text: str) -> str:
-            parts = [segment.leaf(part) for part in segment.components(text)]
-            parts += [""] * (6 - len(parts))
-            state = parts[3] if _STATE.fullmatch(parts[3]) else ""
-            country = parts[5] if _COUNTRY.fullmatch(parts[5]) else ""
-            return self._joined("", "", "", state, self.policy.zip3(parts[4]), country)
-
-        return self._each(segment, raw, one)
-
-    def by_obx2(self, segment: Segment, position: int, raw: str) -> str:
-        kind = segment.get(2)
-        if f"{self.path}-{position}" in self.covered and kind == "ED":
-            return ""
-        method = self.policy.obx2.get(kind, "redact")
-        new = METHODS[method](self, segment, position, raw)
-        if segment.get(3) in self.policy.age_codes:
-            return self._each(segment, new, lambda text: "90" if text.isdigit() and int(text) > OLDEST else text)
-        return new
-
-    def _joined(self, *parts: str) -> str:
-        separator = self.message.delimiters.component
-        return separator.join(parts).rstrip(separator or " ")
+    def _attachments(self, segment: Segment, position: int) -> str:
+        """Repetitions whose text was opened and cleaned stay, as plain text; the others are withheld."""
+        out: list[str] = []
+        for number, text in enumerate(segment.repetitions(position), 1):
+            path = f"{self._path}-{position}" if number == 1 else f"{self._path}-{position}[{number}]"
+            if f"{path}.5" in self._scrubbed.handled:
+                parts = segment.components(text)
+                out.append(self._delimiters.component.join(["", *parts[1:5]]))
+            else:
+                out.append("")
+                self.result.redacted[f"{segment.id}-{position}"] += 1
+        return self._delimiters.repetition.join(out) if any(out) else ""
 
 
-def _is_code(part: str) -> bool:
-    """Short and without a blank: what a code looks like. Anything longer is treated as text."""
-    return len(part) <= 20 and " " not in part
-
-
-METHODS: dict[str, Method] = {
-    "keep": _Walk.keep,
-    "redact": _Walk.redact,
-    "keep_first": _Walk.keep_first,
-    "number_only": _Walk.number_only,
-    "token": _Walk.token,
-    "year": _Walk.year,
-    "birth_year": _Walk.birth_year,
-    "scrub": _Walk.scrub,
-    "coded": _Walk.coded,
-    "cx": _Walk.cx,
-    "ei": _Walk.ei,
-    "eip": _Walk.eip,
-    "xcn": _Walk.xcn,
-    "address": _Walk.address,
-    "by_obx2": _Walk.by_obx2,
+_KEEPING = frozenset({"code", "term", "display", "number", "comparator", "scrub"})
+_AGE = Leaf("age")
+_METHODS: dict[str, Callable[[_Pass, str], str]] = {
+    "code": _Pass._code,
+    "term": _Pass._code,
+    "display": _Pass._display,
+    "number": _Pass._number,
+    "comparator": _Pass._comparator,
+    "age": _Pass._age,
+    "year": _Pass._year,
+    "token": _Pass._token,
+    "practitioner": _Pass._practitioner,
+    "organization": _Pass._organization,
+    "message_token": _Pass._message_token,
+    "state": _Pass._state,
+    "zip3": _Pass._zip3,
+    "country": _Pass._country,
 }
+
+
+def _first(raw: str, component: str, subcomponent: str) -> str:
+    """First leaf of a repetition of a primitive type, whatever else a sender put there."""
+    if component and component in raw:
+        raw = raw.split(component, 1)[0]
+    return raw.split(subcomponent, 1)[0] if subcomponent and subcomponent in raw else raw

@@ -1,110 +1,110 @@
-"""The last look before a record leaves: does anything that this message says about people stand in the output?
+"""The gate: no identifier of the message's own identity may stand in the finished output. Fails closed.
 
-Independent of how the output was made. Every decoded leaf of the output is searched for names by whole word, for numbers, phones and
-mail addresses with any separators, for street lines and for the full birth date. One hit quarantines the record; the value is never told.
+It looks at decoded leaves of the finished message, attachments included, whatever the rules before it meant to do: whole names, numbers
+with any separators, phrases (addresses, mail), the date of birth in full. Names that are words too count only beside another name
+of the message; eponyms (``Parkinson's disease``) only where they are not one. What was found is never repeated.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from agents.deidentify.text.known import Known, compile_known
-from agents.deidentify.text.normalise import normalise
+from agents.deidentify.text.known import SHORTEST_NAME, SHORTEST_NUMBER, WORD, common_words
+from agents.deidentify.text.normalise import normalise, plain_words
+from agents.deidentify.text.protect import NOT_NAMES, is_eponym_here
 from schemas.errors import LeakDetected
-from schemas.hl7.er7 import Message
-from schemas.identity import MessageIdentity
-from schemas.message import Parsed
+from schemas.identity import MessageIdentity, Person
 
-_SHORTEST_NAME = 3
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-#: Texts that this system puts in itself.
-_OWN = re.compile(r"\[(?:NAME|DATE|AGE|ID|PHONE|EMAIL|URL|LOCATION|ORGANIZATION)[^\]]{0,8}\]")
+_DIGITS = re.compile(r"\d+")
+_RUN = re.compile(r"(?<![^\W_])\d(?:[ \t\n./()-]{0,3}\d){6,24}(?![^\W_])")
+_DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
+#: Two leaves never form one phrase.
+_BETWEEN = " \x1f "
 
 
 class LeakCheck:
-    """Compiled once a message; ``known`` is shared with the scrubber, the search is not."""
+    """Made from one message's identity; ``check`` costs one pass over the output when nothing is found."""
 
-    def __init__(self, identity: MessageIdentity, known: Known | None = None) -> None:
-        known = known or compile_known(identity)
-        self._names = frozenset(word for word in known.words if len(word) >= _SHORTEST_NAME)
-        self._patterns = known.patterns
-        self._birth = _birth_forms(identity)
+    __slots__ = ("_names", "_numbers", "_pairs", "_phrases")
 
-    def check(self, path: str, text: str) -> None:
-        """Raises LeakDetected with the path, never the value."""
-        if len(text) < _SHORTEST_NAME:
+    def __init__(self, identity: MessageIdentity) -> None:
+        self._names: set[str] = set()
+        self._numbers: set[str] = set()
+        self._phrases: set[str] = set()
+        self._pairs: set[str] = set()
+        for person in (*((identity.patient,) if identity.patient else ()), *identity.others):
+            self._person(person)
+        for number in (*identity.numbers, *identity.prior, *((identity.encounter,) if identity.encounter else ())):
+            self._number(number.value)
+
+    def __repr__(self) -> str:
+        return "<LeakCheck>"
+
+    def _person(self, person: Person) -> None:
+        for name in person.names:
+            parts = [WORD.findall(plain_words(part)) for part in (name.family, *name.given)]
+            words = [word for part in parts for word in part]
+            for word in words:
+                if len(word) >= SHORTEST_NAME and not word.isdigit() and word not in common_words() and word not in NOT_NAMES:
+                    self._names.add(word)
+            family, given = (words[: len(parts[0])], words[len(parts[0]) :])
+            for first in given:
+                for last in family:
+                    if len(first) + len(last) > 4 and not {first, last} <= NOT_NAMES:
+                        self._pairs.update((f" {first} {last} ", f" {last} {first} "))
+        for identifier in person.identifiers:
+            self._number(identifier.value)
+        for phone in person.phones:
+            digits = "".join(_DIGITS.findall(phone))
+            self._numbers.update(tail for tail in (digits, digits[-10:], digits[-7:]) if len(tail) >= 7)
+        for text in (*person.emails, *(line for address in person.addresses for line in address.lines)):
+            words = WORD.findall(plain_words(text))
+            if len(words) > 1 and sum(map(len, words)) >= 6:
+                self._phrases.add(f" {' '.join(words)} ")
+        if match := _DATE.match(person.birth_date):
+            year, month, day = match.groups()
+            self._numbers.add(year + month + day)
+            for m, d in ((month, day), (month.lstrip("0"), day.lstrip("0"))):
+                self._phrases.update((f" {year} {m} {d} ", f" {m} {d} {year} ", f" {d} {m} {year} "))
+
+    def _number(self, value: str) -> None:
+        words = WORD.findall(plain_words(value))
+        joined = "".join(words)
+        if len(joined) < SHORTEST_NUMBER or sum(c.isdigit() for c in joined) < 3 or not joined.strip("0"):
             return
-        folded = normalise(_OWN.sub(" ", text)).text
-        lowered = folded.casefold()
-        if self._names and not self._names.isdisjoint(_words(lowered)):
-            raise LeakDetected(path=path, detail="name")
-        for kind, rule, pattern in self._patterns:
-            if rule in {"city", "organization"}:
-                continue  # places that are words as well; the scrubber takes them out of text, codes may hold them
-            if pattern.search(folded):
-                raise LeakDetected(path=path, detail=kind.lower())
-        if any(form in lowered for form in self._birth):
-            raise LeakDetected(path=path, detail="birth date")
+        self._numbers.add(joined)
+        if len(words) > 1:
+            self._phrases.add(f" {' '.join(words)} ")
 
+    def check(self, leaves: Sequence[str]) -> None:
+        """Raises LeakDetected naming the kind of identifier that survived."""
+        plain = [leaf if leaf.isascii() else normalise(leaf).text for leaf in leaves]
+        folded = _BETWEEN.join(plain).casefold()
+        words = WORD.findall(folded)
+        present = set(words)
+        if present & self._numbers:
+            raise LeakDetected(path="number")
+        if any(not self._is_eponym(name, plain) for name in present & self._names):
+            raise LeakDetected(path="name")
+        joined = f" {' '.join(WORD.findall(folded))} " if self._phrases or self._pairs else ""
+        for phrases, kind in ((self._phrases, "phrase"), (self._pairs, "name")):
+            for phrase in phrases:
+                if phrase in joined and any(phrase in f" {' '.join(WORD.findall(leaf.casefold()))} " for leaf in plain):
+                    raise LeakDetected(path=kind)
+        if self._runs(folded):
+            raise LeakDetected(path="number")
 
-def _words(text: str) -> Iterator[str]:
-    for match in _WORD.finditer(text):
-        yield match[0]
-        if "-" in match[0]:
-            yield from match[0].split("-")
-        if match[0].endswith(("'s", "’s")):
-            yield match[0][:-2]
+    def _runs(self, folded: str) -> bool:
+        """Long numbers whatever separates their digits."""
+        return bool(self._numbers) and any("".join(_DIGITS.findall(match[0])) in self._numbers for match in _RUN.finditer(folded))
 
-
-def _birth_forms(identity: MessageIdentity) -> tuple[str, ...]:
-    people = [identity.patient] if identity.patient else []
-    forms: set[str] = set()
-    for person in people:
-        digits = "".join(character for character in person.birth_date if character.isdigit())[:8]
-        if len(digits) == 8:
-            year, month, day = digits[:4], digits[4:6], digits[6:]
-            forms |= {digits, f"{year}-{month}-{day}", f"{month}/{day}/{year}", f"{int(month)}/{int(day)}/{year}"}
-    return tuple(sorted(forms))
-
-
-def check_output(identity: MessageIdentity, known: Known, parsed: Parsed) -> None:
-    """Search every leaf of a finished message. Raises LeakDetected."""
-    check = LeakCheck(identity, known)
-    for path, text in leaves(parsed):
-        check.check(path, text)
-
-
-def leaves(parsed: Parsed) -> Iterable[tuple[str, str]]:
-    """Every text of a message, decoded, with a path without ordinals."""
-    return _fhir_leaves(parsed, str(parsed.get("resourceType"))) if isinstance(parsed, dict) else _hl7_leaves(parsed)
-
-
-def _hl7_leaves(message: Message) -> Iterator[tuple[str, str]]:
-    delimiters = message.delimiters
-    marks = "".join(mark for mark in (delimiters.repetition, delimiters.component, delimiters.subcomponent) if mark)
-    splitter = re.compile(f"[{re.escape(marks)}]") if marks else None
-    for segment in message.segments:
-        for position in range(3 if segment.id == "MSH" else 1, len(segment) + 1):
-            raw = segment.raw(position)
-            if not raw:
-                continue
-            path = f"{segment.id}-{position}"
-            for piece in splitter.split(raw) if splitter else [raw]:
-                if len(piece) >= _SHORTEST_NAME:
-                    yield path, segment.leaf(piece)
-
-
-def _fhir_leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key not in {"resourceType", "url", "system"}:
-                yield from _fhir_leaves(inner, f"{path}.{key}")
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _fhir_leaves(inner, path)
-    elif isinstance(value, str):
-        yield path, value
-    elif value is not None and not isinstance(value, bool):
-        yield path, str(value)
+    @staticmethod
+    def _is_eponym(name: str, leaves: Iterable[str]) -> bool:
+        """Whether every occurrence stands for a disease, sign or device."""
+        for leaf in leaves:
+            if name in leaf.casefold():
+                for match in WORD.finditer(leaf):
+                    if match[0].casefold() == name and not is_eponym_here(leaf, match.end(), name):
+                        return False
+        return True

@@ -1,49 +1,65 @@
-"""The pure step: ``prepare`` reads who and what a message names, the vault answers with tokens, ``apply`` makes the clean message.
+"""The pure step: one native message in, the same message without identifiers out, still valid HL7 v2 or FHIR.
 
-prepared = deidentifier.prepare(content_type, payload)        Poison when it cannot be read
-(pseudonyms,) = await vault.resolve([prepared.request])
-result = deidentifier.apply(prepared, pseudonyms)             LeakDetected when an identifier survived
+``prepare`` reads and rewrites the message and says which tokens it needs; the caller asks a vault; ``apply`` puts them in and lets
+the result pass the leak check. Nothing here opens a socket or looks at a clock.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from agents.deidentify import fhir, hl7
-from agents.deidentify.leak import check_output
+from agents.deidentify import clock
+from agents.deidentify.fhir import FhirResult, FhirRewriter, filled
+from agents.deidentify.hl7 import Hl7Result, Hl7Rewriter, short_texts
+from agents.deidentify.hl7_rules import Hl7Rules
+from agents.deidentify.leak import LeakCheck
+from agents.deidentify.notes import Guesses, map_notes, scrub_notes
 from agents.deidentify.policy import Policy, load_policy
-from agents.deidentify.pseudonyms import request_of, tokens_of
-from agents.deidentify.text.known import Known, compile_known
-from agents.deidentify.text.scrub import PhiTagger, Scrubber, apply
-from agents.vault.contract import Pseudonyms, VaultRequest
+from agents.deidentify.requests import TokenRequests, fill
+from agents.deidentify.text.known import Known
+from agents.deidentify.text.model import ModelLayer
+from agents.deidentify.text.scrub import NOBODY, scrub
+from agents.vault.contract import Pseudonyms, VaultRequest, authority
 from models.bundle import shelf_bundle
-from models.session import Execution
-from models.tagger import Tagger
-from schemas.clinical import ClinicalMessage, Coverage, Note
+from models.tagger import Execution, Tagger
+from schemas.clinical import Coverage, Note
 from schemas.deidentified import DeidMap, Redaction, SpanMap
-from schemas.errors import MalformedMessage, Reason
+from schemas.envelope import FHIR_JSON, HL7_V2
+from schemas.errors import MalformedMessage, Poison, Reason
+from schemas.fhir import clinical as fhir_clinical
+from schemas.fhir.notes import read_notes as read_fhir_notes
+from schemas.hl7.notes import read_notes as read_hl7_notes
+from schemas.hl7.er7 import Message
 from schemas.identity import MessageIdentity
 from schemas.identity_reader import read_identity
-from schemas.message import Parsed, encode, parse, read_clinical, replace_part
+from schemas.message import Parsed, encode, parse
 from streams.settings import Settings
 
-_ORDINAL = re.compile(r"\[\d+\]")
+STAGE = "deidentify"
+
+#: Noncharacters (U+FDD0..U+FDD2, never for interchange) mark where tokens will stand; a message that holds them is refused.
+_MARKS = (b"\xef\xb7\x90", b"\xef\xb7\x91", b"\xef\xb7\x92")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
-    """One message read; ``request`` is what it asks of the vault."""
+    """A message without identifiers but for the tokens; ``request`` says which. To be applied once."""
 
+    request: VaultRequest
     content_type: str
     parsed: Parsed
-    identity: MessageIdentity
-    clinical: ClinicalMessage
-    request: VaultRequest
+    redactions: dict[str, tuple[Redaction, ...]]
+    notes: dict[str, tuple[SpanMap, ...]]
+    times: dict[str, int]
+    received: int | None
+    age_years: int | None
+    coverage: Coverage
+    gate: LeakCheck
+    opened: tuple[str, ...]
+    fill: Callable[[Pseudonyms], None]
 
     def __repr__(self) -> str:
         return "<Prepared>"
@@ -51,160 +67,242 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Deidentified:
-    """``redactions`` by path of the note in the clean message, in offsets of the original text."""
+    """``subject`` is the patient token; ``redactions`` by note path, in offsets of the original note."""
 
     content_type: str
     payload: bytes
     subject: str
     map: DeidMap
-    redactions: dict[str, tuple[Redaction, ...]]
-    coverage: Coverage
+    redactions: dict[str, tuple[Redaction, ...]] = field(default_factory=dict)
+    coverage: Coverage = Coverage()
+
+
+@dataclass(slots=True)
+class _Read:
+    """A message as far as it can be read without the model."""
+
+    parsed: Parsed
+    identity: MessageIdentity
+    notes: list[Note]
+    texts: list[str]
+    refused: dict[str, str]
 
 
 class Deidentifier:
-    """Safe to use from several threads at once."""
+    """Safe to use from several threads, as far as the tagger is.
 
-    def __init__(self, policy: Policy, tagger: PhiTagger | None) -> None:
+    Args:
+        model: third layer of free text; ``None`` leaves two (``deid.use_model``).
+        authorities: names of assigning authorities that mean the same -> the one to use.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        model: ModelLayer | None = None,
+        *,
+        tenant: str = "default",
+        authorities: dict[str, str] | None = None,
+        default_authority: str = "",
+    ) -> None:
         self._policy = policy
-        self._scrubber = Scrubber(tagger)
-        #: Everything that shapes a clean message: the ``deid-policy`` header.
-        self.policy_version = f"{policy.version}/{self._scrubber.version}"
-        self.model_version = self._scrubber.model_version
-
-    def text(self, text: str, known: Known | None = None) -> tuple[str, tuple[Redaction, ...]]:
-        """One bare text by all layers."""
-        (redactions,) = self._scrubber.notes([text], known or Known())
-        return apply(text, redactions), redactions
+        self._model = model
+        self._hl7 = Hl7Rewriter(Hl7Rules(policy.hl7), policy.hl7.ages)
+        self._fhir = FhirRewriter(policy.fhir, f"urn:x-pseud:{tenant}:research")
+        self._authorities = {authority(name): authority(chosen) for name, chosen in (authorities or {}).items()}
+        self._default_authority = authority(default_authority)
+        #: Everything that shapes a result: policy, recognizers, model. Goes into ``deid-policy``.
+        self.policy_version = policy.version + (f"/{model.version}" if model else "")
 
     def prepare(self, content_type: str, payload: bytes) -> Prepared:
-        """Raises Poison: the payload cannot be read, or names several patients."""
+        """Raises Poison (MalformedMessage, UnsupportedContent) for what cannot be read or may not pass."""
+        (prepared,) = self.prepare_many([(content_type, payload)])
+        if isinstance(prepared, Poison):
+            raise prepared
+        return prepared
+
+    def prepare_many(self, messages: Sequence[tuple[str, bytes]]) -> list[Prepared | Poison]:
+        """One answer per message, same order; the texts of all go through the model together."""
+        read: list[_Read | Poison] = [_read(*message) for message in messages]
+        guesses = self._guesses([text for row in read if isinstance(row, _Read) for text in row.texts])
+        return [row if isinstance(row, Poison) else self._prepare(row, guesses) for row in read]
+
+    def apply(self, prepared: Prepared, pseudonyms: Pseudonyms) -> Deidentified:
+        """Put the tokens in. Raises LeakDetected when an identifier of the message is still there."""
+        prepared.fill(pseudonyms)
+        payload = encode(prepared.parsed)
+        prepared.gate.check([*_leaves(prepared.parsed), *prepared.opened])
+        epoch = pseudonyms.epoch
+        return Deidentified(
+            content_type=prepared.content_type,
+            payload=payload,
+            subject=pseudonyms.subject,
+            map=DeidMap(
+                notes=prepared.notes,
+                times={path: minutes - epoch for path, minutes in prepared.times.items()},
+                received=None if prepared.received is None else prepared.received - epoch,
+                age_years=prepared.age_years,
+            ),
+            redactions=prepared.redactions,
+            coverage=prepared.coverage,
+        )
+
+    def text(self, text: str, known: MessageIdentity | None = None) -> tuple[str, tuple[Redaction, ...]]:
+        """A bare text; ``known`` are identifiers that the caller knows to belong to it."""
+        guesses = self._guesses([text]).get(text, ())
+        return scrub(text, Known(known) if known else NOBODY, guesses, oldest_year=self._policy.oldest_year)
+
+    def _guesses(self, texts: Sequence[str]) -> Guesses:
+        return self._model.find_all(texts) if self._model and texts else {}
+
+    def _prepare(self, row: _Read, guesses: Guesses) -> Prepared | Poison:
+        try:
+            return self._prepare_hl7(row, row.parsed, guesses) if isinstance(row.parsed, Message) else self._prepare_fhir(row, row.parsed, guesses)
+        except Poison as error:
+            return error
+
+    def _requests(self, identity: MessageIdentity, control: str) -> TokenRequests:
+        return TokenRequests(
+            identity, control, authorities=self._authorities, default_authority=self._default_authority
+        )
+
+    def _prepare_hl7(self, row: _Read, message: Message, guesses: Guesses) -> Prepared:
+        time = message.header.get(7)
+        age, oldest = self._age(row.identity, time)
+        known = _known(row.identity, age)
+        requests = self._requests(row.identity, message.header.get(10))
+        scrubbed = scrub_notes(message, row.notes, known, guesses, oldest)
+        result = self._hl7.rewrite(message, scrubbed, requests, known, guesses, oldest)
+        clean_notes = read_hl7_notes(message).found if row.notes or scrubbed.leaves else []
+        request = requests.request()
+        received = clock.minutes_of(time.strip())
+
+        def put_tokens(pseudonyms: Pseudonyms) -> None:
+            for segment, position in result.fills:
+                segment.set_raw(position, fill(segment.raw(position), request, pseudonyms))
+
+        return Prepared(
+            request=request,
+            content_type=HL7_V2,
+            parsed=message,
+            redactions=scrubbed.redactions,
+            notes=map_notes(clean_notes, scrubbed.leaves),
+            times=result.times,
+            received=received,
+            age_years=age,
+            coverage=_coverage(result, row.refused),
+            gate=LeakCheck(row.identity),
+            opened=tuple(note.text for note in clean_notes if note.path.endswith("-5.5")),
+            fill=put_tokens,
+        )
+
+    def _prepare_fhir(self, row: _Read, root: dict[str, Any], guesses: Guesses) -> Prepared:
+        time_path = fhir_clinical.time_path(root)
+        time = str(fhir_clinical.read_leaf(root, time_path)) if time_path else ""
+        age, oldest = self._age(row.identity, time)
+        known = _known(row.identity, age)
+        requests = self._requests(row.identity, f"{root['resourceType']}/{root.get('id', '')}")
+        scrubbed = scrub_notes(root, row.notes, known, guesses, oldest)
+        clean, result = self._fhir.rewrite(root, scrubbed, requests, known, guesses, oldest)
+        clean_notes = read_fhir_notes(clean).found
+        leaves = {result.clean_path(path): found for path, found in scrubbed.leaves.items()}
+        request = requests.request()
+
+        def put_tokens(pseudonyms: Pseudonyms) -> None:
+            for holder, key in result.fills:
+                holder[key] = filled(holder[key], lambda text: fill(text, request, pseudonyms))
+
+        return Prepared(
+            request=request,
+            content_type=FHIR_JSON,
+            parsed=clean,
+            redactions={result.clean_path(path): found for path, found in scrubbed.redactions.items()},
+            notes=map_notes(clean_notes, leaves),
+            times={result.clean_path(path): minutes for path, minutes in result.times.items()},
+            received=clock.minutes_of(time),
+            age_years=age,
+            coverage=_coverage(result, row.refused),
+            gate=LeakCheck(row.identity),
+            opened=tuple(note.text for note in clean_notes if note.path.endswith((".data", ".div"))),
+            fill=put_tokens,
+        )
+
+    def _age(self, identity: MessageIdentity, time: str) -> tuple[int | None, int]:
+        """Age of the patient at the message's time, and the last year that would tell an age over 89."""
+        year = clock.year_of(time)
+        oldest = self._policy.oldest_year if year is None else year - clock.OLDEST_AGE - 1
+        birth = identity.patient.birth_date if identity.patient else ""
+        return (clock.age_at(birth, time) if birth and time else None), oldest
+
+
+def _known(identity: MessageIdentity, age: int | None) -> Known:
+    birth = identity.patient.birth_date if identity.patient else ""
+    return Known(identity, birth_year=clock.year_of(birth) if age is not None and age > clock.OLDEST_AGE else None)
+
+
+def _read(content_type: str, payload: bytes) -> _Read | Poison:
+    try:
+        if any(mark in payload for mark in _MARKS):
+            return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
         parsed = parse(content_type, payload)
         identity = read_identity(parsed)
-        request = request_of(identity, hashlib.sha256(payload).hexdigest())
-        return Prepared(content_type, parsed, identity, read_clinical(parsed), request)
+        if isinstance(parsed, Message):
+            found = read_hl7_notes(parsed)
+            short = short_texts(parsed, found.found)
+            return _Read(parsed, identity, found.found, [*(note.text for note in found.found), *short], found.refused)
+        notes = read_fhir_notes(parsed)
+        return _Read(parsed, identity, notes.found, [note.text for note in notes.found], notes.refused)
+    except Poison as error:
+        return error
 
-    def apply(self, prepared: Prepared, answer: Pseudonyms) -> Deidentified:
-        """The clean message; edits ``prepared`` in place, so that it can be applied once.
 
-        Raises:
-            LeakDetected: an identifier of the message stands in the output.
-            MalformedMessage: the clean message cannot be written or read again.
-        """
-        tokens = tokens_of(prepared.identity, answer)
-        known = compile_known(prepared.identity)
-        notes = prepared.clinical.notes
-        redactions = self._scrubber.notes([note.text for note in notes], known)
-        redactions = [_cut(found, note) for found, note in zip(redactions, notes, strict=True)]
-        if isinstance(prepared.parsed, dict):
-            made = fhir.deidentify(prepared.parsed, self._policy, self._scrubber, known, tokens, notes, prepared.clinical.time)
-            clean: Parsed = made.resource
-            paths = made.paths
-            times, received, age, redacted = made.times, made.received, made.age_years, made.redacted
-        else:
-            done = hl7.deidentify(prepared.parsed, self._policy, self._scrubber, known, tokens, notes)
-            clean = prepared.parsed
-            paths = {part.path: part.path for note in notes for part in note.parts}
-            times, received, age, redacted = done.times, done.received, done.age_years, done.redacted
-        spans: dict[str, tuple[SpanMap, ...]] = {}
-        by_note: dict[str, tuple[Redaction, ...]] = {}
-        # attachments and narratives leave their element when empty; write in reverse so that earlier ordinals stay true
-        for note, found in reversed(list(zip(notes, redactions, strict=True))):
-            written = _write(clean, note, found, paths)
-            if written is not None:
-                spans[written] = _span_map(found)
-                if found:
-                    by_note[written] = found
-        check_output(prepared.identity, known, clean)
-        payload = encode(clean)
-        _check_notes(prepared.content_type, payload, spans)
-        return Deidentified(
-            prepared.content_type,
-            payload,
-            tokens.subject,
-            DeidMap(notes={path: found for path, found in spans.items() if found}, times=times, received=received, age_years=age),
-            by_note,
-            Coverage(
-                used=prepared.clinical.coverage.used,
-                ignored=prepared.clinical.coverage.ignored,
-                refused=prepared.clinical.coverage.refused,
-                redacted=dict(redacted + _count(notes, redactions)),
-            ),
-        )
+def _coverage(result: Hl7Result | FhirResult, refused: dict[str, str]) -> Coverage:
+    redacted: Counter[str] = result.redacted
+    return Coverage(redacted=dict(redacted), refused={_without_ordinals(path): why for path, why in refused.items()})
+
+
+def _without_ordinals(path: str) -> str:
+    return "".join(piece.partition("]")[2] if n else piece for n, piece in enumerate(path.split("[")))
+
+
+def _leaves(parsed: Parsed) -> list[str]:
+    """Every decoded leaf of the finished message."""
+    if isinstance(parsed, dict):
+        found: list[str] = []
+        _collect(parsed, found)
+        return found
+    delimiters = parsed.delimiters
+    separators = {ord(c): "\x1e" for c in (delimiters.field, delimiters.component, delimiters.repetition, delimiters.subcomponent) if c}
+    leaves = [leaf for segment in parsed.segments for leaf in segment.text.translate(separators).split("\x1e")[1:] if leaf]
+    mark = delimiters.escape
+    return [parsed.header.leaf(leaf) if mark and mark in leaf else leaf for leaf in leaves]
+
+
+def _collect(value: Any, found: list[str]) -> None:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key != "resourceType":
+                _collect(child, found)
+    elif isinstance(value, list):
+        for child in value:
+            _collect(child, found)
+    elif isinstance(value, str):
+        found.append(value)
+    elif value is not None and not isinstance(value, bool):
+        found.append(str(value))
 
 
 def make_deidentifier(settings: Settings) -> Deidentifier:
-    """From settings: policy, and the PHI model of the shelf unless it is switched off. Raises ConfigurationError."""
-    models, tagger = settings.models, None
+    """The step under these settings. Raises ConfigurationError when the policy or the PHI model cannot be loaded."""
+    model = None
     if settings.deid.use_model:
-        provider: Literal["auto", "cpu", "cuda"] = "cuda" if models.execution == "gpu" else models.execution
-        execution = Execution(provider=provider, require_gpu=models.execution == "gpu", threads=models.threads)
-        tagger = Tagger.load(shelf_bundle(models.phi, models.shelf), execution=execution)
-    return Deidentifier(load_policy(settings.deid.profile), tagger)
-
-
-def _write(clean: Parsed, note: Note, redactions: Sequence[Redaction], paths: dict[str, str]) -> str | None:
-    """Put the clean text of each part where the part stands now; returns the note's path there, ``None`` when it was withheld."""
-    first: str | None = None
-    for part in note.parts:
-        where = paths.get(part.path)
-        if where is None:
-            continue
-        own = [r for r in redactions if part.start <= r.start and r.end <= part.end]
-        shifted = [
-            Redaction(start=r.start - part.start, end=r.end - part.start, type=r.type, method=r.method, replacement=r.replacement)
-            for r in own
-        ]
-        replace_part(clean, where, apply(note.text[part.start : part.end], shifted))
-        first = first or where
-    return first
-
-
-def _cut(redactions: Sequence[Redaction], note: Note) -> tuple[Redaction, ...]:
-    """A span over a border between parts becomes one span in each part; what lies between parts (line ends) stays."""
-    cut: list[Redaction] = []
-    for redaction in redactions:
-        for part in note.parts:
-            start, end = max(redaction.start, part.start), min(redaction.end, part.end)
-            if start < end:
-                cut.append(
-                    redaction
-                    if (start, end) == (redaction.start, redaction.end)
-                    else Redaction(
-                        start=start,
-                        end=end,
-                        type=redaction.type,
-                        method=redaction.method,
-                        replacement=redaction.replacement,
-                        layer=redaction.layer,
-                        rule=redaction.rule,
-                        score=redaction.score,
-                    )
-                )
-    return tuple(cut)
-
-
-def _span_map(redactions: Sequence[Redaction]) -> tuple[SpanMap, ...]:
-    spans: list[SpanMap] = []
-    delta = 0
-    for redaction in redactions:
-        start = redaction.start + delta
-        end = start + len(redaction.replacement)
-        spans.append(SpanMap(redaction.start, redaction.end, start, end, redaction.type))
-        delta = end - redaction.end
-    return tuple(spans)
-
-
-def _check_notes(content_type: str, payload: bytes, spans: dict[str, tuple[SpanMap, ...]]) -> None:
-    """The output must be readable again, or nothing past this stage could use it."""
-    try:
-        parse(content_type, payload)
-    except MalformedMessage as error:
-        raise MalformedMessage(Reason.OUTPUT_INVALID, path=error.path) from None
-
-
-def _count(notes: Sequence[Note], redactions: Sequence[Sequence[Redaction]]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for note, found in zip(notes, redactions, strict=True):
-        if found:
-            counts[_ORDINAL.sub("", note.path)] += len(found)
-    return counts
+        chosen = settings.models
+        execution = Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)
+        model = ModelLayer(Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution))
+    return Deidentifier(
+        load_policy(settings.deid.profile),
+        model,
+        tenant=settings.deid.tenant,
+        authorities=settings.deid.authorities,
+        default_authority=settings.deid.default_authority,
+    )

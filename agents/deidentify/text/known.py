@@ -1,196 +1,248 @@
-"""Layer one: what the message itself says about the patient, the relatives and the clinicians, found again in its notes.
+"""The first layer: what this very message says about people, found again in its texts.
 
-Names by whole word in any order, with possessives and, from five letters, one typing error; numbers with any separators;
-addresses by line, city and ZIP. The first layer, never the only one: relatives and nicknames that no field names are not here.
+Names in every order with initials, possessives, nicknames and one typing error; numbers with any separators; addresses; the
+facilities. Names that are also words (``Long``, ``Will``) count only where they are written and placed like a name. Built per message
+from its own identity, in time linear in its size.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance import OSA
 
-from agents.deidentify.text.common_words import COMMON_WORDS
-from agents.deidentify.text.span import Found, PhiType
-from schemas.identity import MessageIdentity, Person
+from agents.deidentify.text.normalise import plain_words
+from agents.deidentify.text.protect import NOT_NAMES, is_eponym_here
+from agents.deidentify.text.spans import DATE, EMAIL, ID, LOCATION, NAME, ORGANIZATION, PHONE, Found
+from schemas.identity import MessageIdentity, Person, PersonName, PostalAddress
 
-SHORTEST_NAME, SHORTEST_FUZZY, SHORTEST_NUMBER, SHORTEST_PHONE = 2, 6, 5, 7
-#: Words that senders put into name fields and that name nobody.
-_NO_NAMES = frozenset(
-    [
-        "jr",
-        "sr",
-        "ii",
-        "iii",
-        "iv",
-        "md",
-        "phd",
-        "rn",
-        "do",
-        "np",
-        "pa",
-        "dr",
-        "mr",
-        "mrs",
-        "ms",
-        "miss",
-        "mstr",
-        "the",
-        "and",
-        "of",
-        "none",
-        "unknown",
-        "unk",
-        "test",
-        "patient",
-        "baby",
-        "boy",
-        "girl",
-    ]
-)
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_ALNUM = re.compile(r"[^\W_]")
+WORD = re.compile(r"[^\W_]+")
+_DIGIT_RUN = re.compile(r"(?<![^\W_])\d(?:[ \t\n./()-]{0,3}\d){4,24}(?![^\W_])")
+_DIGITS = re.compile(r"\d+")
+#: Shorter names and numbers are found by what stands beside them, or by the other layers.
+SHORTEST_NAME, SHORTEST_NUMBER = 3, 5
+_FUZZY_FROM = 6
+#: Words that join names and say nothing.
+_PARTICLES = frozenset("de da dos del della di la le van von der den ter bin ibn al el st of and the".split())
+_NO_VALUE = frozenset("unknown none null anonymous test na n/a".split())
 
 
-@dataclass(frozen=True, slots=True)
+@cache
+def common_words() -> frozenset[str]:
+    """Names that are words too."""
+    return frozenset(word for line in _table("common_word_names.txt") for word in line.split())
+
+
+@cache
+def _nicknames() -> dict[str, tuple[str, ...]]:
+    rows = (line.partition(":") for line in _table("nicknames.txt"))
+    return {name.strip(): tuple(forms.split()) for name, _, forms in rows}
+
+
+def _table(name: str) -> list[str]:
+    text = resources.files("agents.deidentify.tables").joinpath(name).read_text("utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+class _Word(NamedTuple):
+    start: int
+    end: int
+    key: str
+
+
 class Known:
-    """Compiled identifiers of one message. ``words`` are casefolded names; ``patterns`` (type, rule, pattern) find the rest."""
+    """Finds the identifiers of one message. ``birth_year`` is given when the patient is over 89 and the year must go too."""
 
-    words: frozenset[str] = frozenset()
-    capitalised: frozenset[str] = frozenset()
-    patterns: tuple[tuple[PhiType, str, re.Pattern[str]], ...] = ()
-    _fuzzy: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    __slots__ = ("_birth_year", "_deletions", "_first", "_numbers", "names")
 
-    def find(self, text: str) -> Iterator[Found]:
-        """Spans in ``text`` (normalised); may overlap."""
-        if self.words or self.capitalised:
-            yield from self._names(text)
-        for kind, rule, pattern in self.patterns:
-            for match in pattern.finditer(text):
-                yield Found(*match.span(), kind, "known", rule)
+    def __init__(self, identity: MessageIdentity | None = None, *, birth_year: int | None = None) -> None:
+        #: Folded name word -> whether it is a common word too.
+        self.names: dict[str, bool] = {}
+        self._first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        self._numbers: dict[str, str] = {}
+        self._deletions: dict[str, list[str]] | None = None
+        self._birth_year = str(birth_year) if birth_year else None
+        if identity is None:
+            return
+        for person in (*((identity.patient,) if identity.patient else ()), *identity.others):
+            self._add_person(person)
+        for number in (*identity.numbers, *identity.prior, *((identity.encounter,) if identity.encounter else ())):
+            self._add_number(number.value, ID)
+        for organization in identity.organizations:
+            self._add_phrase(organization, ORGANIZATION, least_words=1)
 
-    def _names(self, text: str) -> Iterator[Found]:
-        shouted = text.isupper()
-        for match in _WORD.finditer(text):
-            word = match[0]
-            base = word.casefold()
-            for suffix in ("'s", "’s", "'", "’"):
-                base = base.removesuffix(suffix)
-            # a hyphenated word is a name when a part of it is
-            pieces = {base, *base.split("-")} if "-" in base else {base}
-            if pieces & self.words:
-                yield Found(*match.span(), "NAME", "known", "name")
-            elif pieces & self.capitalised and word[0].isupper() and not shouted and not _starts_sentence(text, match.start()):
-                yield Found(*match.span(), "NAME", "known", "name-word")
-            elif word[0].isupper() and self._near(base):
-                yield Found(*match.span(), "NAME", "known", "name-typo", 0.9)
+    def __bool__(self) -> bool:
+        return bool(self.names or self._first or self._numbers or self._birth_year)
 
-    def _near(self, word: str) -> bool:
-        size = len(word)
-        if size < SHORTEST_FUZZY - 1 or word in COMMON_WORDS:
-            return False
-        candidates = (name for length in (size - 1, size, size + 1) for name in self._fuzzy.get(length, ()))
-        return any(name[0] == word[0] and Levenshtein.distance(word, name, score_cutoff=1) <= 1 for name in candidates)
+    def __repr__(self) -> str:
+        return "<Known>"
 
-
-def compile_known(identity: MessageIdentity) -> Known:
-    """All that can be searched for; short or wordless values are left to the other layers."""
-    people = [identity.patient] if identity.patient else []
-    people += identity.others
-    words, capitalised = _name_words(people)
-    fuzzy: dict[int, list[str]] = {}
-    for word in words:
-        if len(word) >= SHORTEST_FUZZY:
-            fuzzy.setdefault(len(word), []).append(word)
-    numbers = [i.value for person in people for i in person.identifiers]
-    numbers += [i.value for i in (*identity.prior, *identity.numbers)]
-    numbers += [identity.encounter.value] if identity.encounter else []
-    lines = [line for person in people for address in person.addresses for line in address.lines]
-    cities = [address.city for person in people for address in person.addresses]
-    zips = [address.postal_code for person in people for address in person.addresses]
-    phones = [phone for person in people for phone in person.phones]
-    emails = [email for person in people for email in person.emails]
-    groups: list[tuple[PhiType, str, list[str]]] = [
-        ("EMAIL", "email", [re.escape(email) for email in emails]),
-        ("ID", "number", [_number_pattern(value) for value in numbers if _searchable_number(value)]),
-        ("PHONE", "phone", [_number_pattern(_last_digits(phone)) for phone in phones if len(_digits(phone)) >= SHORTEST_PHONE]),
-        ("LOCATION", "address", [_phrase_pattern(line) for line in lines if len(line.strip()) >= 6 and _has_both(line)]),
-        ("LOCATION", "city", [f"(?-i:{_phrase_pattern(_title(city))})" for city in cities if len(city.strip()) >= 4]),
-        ("LOCATION", "zip", [re.escape(code.strip()) for code in zips if len(code.strip()) >= 5]),
-        (
-            "ORGANIZATION",
-            "organization",
-            [_phrase_pattern(name) for name in identity.organizations if _searchable_organization(name)],
-        ),
-    ]
-    patterns = tuple(
-        (
-            kind,
-            rule,
-            re.compile(
-                r"(?<![^\W_])(?:" + "|".join(sorted(set(texts), key=lambda t: (-len(t), t))) + r")(?![^\W_])", re.IGNORECASE
-            ),
-        )
-        for kind, rule, texts in groups
-        if texts
-    )
-    return Known(
-        frozenset(words), frozenset(capitalised), patterns, {size: tuple(sorted(names)) for size, names in fuzzy.items()}
-    )
-
-
-def _name_words(people: Iterable[Person]) -> tuple[set[str], set[str]]:
-    words: set[str] = set()
-    capitalised: set[str] = set()
-    for person in people:
+    def _add_person(self, person: Person) -> None:
         for name in person.names:
-            for part in (name.family, *name.given, name.text):
-                for match in _WORD.finditer(part):
-                    word = match[0].casefold()
-                    if len(word) < SHORTEST_NAME or word in _NO_NAMES:
-                        continue
-                    (capitalised if word in COMMON_WORDS or len(word) == SHORTEST_NAME else words).add(word)
-    return words, capitalised
+            self._add_name(name)
+        for identifier in person.identifiers:
+            self._add_number(identifier.value, ID)
+        for phone in person.phones:
+            digits = "".join(_DIGITS.findall(phone))
+            for tail in {digits, digits[-10:], digits[-7:]}:
+                if len(tail) >= 7:
+                    self._numbers[tail] = PHONE
+        for email in person.emails:
+            self._add_phrase(email, EMAIL, least_words=2)
+        for address in person.addresses:
+            self._add_address(address)
+
+    def _add_name(self, name: PersonName) -> None:
+        nicknames = _nicknames()
+        for position, part in enumerate((name.family, name.text, *name.given)):
+            words = WORD.findall(plain_words(part))
+            for word in words:
+                if word in _PARTICLES or word.isdigit() or len(word) < 2 or (position == 1 and word in NOT_NAMES):
+                    continue
+                self.names[word] = len(word) < SHORTEST_NAME or word in common_words()
+                if position > 1:
+                    for form in nicknames.get(word, ()):
+                        self.names.setdefault(form, form in common_words() or len(form) < 4)
+            joined = "".join(words)
+            if len(words) > 1 and len(joined) >= SHORTEST_NAME and position == 0:
+                self.names.setdefault(joined, False)  # O'Brien -> obrien
+
+    def _add_number(self, value: str, type_: str) -> None:
+        words = WORD.findall(plain_words(value))
+        joined = "".join(words)
+        if len(joined) < SHORTEST_NUMBER or sum(c.isdigit() for c in joined) < 3 or not joined.strip("0"):
+            return
+        self._numbers[joined] = type_
+        stripped = joined.lstrip("0")
+        if len(stripped) >= SHORTEST_NUMBER:
+            self._numbers.setdefault(stripped, type_)
+        if len(words) > 1:
+            self._first.setdefault(words[0], []).append((tuple(words), type_))
+
+    def _add_address(self, address: PostalAddress) -> None:
+        for line in address.lines:
+            self._add_phrase(line, LOCATION, least_words=2)
+        self._add_phrase(address.city, LOCATION, least_words=1)
+        code = "".join(WORD.findall(plain_words(address.postal_code)))
+        if len(code) >= 5:
+            self._numbers.setdefault(code, LOCATION)
+            if len(code) == 9 and code.isdigit():
+                self._numbers.setdefault(code[:5], LOCATION)
+
+    def _add_phrase(self, text: str, type_: str, *, least_words: int) -> None:
+        words = WORD.findall(plain_words(text))
+        if len(words) < least_words or not words or words[0] in _NO_VALUE:
+            return
+        if len(words) == 1 and (len(words[0]) < 4 or words[0] in common_words() or words[0].isdigit()):
+            return
+        self._first.setdefault(words[0], []).append((tuple(words), type_))
+
+    def find(self, text: str, *, coded: bool = False) -> list[Found]:
+        """Every known identifier in normalised text. ``coded``: the display of a code, where words are words and names rare."""
+        words = [_Word(m.start(), m.end(), m[0].casefold()) for m in WORD.finditer(text)]
+        return [*self._find_words(text, words, coded=coded), *self._find_runs(text)]
+
+    def touches(self, text: str) -> bool:
+        """Whether a short code or value holds one of the names that are no words, or one of the numbers."""
+        for match in WORD.finditer(text):
+            word = match[0].casefold()
+            if self.names.get(word) is False or word in self._numbers:
+                return True
+        return bool(self._first) and bool(self.find(text, coded=True))
+
+    def _find_words(self, text: str, words: list[_Word], *, coded: bool) -> Iterator[Found]:
+        hits: dict[int, str] = {}
+        for position, word in enumerate(words):
+            for phrase, type_ in self._first.get(word.key, ()):
+                if len(phrase) == 1 and (coded or text[word.start].islower()):
+                    continue
+                if tuple(w.key for w in words[position : position + len(phrase)]) == phrase:
+                    yield self._found(text, word.start, words[position + len(phrase) - 1].end, type_)
+            if word.key in self._numbers:
+                yield self._found(text, word.start, word.end, self._numbers[word.key])
+            elif word.key == self._birth_year:
+                yield Found(word.start, word.end, DATE, "known", "birth_year")
+            if word.key in self.names and not is_eponym_here(text, word.end, word.key):
+                hits[position] = "name"
+            elif not coded and (near := self._near(text, word)):
+                hits[position] = near
+        yield from self._names(text, words, hits, coded=coded)
+
+    def _names(self, text: str, words: list[_Word], hits: dict[int, str], *, coded: bool) -> Iterator[Found]:
+        for position, rule in hits.items():
+            word = words[position]
+            beside = [n for n in (position - 1, position + 1) if n in hits and _adjacent(text, words, position, n)]
+            # a common word needs company or a capital in the middle of a sentence; in a coded display company alone
+            certain = any(self.names.get(words[n].key) is False for n in beside) or len(beside) > 0
+            if self.names.get(word.key, False) and not certain and (coded or not _placed_like_a_name(text, word)):
+                continue
+            start, end = word.start, word.end
+            before, after = position - 1, position + 1
+            if not coded and before >= 0 and _is_initial(text, words[before]) and _adjacent(text, words, before, position):
+                start = words[before].start
+            if not coded and after < len(words) and _is_initial(text, words[after]) and _adjacent(text, words, position, after):
+                end = words[after].end
+            yield Found(start, end, NAME, "known", rule)
+
+    def _near(self, text: str, word: _Word) -> str:
+        """One typing error in a long name, only where the word is written with a capital."""
+        if len(word.key) < _FUZZY_FROM - 1 or not text[word.start].isupper() or word.key in NOT_NAMES or word.key in common_words():
+            return ""
+        table = self._deletion_table()
+        if not table:
+            return ""
+        for form in {word.key, *(word.key[:n] + word.key[n + 1 :] for n in range(len(word.key)))}:
+            for name in table.get(form, ()):
+                if name[0] == word.key[0] and OSA.distance(name, word.key) == 1:
+                    return "name_with_typing_error"
+        return ""
+
+    def _deletion_table(self) -> dict[str, list[str]]:
+        """Symmetric deletion index (Garbe): two words within one edit share a form with at most one letter deleted."""
+        if self._deletions is None:
+            self._deletions = {}
+            for name, common in self.names.items():
+                if len(name) >= _FUZZY_FROM and not common:
+                    for form in {name, *(name[:n] + name[n + 1 :] for n in range(len(name)))}:
+                        self._deletions.setdefault(form, []).append(name)
+        return self._deletions
+
+    def _find_runs(self, text: str) -> Iterator[Found]:
+        """Numbers whatever separates their digits."""
+        if not self._numbers:
+            return
+        for match in _DIGIT_RUN.finditer(text):
+            digits = "".join(_DIGITS.findall(match[0]))
+            for tail in (digits, digits[-10:], digits[:-4]):
+                if tail in self._numbers:
+                    yield self._found(text, match.start(), match.end(), self._numbers[tail])
+                    break
+
+    @staticmethod
+    def _found(text: str, start: int, end: int, type_: str) -> Found:
+        return Found(start, end, type_, "known", type_.lower())
 
 
-def _starts_sentence(text: str, position: int) -> bool:
-    before = text[max(0, position - 3) : position].rstrip(" ")
-    return not before or before[-1] in ".!?:\n"
+def _adjacent(text: str, words: list[_Word], one: int, other: int) -> bool:
+    first, second = words[min(one, other)], words[max(one, other)]
+    gap = text[first.end : second.start]
+    return len(gap) <= 2 and gap.strip() in ("", ".", ",", "-", "'", "’", "^") and "\n\n" not in gap
 
 
-def _searchable_number(value: str) -> bool:
-    letters_and_digits = _ALNUM.findall(value)
-    return len(letters_and_digits) >= SHORTEST_NUMBER and any(character.isdigit() for character in letters_and_digits)
+def _is_initial(text: str, word: _Word) -> bool:
+    return word.end - word.start == 1 and text[word.start].isupper() and text[word.start].isalpha()
 
 
-def _searchable_organization(name: str) -> bool:
-    folded = name.strip().casefold()
-    return len(folded) >= 6 and folded not in COMMON_WORDS and any(character.isalpha() for character in folded)
-
-
-def _number_pattern(value: str) -> str:
-    return r"[-./() ]{0,2}".join(re.escape(character) for character in _ALNUM.findall(value))
-
-
-def _phrase_pattern(text: str) -> str:
-    return r"\W{1,3}".join(re.escape(word) for word in re.findall(r"\w+", text))
-
-
-def _digits(text: str) -> str:
-    return "".join(character for character in text if character.isdigit())
-
-
-def _last_digits(phone: str) -> str:
-    """Ten digits of a North American number, otherwise all: the country code may be left out in a note."""
-    digits = _digits(phone)
-    return digits[-10:] if len(digits) in (10, 11) else digits
-
-
-def _has_both(line: str) -> bool:
-    return any(c.isdigit() for c in line) and any(c.isalpha() for c in line)
-
-
-def _title(city: str) -> str:
-    return city.strip().title() if city.isupper() or city.islower() else city.strip()
+def _placed_like_a_name(text: str, word: _Word) -> bool:
+    """``Long`` in the middle of a sentence of small letters; neither at its beginning nor in a title."""
+    if len(word.key) < SHORTEST_NAME or not text[word.start].isupper() or text[word.start + 1 : word.end].upper() == text[word.start + 1 : word.end]:
+        return False
+    before = text[max(0, word.start - 40) : word.start].rstrip()
+    if not before or before[-1] in ".!?:;\n•*-)]|" or "\n" in text[len(before) : word.start]:
+        return False
+    previous = WORD.findall(before)
+    return bool(previous) and previous[-1].islower()

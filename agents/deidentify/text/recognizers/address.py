@@ -19,7 +19,7 @@ _STREET = re.compile(
     rf"(?<![\w.,/-])\d{{1,6}}[A-Za-z]?\s{{1,2}}(?:(?:[NSEW]|[NS][EW]|North|South|East|West)\.?\s)?(?:(?:[A-Z][\w'.-]{{0,30}}|\d{{1,3}}(?:st|nd|rd|th))\s){{1,4}}"
     rf"{_KINDS}\b\.?(?:\s(?:[NSEW]|[NS][EW])\b\.?)?{_UNIT}"
 )
-_STREET_CAPITALS = re.compile(rf"(?<![\w.,/-])\d{{1,6}}\s(?:[A-Z0-9]{{1,20}}\s){{1,4}}(?:{_KINDS.upper()[3:-1].replace('(?:', '(?:')})\b\.?")
+_STREET_CAPITALS = re.compile(rf"(?<![\w.,/-])\d{{1,6}}\s(?:[A-Z0-9]{{1,20}}\s){{1,4}}{_KINDS.upper()}\b\.?")
 _BOX = re.compile(r"\bP\.?\s?O\.?\s?Box\s?#?\d{1,8}\b", re.IGNORECASE)
 _ROUTE = re.compile(r"\b(?:Rural Route|RR|County Road|CR|State Route|SR|Highway|Hwy|Interstate|I)[- ]\d{1,4}\b(?=\s?(?:,|in\b|near\b|box\b))", re.IGNORECASE)
 

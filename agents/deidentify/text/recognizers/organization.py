@@ -15,7 +15,10 @@ _KIND = (
     r"Pharmacy|Laborator(?:y|ies)|Infirmary|Surgery Center|Cancer Center|Heart (?:Center|Institute)|Children'?s|Memorial|Sanatorium|"
     r"Assisted Living|Senior Living|Care Center|Institute|Inc\.?|LLC|Corp(?:oration|\.)?|Ltd\.?)"
 )
-_NAMED = re.compile(rf"\b((?:(?:St\.?|Mt\.?|Saint)[ \t])?[A-Z][\w'’&.-]{{0,30}}(?:[ \t](?:of|the|and|for|de)(?=[ \t][A-Z])|[ \t][A-Z][\w'’&.-]{{0,30}}){{0,5}}?)[ \t]({_KIND})(?![\w])")
+_WORD = r"[A-Z][\w'’&-]{0,30}"
+_NAMED = re.compile(
+    rf"\b((?:(?:St\.?|Mt\.?|Saint)[ \t])?{_WORD}(?:[ \t](?:of|the|and|for|de)(?=[ \t][A-Z])|[ \t]{_WORD}){{0,5}}?)[ \t]({_KIND})(?!\w)"
+)
 #: Kinds of facilities, not names of one.
 _GENERIC = frozenset("""the a an this our your my local primary pain sleep eye wound urgent outpatient inpatient coumadin anticoagulation
  cardiology oncology neurology urology radiology pathology surgery dermatology psychiatry orthopedic orthopedics pediatric

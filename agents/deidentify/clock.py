@@ -1,0 +1,55 @@
+"""Times of a message in minutes since 1970, and ages; what Safe Harbor takes out of the message travels as minutes on the
+patient's own clock (``deid-map``)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+_HL7 = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})?(\d{2})?(?:\.\d{1,4})?)?([+-]\d{4})?")
+_FHIR = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2})(?::(\d{2})(?:\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?")
+_YEAR = re.compile(r"(?:1[89]|20)\d\d")
+
+#: Ages over 89 are one group (45 CFR 164.514(b)(2)(i)(C)).
+OLDEST_AGE = 89
+
+
+def year_of(text: str) -> int | None:
+    """Year at the beginning of an HL7 or FHIR time."""
+    match = _YEAR.match(text)
+    return int(match[0]) if match else None
+
+
+def minutes_of(text: str) -> int | None:
+    """Minutes since 1970 of a time that names at least the day; a time without a zone counts as UTC."""
+    moment = _moment(text)
+    return None if moment is None else int(moment.timestamp() // 60)
+
+
+def age_at(birth: str, moment: str) -> int | None:
+    """Completed years, at most 90, which stands for older."""
+    born, then = _moment(birth), _moment(moment)
+    if born is None or then is None:
+        first, last = year_of(birth), year_of(moment)
+        return None if first is None or last is None or last < first else min(last - first, OLDEST_AGE + 1)
+    years = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
+    return None if years < 0 else min(years, OLDEST_AGE + 1)
+
+
+def _moment(text: str) -> datetime | None:
+    match = _HL7.fullmatch(text) or _FHIR.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, zone = match.groups()
+    try:
+        return datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), min(int(second or 0), 59), tzinfo=_zone(zone))
+    except ValueError:
+        return None
+
+
+def _zone(text: str | None) -> timezone:
+    if not text or text == "Z":
+        return UTC
+    sign = -1 if text[0] == "-" else 1
+    digits = text[1:].replace(":", "")
+    return timezone(sign * timedelta(hours=int(digits[:2]), minutes=int(digits[2:])))

@@ -1,0 +1,74 @@
+"""The policy's HL7 part as tables: for every standard segment one compiled rule a field. Made once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from agents.deidentify.policy import ByType, Hl7Policy
+from agents.deidentify.policy import Hl7Rule as Written
+from schemas.hl7 import tables
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One method for the whole repetition (text) or its first leaf (everything else)."""
+
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """A rule by component, from 1; ``None`` and what is beyond are redacted."""
+
+    rules: tuple[Leaf | Components | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A field whose rule depends on what another field of the segment says."""
+
+    field: int
+    cases: Mapping[str, Leaf | Components | None]
+    default: Leaf | Components | None
+
+
+Rule = Leaf | Components | None
+
+
+class Hl7Rules:
+    """``of(segment id)``: rules of the fields 1..n; ``None`` for a segment that no version of the standard has."""
+
+    def __init__(self, policy: Hl7Policy) -> None:
+        self._policy = policy
+        self.of = cache(self._of)
+
+    def _of(self, segment: str) -> tuple[Rule | Typed, ...] | None:
+        kinds = tables.field_types(segment)
+        if not kinds:
+            return None
+        return tuple(self._field(f"{segment}-{position}", kind) for position, kind in enumerate(kinds, 1))
+
+    def _field(self, path: str, kind: str | None) -> Rule | Typed:
+        written = self._policy.fields.get(path)
+        if isinstance(written, ByType):
+            cases = {name: self._compiled(rule) for name, rule in written.cases.items()}
+            return Typed(written.field, cases, self._compiled(written.default))
+        return self._compiled(written) if written is not None else self._datatype(kind, 0)
+
+    def _datatype(self, kind: str | None, depth: int) -> Rule:
+        if kind is None or depth > 2:
+            return None
+        written = self._policy.datatypes.get(kind)
+        if written is not None:
+            return self._compiled(written)
+        parts = tuple(self._datatype(part, depth + 1) for part in tables.component_types(kind))
+        return Components(parts) if any(parts) else None
+
+    @staticmethod
+    def _compiled(written: Written) -> Rule:
+        if isinstance(written, str):
+            return None if written == "redact" else Leaf(written)
+        last = max(written)
+        return Components(tuple(Leaf(m) if (m := written.get(n, "redact")) != "redact" else None for n in range(1, last + 1)))

@@ -1,0 +1,84 @@
+"""What one message asks of the vault: who its patients are, and which numbers need a token."""
+
+from __future__ import annotations
+
+from agents.vault.contract import Kind, PatientRequest, Pseudonyms, VaultRequest, authority, link, wanted, weak_link
+from schemas.identity import Identifier, MessageIdentity, Person, Role
+
+#: Table 0203 types that do not tell patients apart reliably, or belong to a family or a person elsewhere.
+_NO_LINK_TYPES = frozenset({"SS", "DL", "PPN", "AN", "VN", "PN", "ACSN", "FILL", "PLAC", "MA", "MC", "MB", "SN", "GRP", "EI", "LN"})
+_PLACEHOLDERS = frozenset({"", "UNKNOWN", "UNK", "NONE", "NULL", "NA", "N/A", "TEST", "ANONYMOUS", "ANON", "XXX", "TBD", "TEMP", "0", "-"})
+
+
+class TokenRequests:
+    """Collects while the message is rewritten. Marks are written where tokens will stand; ``fill`` puts them in.
+
+    A mark holds a noncharacter (U+FDD0), which ``agents.deidentify`` never lets through from a message.
+    """
+
+    def __init__(
+        self, identity: MessageIdentity, control: str, *, authorities: dict[str, str], default_authority: str = ""
+    ) -> None:
+        self._authorities = authorities
+        self._default = default_authority
+        self._wanted: dict[str, int] = {}
+        self._patients: list[PatientRequest] = []
+        self._of_patient: dict[str, int] = {}
+        self._fallback = wanted(Kind.MESSAGE, control)
+        self._add_patients(identity)
+
+    def _add_patients(self, identity: MessageIdentity) -> None:
+        if identity.patient is not None:
+            self._add_patient(identity.patient)
+        for person in identity.others:
+            if person.role is Role.PATIENT:
+                self._add_patient(person)
+        if identity.prior:
+            self._add_patient(Person(role=Role.PATIENT, identifiers=identity.prior))
+
+    def _add_patient(self, person: Person) -> None:
+        number = len(self._patients)
+        links: list[str] = []
+        weak: list[str] = []
+        for identifier in person.identifiers:
+            value = identifier.value.strip()
+            self._of_patient.setdefault(value.upper(), number)
+            if not value or value.upper() in _PLACEHOLDERS or len(set(value)) == 1 or identifier.type in _NO_LINK_TYPES:
+                continue
+            if identifier.system.startswith("fhir:"):
+                if value.startswith(("urn:uuid:", "urn:oid:")):
+                    links.append(link("", value))
+                else:
+                    weak.append(weak_link(value))
+            else:
+                links.append(link(self._authority(identifier), value))
+        self._patients.append(PatientRequest(person=person, links=tuple(dict.fromkeys(links)), weak=tuple(dict.fromkeys(weak))))
+
+    def _authority(self, identifier: Identifier) -> str:
+        system = authority(identifier.system) or self._default
+        return self._authorities.get(system, system)
+
+    def mark(self, kind: Kind, value: str) -> str:
+        """Where the token of this number will stand; a patient's number gets the patient's token, whatever field it is in."""
+        if kind is Kind.NUMBER and (patient := self._of_patient.get(value.strip().upper())) is not None:
+            return f"\ufdd0p{patient}\ufdd1"
+        key = wanted(kind, value)
+        return f"\ufdd0{self._wanted.setdefault(key, len(self._wanted))}\ufdd1"
+
+    def patient_mark(self, value: str) -> str | None:
+        """The mark of the patient with this logical id, if the message says that it is one."""
+        patient = self._of_patient.get(value.strip().upper())
+        return None if patient is None else f"\ufdd0p{patient}\ufdd1"
+
+    def request(self) -> VaultRequest:
+        return VaultRequest(patients=tuple(self._patients), wanted=tuple(self._wanted), fallback=self._fallback)
+
+
+def fill(text: str, request: VaultRequest, pseudonyms: Pseudonyms) -> str:
+    """``text`` with every mark replaced by its token."""
+    pieces = text.split("\ufdd0")
+    for position, piece in enumerate(pieces[1:], 1):
+        name, _, rest = piece.partition("\ufdd1")
+        token = pseudonyms.patients[int(name[1:])] if name.startswith("p") else pseudonyms.tokens[request.wanted[int(name)]]
+        pieces[position] = token + rest
+    return "".join(pieces)
