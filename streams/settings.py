@@ -79,11 +79,17 @@ class Gateway(_Section):
 
 
 class Deid(_Section):
-    """``use_model`` False is only for structured feeds and benchmarks: free text then has two layers instead of three."""
+    """``use_model`` False is only for structured feeds and benchmarks: free text then has two layers instead of three.
+
+    ``authorities``: names of one assigning authority (namespace, OID, URI) -> the one that stands for all of them, so that a number
+    in HL7 v2 and in FHIR is the same patient; ``default_authority`` is meant where a message names none.
+    """
 
     profile: Literal["safe_harbor"] = "safe_harbor"
     use_model: bool = True
     tenant: str = "default"
+    authorities: dict[str, str] = {}
+    default_authority: str = ""
 
 
 class Models(_Section):
