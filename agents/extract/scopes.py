@@ -10,7 +10,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
 
-from agents.extract.lexicon import Axis, Lexicon, Rule, matches
+from agents.extract.lexicon import Axis, Lexicon, Rule, is_number, matches
 
 #: A stop behind a phrase with nothing but these between belongs to it: "denies any history of", "no known".
 _DETERMINERS = frozenset(("any", "a", "an", "the", "her", "his", "prior", "previous", "other", "further", "new"))
@@ -136,7 +136,10 @@ def _scan(words: list[str], table: Lexicon) -> tuple[list[Phrase], list[Phrase]]
     """Phrases of the sentence: per axis the longest, left to right; shorter ones inside a longer "none" phrase are dropped,
     and denials inside a longer phrase of doubt ("cannot be ruled out")."""
     rows: dict[tuple[Axis, bool], list[Phrase]] = {}
-    for at in range(len(words)):
+    first = table.root.children
+    for at, word in enumerate(words):
+        if word not in first and not is_number(word):
+            continue  # most words begin no phrase
         for end, rules in matches(table.root, words, at):
             for rule in rules:
                 if rule.final and end < len(words) and words[end] not in _BREAKS:

@@ -18,7 +18,7 @@ Axis = Literal["negated", "possible", "historical", "hypothetical", "family", "r
 AXES: tuple[Axis, ...] = ("negated", "possible", "historical", "hypothetical", "family", "recent", "patient", "none", "stop")
 TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_")
 
-_SLOTS = ("<n>", "<w>")
+_NUMBER = "<n>"
 _FILE = Path(__file__).with_name("assertion.toml")
 _NUMBERS = frozenset((
     "a", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "fifteen", "twenty",
@@ -44,7 +44,7 @@ class Node:
 
     children: dict[str, Node] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
-    has_slots: bool = False
+    number: Node | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def matches(root: Node, words: list[str], at: int) -> list[tuple[int, tuple[Rule
             child = state.children.get(word)
             if child is not None:
                 following.append(child)
-            if state.has_slots:
-                following.extend(state.children[slot] for slot in _slots(word) if slot in state.children)
+            if state.number is not None and is_number(word):
+                following.append(state.number)
         if not following:
             break
         found.extend([(end + 1, state.rules) for state in following if state.rules])
@@ -98,10 +98,9 @@ def matches(root: Node, words: list[str], at: int) -> list[tuple[int, tuple[Rule
     return found
 
 
-def _slots(word: str) -> tuple[str, ...]:
-    if word.isdigit() or word in _NUMBERS:
-        return ("<n>", "<w>")
-    return ("<w>",) if word.isalnum() else ()
+def is_number(word: str) -> bool:
+    """Whether ``<n>`` stands for it."""
+    return word.isdigit() or word in _NUMBERS
 
 
 @cache
@@ -164,8 +163,12 @@ def _expanded(phrases: list[str], classes: dict[str, list[str]]) -> list[str]:
 def _add(root: Node, phrase: str, rule: Rule) -> None:
     node = root
     for word in _phrase_tokens(phrase):
-        node.has_slots = node.has_slots or word in _SLOTS
-        node = node.children.setdefault(word, Node())
+        if word == _NUMBER:
+            if node.number is None:
+                node.number = Node()
+            node = node.number
+        else:
+            node = node.children.setdefault(word, Node())
     if rule not in node.rules:
         node.rules += (rule,)
 
@@ -173,5 +176,5 @@ def _add(root: Node, phrase: str, rule: Rule) -> None:
 def _phrase_tokens(phrase: str) -> list[str]:
     words: list[str] = []
     for part in phrase.lower().split():
-        words.extend([part] if part in _SLOTS else TOKEN.findall(part))
+        words.extend([part] if part == _NUMBER else TOKEN.findall(part))
     return words
