@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 #: Identifiers of published resources: equal for equal input and versions, so that a conditional PUT overwrites.
 IDENTIFIER = "urn:x-nlp"
-#: Patient tokens; the tenant follows.
+#: Patient tokens, the system that de-identification writes too: tenant and domain follow.
 PSEUDONYM = "urn:x-pseud"
 MESSAGE = "urn:x-wardstream:message"
 FACT = "urn:x-wardstream:fact"
