@@ -1,4 +1,4 @@
-"""Stage ``deidentify``: raw messages in, de-identified messages out. The only stage that reads ``phi.message.received.v1``."""
+"""The stage: ``phi.message.received.v1`` -> ``deid.message.ready.v1``. Binds the pure step to the vault, envelopes and topics."""
 
 from __future__ import annotations
 
@@ -6,111 +6,133 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from agents.deidentify.step import Deidentified, Deidentifier, Prepared, make_deidentifier
-from agents.vault.contract import Pseudonyms, Vault
-from agents.vault.vault import open_vault
-from schemas.envelope import CONTENT_TYPE, DataClass, Envelope, parse_headers
+from agents.deidentify.step import STAGE, Deidentified, Deidentifier, Prepared, make_deidentifier
+from agents.vault.contract import Pseudonyms
+from agents.vault.vault import TokenVault, open_vault
+from schemas.envelope import CONTENT_TYPE, TRACEPARENT, DataClass, Envelope, parse_headers
 from schemas.errors import MalformedMessage, Poison, Reason, UnsupportedContent
 from schemas.ids import derived_id, source_id
-from streams import store, topics
+from streams import topics
 from streams.record import Output, Record
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 
-NAME = "deidentify"
-#: Bytes of the offset map that a header may carry; a longer one means a message with thousands of redactions.
-LARGEST_MAP = 900_000
+
+class DeidentifyStage:
+    """See ``streams.stage.Stage``. Reading, scrubbing and checking run in a thread; the vault is asked once a batch."""
+
+    name = STAGE
+
+    def __init__(self, settings: Settings, deidentifier: Deidentifier | None = None, vault: TokenVault | None = None) -> None:
+        self._settings = settings
+        self._deidentifier = deidentifier
+        self._vault = vault
+
+    async def open(self) -> None:
+        """Raises ConfigurationError when the master key, the policy or the PHI model is missing or unreadable."""
+        if self._vault is None:
+            self._vault = open_vault(self._settings)
+        if self._deidentifier is None:
+            self._deidentifier = await asyncio.to_thread(make_deidentifier, self._settings)
+
+    async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        if self._deidentifier is None or self._vault is None:
+            raise RuntimeError("process before open")
+        envelopes = [_envelope(record) for record in records]
+        readable = [
+            (envelope.content_type, record.value)
+            for record, envelope in zip(records, envelopes, strict=True)
+            if isinstance(envelope, Envelope) and record.value is not None
+        ]
+        prepared = iter(await asyncio.to_thread(self._deidentifier.prepare_many, readable))
+        rows: list[Prepared | Poison] = []
+        for record, envelope in zip(records, envelopes, strict=True):
+            if not isinstance(envelope, Envelope):
+                rows.append(envelope)
+            else:
+                rows.append(
+                    next(prepared) if record.value is not None else MalformedMessage(Reason.SCHEMA_MISMATCH, path="value")
+                )
+        wanted = [row for row in rows if isinstance(row, Prepared)]
+        answers = await self._vault.resolve([row.request for row in wanted])
+        results = iter(await asyncio.to_thread(_apply_all, self._deidentifier, wanted, answers))
+        outcomes: list[Outcome] = []
+        for envelope, row in zip(envelopes, rows, strict=True):
+            result = next(results) if isinstance(row, Prepared) else row
+            if isinstance(result, Poison) or not isinstance(envelope, Envelope):
+                outcomes.append(Refused(result if isinstance(result, Poison) else UnsupportedContent()))
+            else:
+                outcomes.append(Done((_output(envelope, result, self._deidentifier.policy_version),)))
+        return outcomes
+
+    async def close(self) -> None:
+        if self._vault is not None:
+            await self._vault.close()
+        self._vault = self._deidentifier = None
+
+
+def _apply_all(
+    deidentifier: Deidentifier, prepared: Sequence[Prepared], answers: Sequence[Pseudonyms]
+) -> list[Deidentified | Poison]:
+    results: list[Deidentified | Poison] = []
+    for row, pseudonyms in zip(prepared, answers, strict=True):
+        try:
+            results.append(deidentifier.apply(row, pseudonyms))
+        except Poison as error:
+            results.append(error)
+    return results
+
+
+def _envelope(record: Record) -> Envelope | Poison:
+    """The record's envelope; for one that an integration engine wrote with only a content type, derived from its place in the log.
+
+    Raises:
+        PrivacyViolation: the record says that it is of another class than raw messages are.
+    """
+    names = {name for name, _ in record.headers}
+    try:
+        if "ce_specversion" in names or "ce_dataclassification" in names:
+            envelope = parse_headers(record.headers)
+            envelope.require(DataClass.RESTRICTED)
+            return envelope
+        found = dict(record.headers)
+        content_type = found.get(CONTENT_TYPE, b"").decode("ascii", "replace")
+    except Poison as error:
+        return error
+    if not content_type:
+        return UnsupportedContent(Reason.UNSUPPORTED_CONTENT_TYPE, path=CONTENT_TYPE)
+    identifier = source_id("kafka", record.topic, str(record.partition), str(record.offset))
+    time = datetime.fromtimestamp(record.timestamp / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    trace = found.get(TRACEPARENT)
+    return Envelope(
+        id=identifier,
+        source="/kafka",
+        type=topics.BY_NAME[topics.RECEIVED].event_type,
+        time=time,
+        content_type=content_type,
+        data_class=DataClass.RESTRICTED,
+        origin=identifier,
+        traceparent=trace.decode("ascii", "replace") if trace else None,
+    )
+
+
+def _output(envelope: Envelope, result: Deidentified, policy: str) -> Output:
+    headers = Envelope(
+        id=derived_id(envelope.origin, STAGE, policy=policy),
+        source=f"/agents/{STAGE}",
+        type=topics.BY_NAME[topics.READY].event_type,
+        time=envelope.time,
+        content_type=result.content_type,
+        data_class=DataClass.INTERNAL,
+        origin=envelope.origin,
+        subject=result.subject,
+        policy=policy,
+        deid_map=result.map.encode(),
+        traceparent=envelope.traceparent,
+    ).headers()
+    return Output(topics.READY, result.subject.encode(), result.payload, headers)
 
 
 def build(settings: Settings) -> DeidentifyStage:
+    """The stage under these settings; nothing is opened before ``open``."""
     return DeidentifyStage(settings)
-
-
-class DeidentifyStage:
-    """See ``streams.stage.Stage``."""
-
-    name = NAME
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._deidentifier: Deidentifier
-        self._vault: Vault
-        self._store: store.Store | None = None
-
-    async def open(self) -> None:
-        self._vault = open_vault(self._settings)
-        self._deidentifier = await asyncio.to_thread(make_deidentifier, self._settings)
-        self._store = store.connect(self._settings.redis)
-        await self._store.ping()
-
-    async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
-        read = await asyncio.to_thread(lambda: [self._prepare(record) for record in records])
-        ready = [item for item in read if isinstance(item, tuple)]
-        answers = iter(await self._vault.resolve([prepared.request for _, prepared in ready]) if ready else ())
-        paired = [(*item, next(answers)) if isinstance(item, tuple) else item for item in read]
-        return await asyncio.to_thread(lambda: [self._finish(item) for item in paired])
-
-    async def close(self) -> None:
-        if self._store is not None:
-            await self._store.aclose()
-
-    def _prepare(self, record: Record) -> tuple[Envelope, Prepared] | Poison:
-        try:
-            envelope = envelope_of(record)
-            envelope.require(DataClass.RESTRICTED)
-            if not record.value:
-                raise UnsupportedContent(Reason.UNSUPPORTED_CONTENT_TYPE, detail="empty record")
-            return envelope, self._deidentifier.prepare(envelope.content_type, record.value)
-        except Poison as error:
-            return error
-
-    def _finish(self, item: tuple[Envelope, Prepared, Pseudonyms] | Poison) -> Outcome:
-        if isinstance(item, Poison):
-            return Refused(item)
-        envelope, prepared, pseudonyms = item
-        try:
-            return Done((self._output(envelope, self._deidentifier.apply(prepared, pseudonyms)),))
-        except Poison as error:
-            return Refused(error)
-
-    def _output(self, envelope: Envelope, result: Deidentified) -> Output:
-        policy = self._deidentifier.policy_version
-        encoded = result.map.encode()
-        if len(encoded) > LARGEST_MAP:
-            raise MalformedMessage(Reason.TOO_LARGE, path="deid-map")
-        headers = Envelope(
-            id=derived_id(envelope.origin, NAME, policy=policy),
-            source=f"/agents/{NAME}",
-            type=topics.BY_NAME[topics.READY].event_type,
-            time=envelope.time,
-            content_type=result.content_type,
-            data_class=DataClass.INTERNAL,
-            origin=envelope.origin,
-            subject=result.subject,
-            policy=policy,
-            deid_map=encoded,
-            traceparent=envelope.traceparent,
-        ).headers()
-        return Output(topics.READY, result.subject.encode(), result.payload, headers)
-
-
-def envelope_of(record: Record) -> Envelope:
-    """The envelope as the gateway wrote it, or, for a record that an integration engine produced with nothing but a content type,
-    one derived from the record's place in the log and its Kafka timestamp."""
-    headers = dict(record.headers)
-    if "ce_id" in headers:
-        return parse_headers(record.headers)
-    raw = headers.get(CONTENT_TYPE)
-    if raw is None:
-        raise UnsupportedContent(Reason.UNSUPPORTED_CONTENT_TYPE, path=CONTENT_TYPE)
-    identity = source_id(record.topic, str(record.partition), str(record.offset))
-    received = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-    return Envelope(
-        id=identity,
-        source="/kafka",
-        type=topics.BY_NAME[topics.RECEIVED].event_type,
-        time=received.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        content_type=raw.decode("ascii", "replace"),
-        data_class=DataClass.RESTRICTED,
-        origin=identity,
-    )

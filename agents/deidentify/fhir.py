@@ -170,7 +170,7 @@ class _Pass:
     def _mask(self, clean: Object, key: str, definition: Element) -> None:
         if definition.type == "instant" and not definition.array:
             clean[f"_{key}"] = _MASKED
-        elif definition.required:
+        elif definition.required or definition.choice:  # whether a choice is required the table does not say
             if definition.primitive:
                 clean[f"_{key}"] = [_MASKED] if definition.array else _MASKED
             elif definition.type != "Resource":
@@ -281,9 +281,13 @@ class _Pass:
         return self._apply(method, child, definition.type, path, name)
 
     def _is_age(self, value: Object, path: str) -> bool:
-        return path.endswith("valueQuantity") and self._within.get("resourceType") == "Observation" and any(
-            isinstance(coding, dict) and coding.get("code") in self._policy.ages
-            for coding in (self._within.get("code") or {}).get("coding") or ()
+        return (
+            path.endswith("valueQuantity")
+            and self._within.get("resourceType") == "Observation"
+            and any(
+                isinstance(coding, dict) and coding.get("code") in self._policy.ages
+                for coding in (self._within.get("code") or {}).get("coding") or ()
+            )
         )
 
     def _extension_stays(self, value: Any) -> bool:
@@ -397,7 +401,7 @@ class _Pass:
         return f"urn:x-pseud:system:{uuid.uuid5(NAMESPACE, value)}" if value else DROP
 
     def _public_url(self, value: str, name: str) -> Any:
-        return value if value.startswith(self._policy.systems) else DROP
+        return value if value.startswith(self._policy.systems) and not self._known.touches(value) else DROP
 
     def _version(self, value: str, name: str) -> Any:
         return value if _VERSION.fullmatch(value) else DROP

@@ -37,7 +37,9 @@ def scrub_notes(parsed: Parsed, notes: Sequence[Note], known: Known, guesses: Gu
         whole: list[Redaction] = []
         for part in note.parts:
             text = note.text[part.start : part.end]
-            cut = tuple(_cut(redaction, part.start, part.end) for redaction in redactions if _overlaps(redaction, part.start, part.end))
+            cut = tuple(
+                _cut(redaction, part.start, part.end) for redaction in redactions if _overlaps(redaction, part.start, part.end)
+            )
             if cut or note.format != "plain" or part.path.endswith((".data", "-5.5")):
                 replace_part(parsed, part.path, replace(text, cut))
             if cut:

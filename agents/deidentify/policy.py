@@ -143,7 +143,13 @@ def _fhir(part: dict[str, Any], path: str) -> FhirPolicy:
     if not all(method in FHIR_METHODS for method in used):
         raise ConfigurationError(path=path, detail="unknown method")
     return FhirPolicy(
-        types, paths, elements, frozenset(part["extensions"]), tuple(part["systems"]), part["security_label"], frozenset(part["ages"])
+        types,
+        paths,
+        elements,
+        frozenset(part["extensions"]),
+        tuple(part["systems"]),
+        part["security_label"],
+        frozenset(part["ages"]),
     )
 
 

@@ -6,8 +6,12 @@ from agents.vault.contract import Kind, PatientRequest, Pseudonyms, VaultRequest
 from schemas.identity import Identifier, MessageIdentity, Person, Role
 
 #: Table 0203 types that do not tell patients apart reliably, or belong to a family or a person elsewhere.
-_NO_LINK_TYPES = frozenset({"SS", "DL", "PPN", "AN", "VN", "PN", "ACSN", "FILL", "PLAC", "MA", "MC", "MB", "SN", "GRP", "EI", "LN"})
-_PLACEHOLDERS = frozenset({"", "UNKNOWN", "UNK", "NONE", "NULL", "NA", "N/A", "TEST", "ANONYMOUS", "ANON", "XXX", "TBD", "TEMP", "0", "-"})
+_NO_LINK_TYPES = frozenset(
+    {"SS", "DL", "PPN", "AN", "VN", "PN", "ACSN", "FILL", "PLAC", "MA", "MC", "MB", "SN", "GRP", "EI", "LN"}
+)
+_PLACEHOLDERS = frozenset(
+    {"", "UNKNOWN", "UNK", "NONE", "NULL", "NA", "N/A", "TEST", "ANONYMOUS", "ANON", "XXX", "TBD", "TEMP", "0", "-"}
+)
 
 
 class TokenRequests:

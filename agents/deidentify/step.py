@@ -31,8 +31,8 @@ from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.errors import MalformedMessage, Poison, Reason
 from schemas.fhir import clinical as fhir_clinical
 from schemas.fhir.notes import read_notes as read_fhir_notes
-from schemas.hl7.notes import read_notes as read_hl7_notes
 from schemas.hl7.er7 import Message
+from schemas.hl7.notes import read_notes as read_hl7_notes
 from schemas.identity import MessageIdentity
 from schemas.identity_reader import read_identity
 from schemas.message import Parsed, encode, parse
@@ -74,7 +74,7 @@ class Deidentified:
     subject: str
     map: DeidMap
     redactions: dict[str, tuple[Redaction, ...]] = field(default_factory=dict)
-    coverage: Coverage = Coverage()
+    coverage: Coverage = field(default_factory=Coverage)
 
 
 @dataclass(slots=True)
@@ -157,14 +157,16 @@ class Deidentifier:
 
     def _prepare(self, row: _Read, guesses: Guesses) -> Prepared | Poison:
         try:
-            return self._prepare_hl7(row, row.parsed, guesses) if isinstance(row.parsed, Message) else self._prepare_fhir(row, row.parsed, guesses)
+            return (
+                self._prepare_hl7(row, row.parsed, guesses)
+                if isinstance(row.parsed, Message)
+                else self._prepare_fhir(row, row.parsed, guesses)
+            )
         except Poison as error:
             return error
 
     def _requests(self, identity: MessageIdentity, control: str) -> TokenRequests:
-        return TokenRequests(
-            identity, control, authorities=self._authorities, default_authority=self._default_authority
-        )
+        return TokenRequests(identity, control, authorities=self._authorities, default_authority=self._default_authority)
 
     def _prepare_hl7(self, row: _Read, message: Message, guesses: Guesses) -> Prepared:
         time = message.header.get(7)
@@ -272,7 +274,9 @@ def _leaves(parsed: Parsed) -> list[str]:
         _collect(parsed, found)
         return found
     delimiters = parsed.delimiters
-    separators = {ord(c): "\x1e" for c in (delimiters.field, delimiters.component, delimiters.repetition, delimiters.subcomponent) if c}
+    separators = {
+        ord(c): "\x1e" for c in (delimiters.field, delimiters.component, delimiters.repetition, delimiters.subcomponent) if c
+    }
     leaves = [leaf for segment in parsed.segments for leaf in segment.text.translate(separators).split("\x1e")[1:] if leaf]
     mark = delimiters.escape
     return [parsed.header.leaf(leaf) if mark and mark in leaf else leaf for leaf in leaves]
@@ -297,7 +301,9 @@ def make_deidentifier(settings: Settings) -> Deidentifier:
     model = None
     if settings.deid.use_model:
         chosen = settings.models
-        execution = Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)
+        execution = Execution(
+            "cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads
+        )
         model = ModelLayer(Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution))
     return Deidentifier(
         load_policy(settings.deid.profile),

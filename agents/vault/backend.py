@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from schemas.errors import StoreUnavailable
 from streams.store import Store, store_errors
@@ -58,6 +58,8 @@ class Backend(Protocol):
     async def claim(self, claims: Sequence[Claim]) -> list[str]:
         """Token of each claim, in order, each claim seeing those before it; empty where the candidate token is taken."""
 
+    async def close(self) -> None: ...
+
 
 class MemoryBackend:
     """Lives and ends with the process; may be used from several threads."""
@@ -83,6 +85,9 @@ class MemoryBackend:
         with self._lock:
             return [self._claim(claim) for claim in claims]
 
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
     def _claim(self, claim: Claim) -> str:
         found = next((self._rows[key].decode() for key in claim.keys if key in self._rows), None)
         if found is None:
@@ -105,8 +110,7 @@ class RedisBackend:
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         if not keys:
             return []
-        found: list[bytes | None] = await self._store.mget(list(keys))
-        return found
+        return cast("list[bytes | None]", await self._store.mget(list(keys)))
 
     async def put(self, rows: dict[str, bytes], *, only_new: bool = False) -> None:
         if not rows:
@@ -133,3 +137,6 @@ class RedisBackend:
                 raise StoreUnavailable(path="vault")
             tokens += [answer.decode() if isinstance(answer, bytes) else str(answer) for answer in answers]
         return tokens
+
+    async def close(self) -> None:
+        await self._store.aclose()

@@ -112,6 +112,9 @@ class TokenVault:
         self._records.pop(token, None)
         return True
 
+    async def close(self) -> None:
+        await self._backend.close()
+
     async def _numbers(self, wanted: set[str]) -> dict[str, str]:
         """Tokens of numbers; message numbers are computed, the rest found or claimed."""
         tokens: dict[str, str] = {}
@@ -169,7 +172,8 @@ class TokenVault:
         tokens = [self._known(patient) for patient in patients]
         await self._load([token for token, _ in tokens if token])
         accepted = [
-            token if token and not (weak and self._contradicts(token, p)) else "" for p, (token, weak) in zip(patients, tokens, strict=True)
+            token if token and not (weak and self._contradicts(token, p)) else ""
+            for p, (token, weak) in zip(patients, tokens, strict=True)
         ]
         await self._claim_new(patients, accepted)
         await self._load(accepted)

@@ -27,8 +27,32 @@ _DIGITS = re.compile(r"\d+")
 SHORTEST_NAME, SHORTEST_NUMBER = 3, 5
 _FUZZY_FROM = 6
 #: Words that join names and say nothing.
-_PARTICLES = frozenset("de da dos del della di la le van von der den ter bin ibn al el st of and the".split())
-_NO_VALUE = frozenset("unknown none null anonymous test na n/a".split())
+_PARTICLES = frozenset(
+    [
+        "de",
+        "da",
+        "dos",
+        "del",
+        "della",
+        "di",
+        "la",
+        "le",
+        "van",
+        "von",
+        "der",
+        "den",
+        "ter",
+        "bin",
+        "ibn",
+        "al",
+        "el",
+        "st",
+        "of",
+        "and",
+        "the",
+    ]
+)
+_NO_VALUE = frozenset(["unknown", "none", "null", "anonymous", "test", "na", "n/a"])
 
 
 @cache
@@ -190,7 +214,12 @@ class Known:
 
     def _near(self, text: str, word: _Word) -> str:
         """One typing error in a long name, only where the word is written with a capital."""
-        if len(word.key) < _FUZZY_FROM - 1 or not text[word.start].isupper() or word.key in NOT_NAMES or word.key in common_words():
+        if (
+            len(word.key) < _FUZZY_FROM - 1
+            or not text[word.start].isupper()
+            or word.key in NOT_NAMES
+            or word.key in common_words()
+        ):
             return ""
         table = self._deletion_table()
         if not table:
@@ -239,7 +268,11 @@ def _is_initial(text: str, word: _Word) -> bool:
 
 def _placed_like_a_name(text: str, word: _Word) -> bool:
     """``Long`` in the middle of a sentence of small letters; neither at its beginning nor in a title."""
-    if len(word.key) < SHORTEST_NAME or not text[word.start].isupper() or text[word.start + 1 : word.end].upper() == text[word.start + 1 : word.end]:
+    if (
+        len(word.key) < SHORTEST_NAME
+        or not text[word.start].isupper()
+        or text[word.start + 1 : word.end].upper() == text[word.start + 1 : word.end]
+    ):
         return False
     before = text[max(0, word.start - 40) : word.start].rstrip()
     if not before or before[-1] in ".!?:;\n•*-)]|" or "\n" in text[len(before) : word.start]:

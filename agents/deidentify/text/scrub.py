@@ -15,7 +15,9 @@ from schemas.deidentified import Redaction, SpanMap
 NOBODY = Known()
 
 
-def scrub(text: str, known: Known = NOBODY, guesses: Sequence[Found] = (), *, oldest_year: int = 0) -> tuple[str, tuple[Redaction, ...]]:
+def scrub(
+    text: str, known: Known = NOBODY, guesses: Sequence[Found] = (), *, oldest_year: int = 0
+) -> tuple[str, tuple[Redaction, ...]]:
     """The text with tags, and what they replaced, in offsets of ``text``.
 
     Args:

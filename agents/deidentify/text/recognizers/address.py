@@ -21,24 +21,108 @@ _STREET = re.compile(
 )
 _STREET_CAPITALS = re.compile(rf"(?<![\w.,/-])\d{{1,6}}\s(?:[A-Z0-9]{{1,20}}\s){{1,4}}{_KINDS.upper()}\b\.?")
 _BOX = re.compile(r"\bP\.?\s?O\.?\s?Box\s?#?\d{1,8}\b", re.IGNORECASE)
-_ROUTE = re.compile(r"\b(?:Rural Route|RR|County Road|CR|State Route|SR|Highway|Hwy|Interstate|I)[- ]\d{1,4}\b(?=\s?(?:,|in\b|near\b|box\b))", re.IGNORECASE)
+_ROUTE = re.compile(
+    r"\b(?:Rural Route|RR|County Road|CR|State Route|SR|Highway|Hwy|Interstate|I)[- ]\d{1,4}\b(?=\s?(?:,|in\b|near\b|box\b))",
+    re.IGNORECASE,
+)
 
 _STATE = "|".join(sorted(STATES, key=len, reverse=True))
 _CITY = r"(?:(?:St|Ft|Mt|Fort|San|Santa|New|Los|Las|El|La|Port|Lake|North|South|East|West|Saint|Mount|Cape|Grand|Palm|Baton|Des|Salt|Kansas|Oklahoma|Winston)\.?[ -])?[A-Z][a-z'-]{2,24}(?:[ -][A-Z][a-z]{2,20}){0,2}"
 _CITY_STATE = re.compile(rf"\b({_CITY}),\s{{0,2}}(?:{_STATE})\b(?:,?\s{{1,2}}(\d{{5}}(?:-\d{{4}})?))?")
 _STATE_ZIP = re.compile(rf"\b(?:{_STATE})\.?,?\s{{1,3}}(\d{{5}}(?:-\d{{4}})?)(?![\w-])")
-_NAMED_ZIP = re.compile(r"\b(?:zip|postal|post)\s?(?:code)?\b\s{0,2}(?::|#|is|of)?\s{0,2}(\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)", re.IGNORECASE)
+_NAMED_ZIP = re.compile(
+    r"\b(?:zip|postal|post)\s?(?:code)?\b\s{0,2}(?::|#|is|of)?\s{0,2}(\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)",
+    re.IGNORECASE,
+)
 _PLUS_FOUR = re.compile(r"(?<![\w-])\d{5}-\d{4}(?![\w-])")
-_LIVES = re.compile(rf"\b(?:lives?|living|resid(?:es?|ing)|located|born|grew up|raised|moved|relocated|travel(?:ed|led)?|transferred|flown|native|resident|from)\s(?:in|to|at|near|from|of)?\s?(?:the\s)?((?:downtown\s)?{_CITY})")
+_LIVES = re.compile(
+    rf"\b(?:lives?|living|resid(?:es?|ing)|located|born|grew up|raised|moved|relocated|travel(?:ed|led)?|transferred|flown|native|resident|from)\s(?:in|to|at|near|from|of)?\s?(?:the\s)?((?:downtown\s)?{_CITY})"
+)
+#: Cities of 300,000 people and more in the 2020 census (and their short forms) that are no other word.
+_LARGE = re.compile(
+    r"\b(?:New York City|NYC|Los Angeles|Chicago|Houston|Philadelphia|San Antonio|San Diego|San Jose|Jacksonville|Fort Worth|San Francisco|"
+    r"Indianapolis|Seattle|Denver|Nashville|Oklahoma City|El Paso|Boston|Portland|Las Vegas|Detroit|Memphis|Louisville|Baltimore|Milwaukee|"
+    r"Albuquerque|Tucson|Fresno|Sacramento|Kansas City|Mesa(?=,)|Atlanta|Omaha|Colorado Springs|Raleigh|Miami|Long Beach|Virginia Beach|Oakland|"
+    r"Minneapolis|Tulsa|Tampa|Arlington|New Orleans|Wichita|Bakersfield|Honolulu|Anaheim|Santa Ana|Corpus Christi|St\. Louis|Saint Louis|"
+    r"Pittsburgh|Cincinnati|Anchorage|St\. Paul|Saint Paul|Newark|Stockton|Salt Lake City|Brooklyn|Manhattan|Staten Island|the Bronx)"
+    r"(?!(?:'s)? (?:criteria|classification|score|scale|coma|procedure|protocol|keratoprosthesis|naming))\b"
+)
 #: Words that begin with a capital after "from" and are no place.
-_NO_PLACE = frozenset("""The This That These Those His Her Their Emergency Medical Surgical Intensive Care Monday Tuesday Wednesday Thursday
- Friday Saturday Sunday January February March April May June July August September October November December Clinic Hospital Room
- English Spanish Home Nursing Cardiology Oncology Neurology Urology Radiology Pathology Surgery Medicine Psychiatry Patient Type Stage
- Grade Covid Epic Hypertension Diabetes Mother Father Alzheimer Parkinson Dementia Primary Internal Family Unit Floor Ward""".split())
+_NO_PLACE = frozenset(
+    [
+        "The",
+        "This",
+        "That",
+        "These",
+        "Those",
+        "His",
+        "Her",
+        "Their",
+        "Emergency",
+        "Medical",
+        "Surgical",
+        "Intensive",
+        "Care",
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+        "Clinic",
+        "Hospital",
+        "Room",
+        "English",
+        "Spanish",
+        "Home",
+        "Nursing",
+        "Cardiology",
+        "Oncology",
+        "Neurology",
+        "Urology",
+        "Radiology",
+        "Pathology",
+        "Surgery",
+        "Medicine",
+        "Psychiatry",
+        "Patient",
+        "Type",
+        "Stage",
+        "Grade",
+        "Covid",
+        "Epic",
+        "Hypertension",
+        "Diabetes",
+        "Mother",
+        "Father",
+        "Alzheimer",
+        "Parkinson",
+        "Dementia",
+        "Primary",
+        "Internal",
+        "Family",
+        "Unit",
+        "Floor",
+        "Ward",
+    ]
+)
 
 
 def find(text: str) -> Iterator[Found]:
-    for pattern in (_STREET, _STREET_CAPITALS, _BOX, _ROUTE, _PLUS_FOUR):
+    for pattern in (_STREET, _STREET_CAPITALS, _BOX, _ROUTE, _PLUS_FOUR, _LARGE):
         for match in pattern.finditer(text):
             yield Found(match.start(), match.end(), LOCATION, "pattern", RULE)
     for match in _CITY_STATE.finditer(text):

@@ -12,9 +12,13 @@ RULE = "age"
 _OLD = r"(?:9\d|1[0-3]\d)"
 _UNIT = r"(?:\s?-?\s?(?:years?|yrs?|y)\b\.?[\s/.-]{0,2}(?:of[\s-]age|o(?:ld)?\b)?|\s?-?\s?y\.?/?o\b)"
 _BEFORE_UNIT = re.compile(rf"(?<![\w.,/$-])({_OLD})(?={_UNIT})", re.IGNORECASE)
-_AFTER_WORD = re.compile(rf"\b(?:age[ds]?|aged about)\b\s{{0,2}}(?::|=|is|was|of)?\s{{0,2}}({_OLD})(?![\w.]\d|\d|%|\s?(?:mg|days|months|weeks|hours))", re.IGNORECASE)
+_AFTER_WORD = re.compile(
+    rf"\b(?:age[ds]?|aged about)\b\s{{0,2}}(?::|=|is|was|of)?\s{{0,2}}({_OLD})(?![\w.]\d|\d|%|\s?(?:mg|days|months|weeks|hours))",
+    re.IGNORECASE,
+)
 _SPELLED = re.compile(
-    r"\b((?:ninety|one hundred(?: and)?)(?:[- ](?:one|two|three|four|five|six|seven|eight|nine|ten))?)(?=[- ](?:years?|yrs?|yo)\b)", re.IGNORECASE
+    r"\b((?:ninety|one hundred(?: and)?)(?:[- ](?:one|two|three|four|five|six|seven|eight|nine|ten))?)(?=[- ](?:years?|yrs?|yo)\b)",
+    re.IGNORECASE,
 )
 _DECADE = re.compile(r"\b(?:his|her|their|the|mid|late|early|in)[\s-]{1,2}(90'?s|nineties|hundreds)\b", re.IGNORECASE)
 _CENTENARIAN = re.compile(r"\b(?:non-?agenarian|centenarian)\b", re.IGNORECASE)

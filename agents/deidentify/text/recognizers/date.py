@@ -25,7 +25,9 @@ _WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thur?s?|fri|sat(?:ur)?|sun)(?:day)?"
 _ISO = re.compile(rf"(?<![\w.-]){_YEAR}([-/.]){_DAY}\1{_DAY}{_CLOCK}(?![\w])")
 _NUMERIC = re.compile(rf"(?<![\w./-]){_DAY}([-/.]){_DAY}\1(?:1[89]\d\d|20\d\d|\d\d){_CLOCK}(?![\w/]|-\d|\.\d)")
 _COMPACT = re.compile(r"(?<![\w.])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[T ]?\d{4}(?:\d{2})?)?(?![\w]|\.\d)")
-_MONTH_YEAR_DIGITS = re.compile(r"(?<![\w./-])(?:0?[1-9]|1[0-2])[/-](?:19|20)\d\d(?![\w/-])|(?<![\w./-])(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?![\w/-])")
+_MONTH_YEAR_DIGITS = re.compile(
+    r"(?<![\w./-])(?:0?[1-9]|1[0-2])[/-](?:19|20)\d\d(?![\w/-])|(?<![\w./-])(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?![\w/-])"
+)
 _WORDED = re.compile(
     rf"(?<![A-Za-z])(?:{_WEEKDAY}\b,?\s{{1,2}})?(?:the\s)?(?:"
     rf"{_MONTH}\.?[\s-]{{1,3}}(?:the\s)?(?:{_DAY}(?:st|nd|rd|th)?|{_ORDINAL})\b(?:\s?(?:,|of)?[\s-]{{0,3}}(?:{_YEAR}|\d\d(?=-|\s|$)))?(?!\s?(?:mg|ml|mcg|/))"

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from agents.deidentify.text.spans import ID, Found
 
@@ -19,11 +20,15 @@ _TEXT = re.compile(rb"[\x20-\x7e\s]{8,}")
 def find(text: str) -> Iterator[Found]:
     for match in _SPACED.finditer(text):
         digits = re.sub(r"\D", "", match[0])
-        if any(int(b) - int(a) not in (0, 1) for a, b in zip(digits, digits[1:], strict=False)):  # not a scale from 0 to 10
+        if any(int(b) - int(a) not in (0, 1) for a, b in pairwise(digits)):  # not a scale from 0 to 10
             yield Found(match.start(), match.end(), ID, "pattern", RULE, 0.8)
     for match in _BASE64.finditer(text):
         written = match[0]
-        if not (any(c.isdigit() or c in "+/=" for c in written) and any(c.isupper() for c in written) and any(c.islower() for c in written)):
+        if not (
+            any(c.isdigit() or c in "+/=" for c in written)
+            and any(c.isupper() for c in written)
+            and any(c.islower() for c in written)
+        ):
             continue
         try:
             plain = base64.b64decode(written + "=" * (-len(written) % 4), validate=True)

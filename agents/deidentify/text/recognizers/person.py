@@ -44,7 +44,9 @@ _KIN = re.compile(
     r"\b(?:wife|husband|spouse|partner|son|daughter|mother|father|mom|dad|brother|sister|friend|aunt|uncle|cousin|nephew|niece|"
     rf"grand(?:mother|father|son|daughter)|boyfriend|girlfriend|fianc[eé]e?|neighbor|roommate|caregiver),?[ \t]{{1,2}}(?:named[ \t])?({_WORD}(?:[ \t]{_WORD})?)"
 )
-_POSSESSIVE_AGE = re.compile(rf"\b({_WORD}[ \t]{_WORD}),?[ \t](?:is )?(?:an? )?(?=\d{{1,3}}[- ]?(?:y(?:ear|r|\.?o)|/)|[Dd][Oo][Bb]\b|born\b|MRN\b|\(?(?:DOB|MRN|SSN)\b)")
+_POSSESSIVE_AGE = re.compile(
+    rf"\b({_WORD}[ \t]{_WORD}),?[ \t](?:is )?(?:an? )?(?=\d{{1,3}}[- ]?(?:y(?:ear|r|\.?o)|/)|[Dd][Oo][Bb]\b|born\b|MRN\b|\(?(?:DOB|MRN|SSN)\b)"
+)
 
 
 def find(text: str) -> Iterator[Found]:
@@ -62,14 +64,13 @@ _PIECES = re.compile(r"[^\s,]+")
 def _name(text: str, start: int, end: int, score: float) -> Iterator[Found]:
     """The leading words that can be a name; what cannot (``Dr. Smith MRI``, ``Patient Denies``) ends it."""
     stop = start
-    words = 0
-    shouting = text[start:end].split()[0].isupper() and len(text[start:end].split()[0]) > 2
-    for piece in _PIECES.finditer(text, start, end):
+    first = text[start:end].split(maxsplit=1)[0]
+    shouting = first.isupper() and len(first) > 2
+    for words, piece in enumerate(_PIECES.finditer(text, start, end)):
         word = piece[0].strip(".'’-")
         plain = word.casefold().removesuffix("'s").removesuffix("’s")
         if plain in NOT_NAMES or (words and not shouting and len(word) > 1 and word.isupper()):
             break
-        words += 1
         stop = piece.end()
     while stop > start and text[stop - 1] in ".,'’":
         stop -= 1

@@ -25,7 +25,9 @@ _NAMED = re.compile(
     r"(\+?\(?\d(?:[-. ()/]{0,2}\d){6,14})(?!\w)",
     re.IGNORECASE,
 )
-_PAGER = re.compile(r"\b(?:pager|beeper|ext(?:ension)?)\b\.?(?:\s{0,2}(?:number|no\.?|#))?\s{0,2}[:#]?\s{0,2}(\d{3,7})\b", re.IGNORECASE)
+_PAGER = re.compile(
+    r"\b(?:pager|beeper|ext(?:ension)?)\b\.?(?:\s{0,2}(?:number|no\.?|#))?\s{0,2}[:#]?\s{0,2}(\d{3,7})\b", re.IGNORECASE
+)
 
 
 def find(text: str) -> Iterator[Found]:

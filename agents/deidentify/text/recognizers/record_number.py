@@ -29,7 +29,9 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 #: Letters and at least six digits, or eight digits alone: no clinical value looks like this.
-_SHAPE = re.compile(r"(?<![\w.,/:+-])(?:[A-Z]{1,5}[-#:]?\d{6,15}|[A-Z]{2,5}-\d{3,5}-\d{2,6}|\d{8,20}|(?:\d{4}[ -]){3}\d{4}|[A-Z]{2,4}-?\d{5})(?![\w]|[.,]\d)")
+_SHAPE = re.compile(
+    r"(?<![\w.,/:+-])(?:[A-Z]{1,5}[-#:]?\d{6,15}|[A-Z]{2,5}-\d{3,5}-\d{2,6}|\d{8,20}|(?:\d{4}[ -]){3}\d{4}|[A-Z]{2,4}-?\d{5})(?![\w]|[.,]\d)"
+)
 _DIGIT = re.compile(r"\d")
 #: What stands after such a word and is a measure, not a number.
 _MEASURE = re.compile(r"\s{0,2}(?:mg|ml|mcg|g|kg|units?|years?|days?|weeks?|months?|hours?|%|mm|cm)\b", re.IGNORECASE)
