@@ -11,9 +11,8 @@ import msgspec
 from agents.publish.bundle import render
 from agents.publish.check import Checker
 from agents.publish.names import STAGE, resource_id
-from agents.publish.release import Released, identify, release
+from agents.publish.release import People, Releaser
 from agents.publish.subject import pseudonymous
-from agents.vault.contract import PatientRecord, Vault
 from schemas.deidentified import decode_map
 from schemas.envelope import FHIR_JSON, HL7_V2, JSON, DataClass, Envelope, parse_headers
 from schemas.errors import Poison, Reason, SchemaMismatch
@@ -38,57 +37,41 @@ class PublishStage:
 
     name = STAGE
 
-    def __init__(self, settings: Settings, vault: Vault | None = None) -> None:
+    def __init__(self, settings: Settings, releaser: Releaser | None = None) -> None:
         self._settings = settings
-        self._vault = vault
+        self._releaser = releaser or Releaser(settings)
         self._checker = Checker()
 
     async def open(self) -> None:
         """Raises ConfigurationError when results are to be re-identified and the vault's key is missing."""
-        if self._settings.publish.reidentify and self._vault is None:
-            from agents.vault.vault import open_vault  # not touched at all by an installation that publishes pseudonyms only
-
-            self._vault = open_vault(self._settings)
+        await self._releaser.open()
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
         read = [_read(record) for record in records]
-        people: dict[str, PatientRecord] = {}
-        if self._vault is not None:
-            wanted = [row.decision.findings.subject for row in read if isinstance(row, _Message) and not row.without_patient]
-            people = await identify(self._vault, wanted)
-        return await asyncio.to_thread(self._publish, records, read, people)
+        messages = [row for row in read if isinstance(row, _Message) and not row.without_patient]
+        people = await self._releaser.people(message.decision.findings.subject for message in messages)
+        return await asyncio.to_thread(
+            lambda: [self._one(record, row, people) for record, row in zip(records, read, strict=True)]
+        )
 
     async def close(self) -> None:
-        self._vault = None
+        await self._releaser.close()
 
-    def _publish(
-        self, records: Sequence[Record], read: Sequence[_Message | Poison], people: dict[str, PatientRecord]
-    ) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        for record, row in zip(records, read, strict=True):
-            if isinstance(row, Poison):
-                outcomes.append(Refused(row))
-                continue
-            try:
-                outcomes.append(Done(self._outputs(record, row, people)))
-            except Poison as error:
-                outcomes.append(Refused(error))
-        return outcomes
+    def _one(self, record: Record, row: _Message | Poison, people: People) -> Outcome:
+        if isinstance(row, Poison):
+            return Refused(row)
+        try:
+            return Done(self._outputs(record, row, people))
+        except Poison as error:
+            return Refused(error)
 
-    def _outputs(self, record: Record, message: _Message, people: dict[str, PatientRecord]) -> tuple[Output, ...]:
+    def _outputs(self, record: Record, message: _Message, people: People) -> tuple[Output, ...]:
         """Bundle; then the audit entry and only after it what it is about."""
-        decision, settings = message.decision, self._settings.publish
+        decision = message.decision
         subject = pseudonymous(decision.findings, self._settings.deid.tenant)
         outputs = [_output(record, message, topics.BUNDLE, render(decision, subject, checker=self._checker), FHIR_JSON)]
-        if settings.reidentify and not message.without_patient:
-            released: Released = release(
-                decision,
-                people.get(decision.findings.subject),
-                application=settings.application,
-                facility=settings.facility,
-                oru=settings.oru,
-                checker=self._checker,
-            )
+        released = None if message.without_patient else self._releaser.release(decision, people, self._checker)
+        if released is not None:
             outputs.append(_output(record, message, topics.AUDIT, msgspec.json.encode(released.audit), JSON))
             outputs.append(_output(record, message, topics.RESULT, released.bundle, FHIR_JSON))
             if released.oru is not None:

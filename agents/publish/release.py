@@ -6,8 +6,9 @@ token without an identity (unknown, erased) releases nothing.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from schemas.errors import Poison, Reason
 from schemas.flags import Decision
 from schemas.identity import Identifier, Person, PersonName, PostalAddress
 from schemas.ids import derived_id
+from streams.settings import Settings
 
 _TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 _GENDER = {"m": "male", "male": "male", "f": "female", "female": "female", "o": "other", "other": "other", "u": "unknown"}
@@ -43,15 +45,51 @@ class Released:
     oru: bytes | None
 
 
-async def identify(vault: Vault, tokens: Sequence[str]) -> dict[str, PatientRecord]:
+People = dict[str, PatientRecord]
+
+
+async def identify(vault: Vault, tokens: Iterable[str]) -> People:
     """Records by token; tokens without an identity are left out. Raises StoreUnavailable."""
-    found: dict[str, PatientRecord] = {}
-    for token in dict.fromkeys(tokens):
+
+    async def look_up(token: str) -> tuple[str, PatientRecord] | None:
         try:
-            found[token] = await vault.reidentify(token)
+            return token, await vault.reidentify(token)
         except Poison:
-            continue
-    return found
+            return None
+
+    return dict(row for row in await asyncio.gather(*map(look_up, dict.fromkeys(tokens))) if row is not None)
+
+
+class Releaser:
+    """Releases under one installation's settings. ``vault`` None: opened from the settings, and only if they want releases."""
+
+    def __init__(self, settings: Settings, vault: Vault | None = None) -> None:
+        self._settings = settings
+        self._vault = vault
+
+    async def open(self) -> None:
+        """Raises ConfigurationError when results are to be re-identified and the vault's key is missing."""
+        if self._settings.publish.reidentify and self._vault is None:
+            from agents.vault.vault import open_vault  # not touched by an installation that publishes pseudonyms only
+
+            self._vault = open_vault(self._settings)
+
+    async def people(self, tokens: Iterable[str]) -> People:
+        """Who stands behind the tokens, as far as somebody does."""
+        return {} if self._vault is None else await identify(self._vault, tokens)
+
+    def release(self, decision: Decision, people: People, checker: Checker) -> Released | None:
+        """``None`` where this installation releases nothing; raises as ``release`` does."""
+        publish = self._settings.publish
+        if not publish.reidentify:
+            return None
+        record = people.get(decision.findings.subject)
+        return release(
+            decision, record, application=publish.application, facility=publish.facility, oru=publish.oru, checker=checker
+        )
+
+    async def close(self) -> None:
+        self._vault = None
 
 
 def release(

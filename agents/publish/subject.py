@@ -31,7 +31,10 @@ class Subject:
 
 def pseudonymous(findings: Findings, tenant: str = "default") -> Subject:
     """The token and nothing that the de-identified message did not hold; calendar dates stay away."""
-    patient: Object = {"resourceType": "Patient", "identifier": [{"system": f"{PSEUDONYM}:{tenant}:research", "value": findings.subject}]}
+    patient: Object = {
+        "resourceType": "Patient",
+        "identifier": [{"system": f"{PSEUDONYM}:{tenant}:research", "value": findings.subject}],
+    }
     gender = {"m": "male", "male": "male", "f": "female", "female": "female", "o": "other", "other": "other"}
     if findings.sex.lower() in gender:
         patient["gender"] = gender[findings.sex.lower()]

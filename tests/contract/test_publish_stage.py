@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from agents import publish
 from agents.publish.agent import PublishStage
+from agents.publish.release import Releaser
 from agents.vault.contract import PatientRequest, VaultRequest, link
 from agents.vault.vault import TokenVault, memory_vault
 from schemas.audit import AuditEntry
@@ -27,6 +31,10 @@ async def known(vault: TokenVault) -> str:
     """The token of a patient whom the vault has met."""
     (answer,) = await vault.resolve([VaultRequest(patients=(PatientRequest(person=PERSON, links=(link("NORTH", "A|9"),)),))])
     return answer.subject
+
+
+def stage_with(vault: TokenVault) -> PublishStage:
+    return PublishStage(Settings(), Releaser(Settings(), vault))
 
 
 def of(subject: str) -> Decision:
@@ -68,7 +76,7 @@ async def test_bundle_then_audit_then_results() -> None:
     """The audit entry stands before the results that it is about; classes follow the topics; the sidecar map ends here."""
     vault = memory_vault(seed=1)
     decision = of(await known(vault))
-    (outcome,) = await run(PublishStage(Settings(), vault), record(decision))
+    (outcome,) = await run(stage_with(vault), record(decision))
     rows = outputs(outcome)
     assert [(output.topic, envelope.content_type) for output, envelope in rows] == [
         (topics.BUNDLE, FHIR_JSON),
@@ -92,7 +100,7 @@ async def test_bundle_then_audit_then_results() -> None:
 async def test_only_restricted_records_hold_the_person() -> None:
     """No name, number, address or birth date in a de-identified record, an audit entry, or any header."""
     vault = memory_vault(seed=1)
-    (outcome,) = await run(PublishStage(Settings(), vault), record(of(await known(vault))))
+    (outcome,) = await run(stage_with(vault), record(of(await known(vault))))
     words = [b"Testperson", b"Quill", b"4711", b"A|9", b"Testville", b"1961", b"555-0100", b"example.org"]
     for output, envelope in outputs(outcome):
         headers = b" ".join(value for _, value in output.headers)
@@ -105,12 +113,12 @@ async def test_redelivery_gives_the_same_bytes() -> None:
     """Another worker's stage publishes the same records for the same decision."""
     vault = memory_vault(seed=1)
     one = record(of(await known(vault)))
-    assert await run(PublishStage(Settings(), vault), one) == await run(PublishStage(Settings(), vault), one)
+    assert await run(stage_with(vault), one) == await run(stage_with(vault), one)
 
 
 async def test_an_unknown_token_is_refused() -> None:
     """Nothing is published for a patient who was erased; the dead letter says why."""
-    (outcome,) = await run(PublishStage(Settings(), memory_vault(seed=1)), record(of("W00000000000000")))
+    (outcome,) = await run(stage_with(memory_vault(seed=1)), record(of("W00000000000000")))
     assert isinstance(outcome, Refused)
     assert outcome.error.reason is Reason.UNKNOWN_TOKEN
 
@@ -118,7 +126,7 @@ async def test_an_unknown_token_is_refused() -> None:
 async def test_a_message_without_a_patient_has_a_pseudonymous_result_only() -> None:
     """There is nobody to release."""
     (outcome,) = await run(
-        PublishStage(Settings(), memory_vault(seed=1)), record(of("W00000000000000"), deid_map=DeidMap(without_patient=True))
+        stage_with(memory_vault(seed=1)), record(of("W00000000000000"), deid_map=DeidMap(without_patient=True))
     )
     assert [output.topic for output, _ in outputs(outcome)] == [topics.BUNDLE]
 
@@ -141,7 +149,7 @@ async def test_one_bad_record_does_not_hold_up_the_others() -> None:
     vault = memory_vault(seed=1)
     good = record(of(await known(vault)))
     bad = Record(topics.RAISED, 0, 1, 0, good.key, b'{"schema":"decision.v1","id":1}', good.headers)
-    outcomes = await run(PublishStage(Settings(), vault), bad, good)
+    outcomes = await run(stage_with(vault), bad, good)
     assert isinstance(outcomes[0], Refused)
     assert (outcomes[0].error.reason, outcomes[0].error.path) == (Reason.SCHEMA_MISMATCH, "value")
     assert isinstance(outcomes[1], Done)
@@ -150,15 +158,24 @@ async def test_one_bad_record_does_not_hold_up_the_others() -> None:
 async def test_a_record_of_another_class_halts() -> None:
     """The stage may not read restricted records: that is a violation, not a dead letter."""
     with pytest.raises(PrivacyViolation):
-        await run(PublishStage(Settings(), memory_vault(seed=1)), record(decided(), data_class=DataClass.RESTRICTED))
+        await run(stage_with(memory_vault(seed=1)), record(decided(), data_class=DataClass.RESTRICTED))
 
 
 async def test_the_audit_entry_can_be_read() -> None:
     """It is one of our records, about this decision."""
     vault = memory_vault(seed=1)
     decision = of(await known(vault))
-    (outcome,) = await run(PublishStage(Settings(), vault), record(decision))
+    (outcome,) = await run(stage_with(vault), record(decision))
     raw = next(output.value for output, _ in outputs(outcome) if output.topic == topics.AUDIT)
     entry = msgspec.json.decode(raw or b"", type=AuditEntry)
     assert (entry.record, entry.subject) == (decision.id, decision.findings.subject)
     assert json.loads(raw or b"")["schema"] == "audit.v1"
+
+
+def test_one_module_reads_identities() -> None:
+    """In this room only the release imports the vault or the types that hold identifiers."""
+    room = Path(publish.__file__ or "").parent
+    readers = {
+        f.name for f in room.glob("*.py") if re.search(r"(from|import) (agents\.vault|schemas\.identity)\b", f.read_text("utf-8"))
+    }
+    assert readers == {"release.py"}
