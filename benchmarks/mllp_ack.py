@@ -123,15 +123,15 @@ class Sender(asyncio.Protocol):
 class Load:
     """Numbers messages so that no two runs repeat one."""
 
-    def __init__(self, port: int, connections: int, seconds: float) -> None:
+    def __init__(self, port: int, connections: int, seconds: float, *, first: int = 0) -> None:
         self._port, self._connections, self._seconds = port, connections, seconds
-        self._number = 0
+        self._number = first
 
     def next(self) -> int:
         self._number += 1
         return self._number
 
-    async def run(self, *, depth: int = 1, rate: float | None = None) -> Run:
+    async def run(self, *, depth: float = 1, rate: float | None = None) -> Run:
         run = Run()
         loop = asyncio.get_running_loop()
         senders = [
@@ -148,7 +148,7 @@ class Load:
             sender.close()
         return run
 
-    async def _closed(self, sender: Sender, depth: int, begun: float) -> None:
+    async def _closed(self, sender: Sender, depth: float, begun: float) -> None:
         while time.perf_counter() - begun < self._seconds:
             while sender.outstanding < depth:
                 sender.send(self.next())
@@ -167,7 +167,7 @@ class Load:
 
 
 @contextmanager
-def gateway(bootstrap: str, redis_url: str, directory: Path) -> Iterator[int]:
+def gateway(bootstrap: str, redis_url: str, directory: Path) -> Iterator[tuple[int, int]]:
     admin.apply(Kafka(bootstrap=bootstrap))
     (directory / "master.key").write_bytes(base64.b64encode(bytes(32)))
     (directory / "http.token").write_text("benchmark-token-of-no-value")
@@ -182,10 +182,6 @@ def gateway(bootstrap: str, redis_url: str, directory: Path) -> Iterator[int]:
     }
     environment = {**os.environ, **{f"WARDSTREAM_{name}": str(value) for name, value in rows.items()}, "PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, "-c", "from ops.cli import main; main()", "gateway"]
-    if profile := os.environ.get("PROFILE"):
-        arguments = [sys.executable, "-m", "cProfile", "-o", profile, "-c", "from ops.cli import main; main()", "gateway"]
-        code = "from gateway.server import run; from streams.settings import load; run(load())"
-        arguments = [sys.executable, "-c", f"import cProfile; cProfile.run({code!r}, {profile!r})"]
     process = subprocess.Popen(arguments, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30
@@ -198,20 +194,32 @@ def gateway(bootstrap: str, redis_url: str, directory: Path) -> Iterator[int]:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise SystemExit("the gateway did not become ready")
             time.sleep(0.1)
-        yield mllp
+        yield mllp, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
 
 
-async def measure(port: int, arguments: argparse.Namespace) -> dict[str, object]:
-    load = Load(port, arguments.connections, 2)
-    await load.run()  # warm: connections to Kafka, topic metadata, the broker's JIT
-    load._seconds = arguments.seconds
-    closed = (await load.run()).summary()
-    pipelined = (await load.run(depth=arguments.depth)).summary()
-    paced = (await load.run(rate=float(closed["per_second"]) / 2)).summary()
-    return {"closed": closed, "pipelined": {"depth": arguments.depth, **pipelined}, "paced_at_half": paced}
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(port: int, pid: int, arguments: argparse.Namespace) -> dict[str, object]:
+    await Load(port, arguments.connections, 2).run()  # warm: connections to Kafka, topic metadata, the broker's JIT
+    load = Load(port, arguments.connections, arguments.seconds, first=10_000_000)
+
+    async def one(**how: float) -> dict[str, float | int]:
+        begun, loaded = cpu_seconds(pid), os.getloadavg()[0]
+        summary = (await load.run(**how)).summary()
+        cost = (cpu_seconds(pid) - begun) / max(1, summary["accepted"])
+        return {**summary, "gateway_cpu_us_per_message": round(cost * 1e6), "load_before": round(loaded, 2)}
+
+    closed = await one()
+    pipelined = await one(depth=arguments.depth)
+    paced = await one(rate=arguments.rate or float(closed["per_second"]) / 2)
+    return {"closed": closed, "pipelined": {"depth": arguments.depth, **pipelined}, "paced": paced}
 
 
 def main() -> None:
@@ -219,6 +227,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--depth", type=int, default=16)
+    parser.add_argument("--rate", type=float, help="messages per second of the paced run; half of closed by default")
     parser.add_argument("--no-record", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -226,14 +235,13 @@ def main() -> None:
         with (
             kafka_local.kafka(directory / "kafka") as kafka,
             embedded.redis_server(directory / "redis") as redis,
-            gateway(kafka.address, f"redis://{redis.address}/0", directory) as port,
+            gateway(kafka.address, f"redis://{redis.address}/0", directory) as (port, pid),
         ):
-            before = os.getloadavg()[0]
-            runs = asyncio.run(measure(port, arguments))
+            runs = asyncio.run(measure(port, pid, arguments))
     report = {
         "what": "MLLP acknowledgements (AA after Kafka acks=all) on real Kafka, duplicate ledger in Redis",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "load_before": round(before, 2)},
+        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
         "connections": arguments.connections,
         "message_bytes": BYTES,
         **runs,

@@ -75,15 +75,17 @@ class Hl7Door:
         if head in (b"FHS", b"BHS"):
             return await self._answer_batch(payload)
         header = read_header(payload)
-        outcome = await self._take(payload, header)
-        return self.refuse(payload, outcome)
+        return self._reply(payload, header, await self._take(payload, header))
 
     def refuse(self, payload: bytes, outcome: Outcome) -> bytes | None:
         """The acknowledgement of a frame (or its head) with this outcome; also for frames that never became a message."""
-        self._observe(outcome)
         header = read_header(payload, (b"MSH", b"BHS", b"FHS"))
         if header is not None and header.fields[0] != b"MSH":
             header = Header(header.separator, header.encoding, _as_msh(header))
+        return self._reply(payload, header, outcome)
+
+    def _reply(self, payload: bytes, header: Header | None, outcome: Outcome) -> bytes | None:
+        self._observe(outcome)
         return acknowledge(header, outcome, now=self._intake.now(), control_id=_control_id(payload))
 
     async def drained(self) -> None:
@@ -168,8 +170,7 @@ class Hl7Door:
             headers = [read_header(message) for message in window]
             outcomes = await asyncio.gather(*map(self._take, window, headers))
             for message, header, outcome in zip(window, headers, outcomes, strict=True):
-                self._observe(outcome)
-                answer = acknowledge(header, outcome, now=self._intake.now(), control_id=_control_id(message))
+                answer = self._reply(message, header, outcome)
                 if answer is not None:
                     answers.append(answer)
         return acknowledge_batch(batch, answers, now=self._intake.now())

@@ -27,7 +27,11 @@ class Readiness:
 
     def __init__(self, kafka: Kafka, store: Store, changed: Callable[[str, bool], None] = lambda _name, _ok: None) -> None:
         self._admin = AdminClient(
-            {**clients.librdkafka(kafka, client_id="wardstream-gateway-probe"), "topic.metadata.refresh.interval.ms": -1}
+            {
+                **clients.librdkafka(kafka, client_id="wardstream-gateway-probe"),
+                "topic.metadata.refresh.interval.ms": -1,
+                "reconnect.backoff.max.ms": 1000,
+            }
         )
         self._topic = kafka.topic_prefix + topics.RECEIVED
         self._store = store
