@@ -27,6 +27,10 @@ _TIMELESS = frozenset({"problem", "allergy"})
 _BEFORE = re.compile(
     r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|anaphyla\w+|hypersensitiv\w+)\s+(?:to|of|from|with)\b[^.;:\n]{0,40}\Z", re.I
 )
+_ALLERGY = re.compile(r"\ballerg(?:y|ic|ies)\b|\bintoleran(?:t|ce)\b|\banaphyla\w+", re.I)
+_VERBS = r"(?:start(?:ed|ing)?|g[ai]ven?|beg[iau]n|prescribed?|continu(?:es?|ed|ing)|administer(?:ed)?|received?|tak(?:es?|ing)|tolerat(?:es?|ed|ing))"
+_GIVING = re.compile(rf"\b{_VERBS}(?:\s+on)?\s+(?:[a-z]+\s+)?\Z", re.I)
+_GIVEN = re.compile(rf"\A\s+(?:(?:was|is|were|has\sbeen|is\sbeing)\s+)?{_VERBS}\b", re.I)
 _AFTER = re.compile(r"\A[\s-]{1,2}(?:allerg(?:y|ic|ies)|intoleran(?:t|ce)|anaphyla\w+)\b", re.I)
 
 
@@ -92,7 +96,8 @@ def merge(context: PatientContext, findings: Findings, *, horizon_hours: int = H
             if known is None or _rank(fact) > _rank(known.fact):
                 facts[fact.id] = ContextFact(fact, findings.origin)
     mentions = {key: row for key, row in context.mentions.items() if row.origin != findings.origin}
-    mentions.update((row.id, row) for row in read_mentions(findings, ("medication",)))
+    said = read_mentions(findings, ("medication", "problem", "finding"))
+    mentions.update((row.id, row) for row in said if row.type == "medication" or row.allergen)
     clock = max((time for time in (context.clock, findings.elapsed) if time is not None), default=None)
     newest = findings.elapsed is None or findings.elapsed == clock
     return _pruned(
@@ -125,6 +130,7 @@ def read_mentions(findings: Findings, types: Iterable[MentionType]) -> list[Cont
     """The message's mentions of these types with what the notes around them say."""
     notes = {note.path: note for note in findings.notes}
     wanted = frozenset(types)
+    dosed = {relation.head for relation in findings.relations if relation.type.startswith("medication-")}
     return [
         ContextMention(
             id=mention.id,
@@ -139,18 +145,24 @@ def read_mentions(findings: Findings, types: Iterable[MentionType]) -> list[Cont
             section=mention.section,
             codes=mention.codes,
             elapsed=findings.elapsed,
-            allergen=_allergen(mention, note.text),
+            allergen=_allergen(mention, note.text, mention.id in dosed),
         )
         for mention in findings.mentions
         if mention.type in wanted and (note := notes.get(mention.note)) is not None
     ]
 
 
-def _allergen(mention: Mention, text: str) -> bool:
-    if mention.section == "allergies":
+def _allergen(mention: Mention, text: str, dosed: bool) -> bool:
+    """Whether the text says that the patient does not tolerate it. Run-in allergy sections often run on into what is given: a drug
+    with a dose, or beside a word of giving, is not an allergen there."""
+    if mention.type != "medication":
+        return _ALLERGY.search(mention.text) is not None
+    before, after = text[max(0, mention.start - 80) : mention.start], text[mention.end : mention.end + 30]
+    if _BEFORE.search(before) is not None or _AFTER.match(after) is not None:
         return True
-    before, after = text[max(0, mention.start - 80) : mention.start], text[mention.end : mention.end + 20]
-    return _BEFORE.search(before) is not None or _AFTER.match(after) is not None
+    if mention.section != "allergies" or dosed:
+        return False
+    return _GIVING.search(before) is None and _GIVEN.match(after) is None
 
 
 def fact_key(fact: Fact, findings: Findings) -> str:

@@ -75,7 +75,7 @@ def allergens(context: PatientContext, form: Allergies, lexicon: DrugLexicon) ->
     found.extend(
         Stated(mention, lexicon.read(mention.text, mention.codes))
         for mention in context.mentions.values()
-        if mention.allergen and allowed(mention.assertion, form.assertion)
+        if mention.allergen and allowed(mention.assertion, form.assertion) and not none_known(mention.text, mention.codes)
     )
     return found
 

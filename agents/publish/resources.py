@@ -103,7 +103,7 @@ def _body(mention: Mention, tails: list[Mention]) -> Object | None:
         return None
     if assertion.family:
         return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention)
-    if mention.type == "medication" and mention.section == _ALLERGY_SECTION:
+    if mention.type == "medication" and mention.section == _ALLERGY_SECTION and not tails:  # what has a dose is given
         return _allergy(mention)
     make = _MAKERS.get(mention.type)
     return make(mention, tails) if make else None
