@@ -92,6 +92,9 @@ class Vault(Protocol):
     async def erase(self, token: str) -> bool:
         """Destroy the record with its data key, and every link to it; ``False`` when there was none."""
 
+    async def close(self) -> None:
+        """Let go of the store."""
+
 
 def wanted(kind: Kind, value: str) -> str:
     """Key of a number; ``value`` without blanks around it and without case, except FHIR's ids, which have case."""
