@@ -145,7 +145,8 @@ def _measure_cases(measure: Measure, index: OnMeasure, staleness_hours: int, vie
     if not touched:
         return
     # Values that are not stale are asked again: when a later one is corrected away, the flag falls back to them.
-    fresh = [] if view.now is None else [view.now - staleness_hours * MINUTES_PER_HOUR]
+    corrected = any(view.changed.intersection(flag.refs) for flag in view.context.raised.values())
+    fresh = [view.now - staleness_hours * MINUTES_PER_HOUR] if corrected and view.now is not None else []
     readings = [r for row in view.context.current(measure.kinds) if (r := read_measure(row, measure)) is not None]
     latest = max((r.elapsed for r in readings if r.elapsed is not None), default=None)
     for reading in readings:
