@@ -183,4 +183,5 @@ def _trimmed(text: str, start: int, end: int, forbidden: list[tuple[int, int]]) 
         start += 1
     while start < end and text[end - 1] in _EDGE and not (text[end - 1] == "." and "." in text[start : end - 1]):
         end -= 1
-    return [(start, end)] if any(c.isalnum() for c in text[start:end]) else []
+    named = start < end and (text[start].isalnum() or any(c.isalnum() for c in text[start + 1 : end]))
+    return [(start, end)] if named else []

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -87,7 +86,14 @@ def split_sections(text: str) -> tuple[Section, ...]:
 
 def section_at(sections: tuple[Section, ...], offset: int) -> Section:
     """The section that holds ``offset``."""
-    return sections[max(0, bisect_right(sections, offset, key=lambda s: s.start) - 1)]
+    low, high = 0, len(sections)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if sections[middle].start <= offset:
+            low = middle
+        else:
+            high = middle
+    return sections[low]
 
 
 def layout(text: str) -> tuple[tuple[Section, ...], tuple[Sentence, ...]]:
