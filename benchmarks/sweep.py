@@ -13,10 +13,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from schemas.identity import MessageIdentity, Person, Role
 from schemas.identity_reader import read_identity
 from schemas.message import parse
-
-from schemas.identity import MessageIdentity, Person, Role
 
 #: Shorter values ("A", "Li", "12") match everywhere and say nothing.
 SHORTEST_NAME, SHORTEST_NUMBER = 3, 5

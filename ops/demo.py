@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from schemas.message import parse, read_clinical
 
 from ops.collector import Collector
 from ops.messages import MessageFile, read_folder
@@ -18,6 +17,7 @@ from ops.posting import Posted, post_all
 from ops.report import print_before_after, print_report
 from ops.stack import Broker, Stack, run_stack
 from schemas.errors import BrokerUnavailable
+from schemas.message import parse, read_clinical
 from streams import topics
 from streams.record import Record
 from streams.tail import tail

@@ -12,6 +12,6 @@ from streams.settings import load
 @click.command()
 def command() -> None:
     """Run the doors until SIGTERM; acknowledgements in flight are answered before it ends."""
-    from gateway import server
+    from gateway.server import run
 
-    sys.exit(server.run(load()))
+    sys.exit(run(load()))

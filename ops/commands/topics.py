@@ -18,19 +18,19 @@ def command() -> None:
 @command.command()
 def plan() -> None:
     """Show what apply would create or change; changes nothing."""
-    from streams import admin
+    from streams.admin import plan as plan_topics
 
-    for line in admin.plan(load().kafka):
-        click.echo(line)
+    for change in plan_topics(load().kafka):
+        click.echo(str(change))
 
 
 @command.command()
 def apply() -> None:
     """Create the topics that are missing."""
-    from streams import admin
+    from streams.admin import apply as apply_topics
 
-    for line in admin.apply(load().kafka):
-        click.echo(line)
+    for change in apply_topics(load().kafka):
+        click.echo(str(change))
 
 
 @command.command("list")

@@ -14,10 +14,10 @@ from streams.settings import load
 @click.argument("stages", nargs=-1, type=click.Choice(list(BY_STAGE)))
 def command(stages: tuple[str, ...]) -> None:
     """Run STAGES (default: all that can run with these settings)."""
-    from agents import worker
+    from agents.worker import run, supervise
 
     settings = load()
     chosen = stages or tuple(name for name in BY_STAGE if name != "deliver" or settings.publish.receiver)
     if len(chosen) == 1:
-        sys.exit(worker.run(chosen[0], settings))
-    sys.exit(worker.supervise(chosen, settings))
+        sys.exit(run(chosen[0], settings))
+    sys.exit(supervise(chosen, settings))
