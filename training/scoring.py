@@ -42,9 +42,9 @@ def strict(documents: Sequence[Document], predicted: Sequence[Iterable[ScoredSpa
     that a document does not annotate, or inside its unknown ranges, are not counted.
     """
     counts: dict[str, Counts] = defaultdict(Counts)
+    groups = {name: "|".join(s.types) for d in documents for s in d.spans for name in s.types}
     for document, spans in zip(documents, predicted, strict=True):
         gold = {(s.start, s.end): s.types for s in document.spans}
-        groups = {name: "|".join(s.types) for s in document.spans for name in s.types}
         found = set()
         for span in spans:
             types = gold.get((span.start, span.end), ())

@@ -40,8 +40,10 @@ ENTITY_SOURCES = (
     Source("DrugBank vocabulary", "term_drugbank_vocabulary_cc0", "CC0 1.0", "DrugBank"),
     Source("RxNorm names (CDS Hooks sandbox)", "term_rxnorm_medlist_cdshooks", "Apache-2.0; RxNorm names NLM", "CDS Hooks; NLM"),
     Source("Human Disease Ontology", "term_doid", "CC0 1.0", "Disease Ontology"),
-    Source("ACI-Bench (unlabelled, distillation)", "dialog_aci_bench", "CC BY 4.0", "Yim et al. 2023"),
-    Source("MTS-Dialog (unlabelled, distillation)", "dialog_mts_dialog", "CC BY 4.0", "Ben Abacha et al. 2023"),
+)
+UNLABELLED_SOURCES = (  # join in when a teacher labels them
+    Source("ACI-Bench notes, unlabelled", "dialog_aci_bench", "CC BY 4.0", "Yim et al. 2023"),
+    Source("MTS-Dialog section texts, unlabelled", "dialog_mts_dialog", "CC BY 4.0", "Ben Abacha et al. 2023"),
 )
 
 
