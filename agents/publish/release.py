@@ -18,6 +18,7 @@ from agents.publish.names import Object, plain
 from agents.publish.oru import leaf, render_oru
 from agents.publish.subject import Subject
 from agents.vault.contract import PatientRecord, Vault
+from agents.vault.vault import open_vault
 from schemas.audit import AuditEntry
 from schemas.errors import Poison, Reason
 from schemas.flags import Decision
@@ -70,8 +71,6 @@ class Releaser:
     async def open(self) -> None:
         """Raises ConfigurationError when results are to be re-identified and the vault's key is missing."""
         if self._settings.publish.reidentify and self._vault is None:
-            from agents.vault.vault import open_vault  # not touched by an installation that publishes pseudonyms only
-
             self._vault = open_vault(self._settings)
 
     async def people(self, tokens: Iterable[str]) -> People:
@@ -89,7 +88,9 @@ class Releaser:
         )
 
     async def close(self) -> None:
-        self._vault = None
+        if self._vault is not None:
+            await self._vault.close()
+            self._vault = None
 
 
 def release(
