@@ -32,9 +32,10 @@ from benchmarks.public_data import PublicMessage, data_folder, fhir_resources, h
 from benchmarks.sweep import Sweep, needles_of
 from ops.collector import Collector
 from ops.demo import collecting
-from ops.messages import post_mllp
+from ops.messages import acknowledgement_code, post_mllp
 from ops.stack import STAGES, Stack, run_stack, settings_of
-from schemas.errors import ReceiverUnavailable, WardstreamError
+from schemas.errors import WardstreamError
+from schemas.mllp import FrameDecoder, encode_frame
 from streams import admin, topics
 from streams.producer import Producer
 from streams.record import Output, Record
@@ -70,7 +71,7 @@ def public(limit: int | None) -> dict[str, Any]:
     root = data_folder()
     hl7 = list(itertools.islice(hl7_messages(root), limit))
     fhir = list(itertools.islice(fhir_resources(root), limit))
-    with tempfile.TemporaryDirectory(prefix="wardstream-public-") as place, run_stack(Path(place), "kafka") as stack:
+    with tempfile.TemporaryDirectory(prefix="wardstream-public-") as place, run_stack(Path(place), "kafka") as stack:  # noqa: SIM117
         with collecting(stack) as collector:
             started = time.monotonic()
             answers, mllp_ok = _post_hl7(stack, hl7)
@@ -102,21 +103,52 @@ def public(limit: int | None) -> dict[str, Any]:
 
 
 def _post_hl7(stack: Stack, messages: Sequence[PublicMessage]) -> tuple[Counter[str], int]:
+    """Answers by code and ERR-3. A control id that another file used already is refused (205); such a message is posted once more under
+    an id of its own, so that it too goes through the stream."""
     answers: Counter[str] = Counter()
 
-    async def connection(share: Sequence[PublicMessage]) -> None:
-        for message in share:
-            try:
-                codes = await post_mllp(stack.doors.mllp_host, stack.doors.mllp_port, [message.payload])
-            except ReceiverUnavailable:
-                codes = ["no answer"]
-            answers.update(f"mllp {code}" for code in codes)
+    async def connection(number: int, share: Sequence[PublicMessage]) -> None:
+        for ordinal, message in enumerate(share):
+            code = await _exchange(stack, message.payload)
+            answers[f"mllp {code}"] += 1
+            if code.endswith(" 205"):
+                answers[f"mllp again {await _exchange(stack, _renamed(message.payload, f'WS{number}-{ordinal}'))}"] += 1
 
     async def all_connections() -> None:
-        await asyncio.gather(*[connection(messages[i::4]) for i in range(4)])
+        await asyncio.gather(*[connection(i, messages[i::4]) for i in range(4)])
 
     asyncio.run(all_connections())
-    return answers, answers["mllp AA"] + answers["mllp CA"]
+    return answers, sum(count for code, count in answers.items() if code.endswith((" AA", " CA")))
+
+
+async def _exchange(stack: Stack, payload: bytes) -> str:
+    """MSA-1 and ERR-3 of the answer; ``silent`` where MSH-15 asks for none (NE, or ER and SU when there is nothing to say)."""
+    reader, writer = await asyncio.open_connection(stack.doors.mllp_host, stack.doors.mllp_port)
+    fields = payload.split(b"\r", 1)[0].split(payload[3:4])
+    wants_none = len(fields) > 14 and fields[14] in {b"NE", b"ER", b"SU"}
+    decoder = FrameDecoder()
+    try:
+        writer.write(encode_frame(payload))
+        await writer.drain()
+        while True:
+            chunk = await asyncio.wait_for(reader.read(65536), 2 if wants_none else 60)
+            if not chunk:
+                return "closed"
+            for frame in decoder.feed(chunk):
+                error = re.search(rb"\rERR.[^\r|]*.[^\r|]*.(\d{3})", frame)
+                return acknowledgement_code(frame) + (f" {error[1].decode()}" if error else "")
+    except TimeoutError:
+        return "silent as asked" if wants_none else "no answer"
+    finally:
+        writer.close()
+
+
+def _renamed(payload: bytes, control_id: str) -> bytes:
+    separator = payload[3:4]
+    header, end, rest = payload.partition(b"\r")
+    fields = header.split(separator)
+    fields[9] = control_id.encode()
+    return separator.join(fields) + end + rest
 
 
 def _post_fhir(stack: Stack, resources: Sequence[PublicMessage]) -> Counter[str]:
@@ -225,7 +257,7 @@ def _produce_raw(stack: Stack, payloads: Iterator[bytes]) -> list[Record]:
 async def _post_many(stack: Stack, payloads: Sequence[bytes]) -> None:
     """One connection, one outstanding: the order of the input is the order in the log."""
     codes = await post_mllp(stack.doors.mllp_host, stack.doors.mllp_port, list(payloads))
-    assert set(codes) == {"AA"}, Counter(codes)
+    assert set(codes) <= {"AA", "CA"}, Counter(codes)
 
 
 async def _copy(stack: Stack, records: Sequence[Record]) -> None:
