@@ -171,7 +171,9 @@ class _Pass:
         if definition.type == "instant" and not definition.array:
             clean[f"_{key}"] = _MASKED
         elif definition.required or definition.choice:  # whether a choice is required the table does not say
-            if definition.primitive:
+            if definition.choice and definition.type == "string":
+                clean[key] = "[REDACTED]"
+            elif definition.primitive:
                 clean[f"_{key}"] = [_MASKED] if definition.array else _MASKED
             elif definition.type != "Resource":
                 clean[key] = [dict(_MASKED)] if definition.array else dict(_MASKED)

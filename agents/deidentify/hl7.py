@@ -220,10 +220,7 @@ class _Pass:
         key = (method, raw)
         found = self._memo.get(key)
         if found is None:
-            if _CODE.fullmatch(raw):
-                found = "" if self._known.touches(raw) else raw
-            else:
-                found = self._display(raw)
+            found = ("" if self._known.touches(raw) else raw) if _CODE.fullmatch(raw) else self._display(raw)
             self._memo[key] = found
         return found
 

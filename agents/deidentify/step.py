@@ -142,6 +142,7 @@ class Deidentifier:
                 times={path: minutes - epoch for path, minutes in prepared.times.items()},
                 received=None if prepared.received is None else prepared.received - epoch,
                 age_years=prepared.age_years,
+                without_patient=pseudonyms.without_patient,
             ),
             redactions=prepared.redactions,
             coverage=prepared.coverage,

@@ -60,10 +60,12 @@ class VaultRequest(_Blind, frozen=True, kw_only=True):
 
 
 class Pseudonyms(_Blind, frozen=True, kw_only=True):
-    """``patients`` are tokens in the order of the request; ``epoch`` in minutes since 1970, negative, of the subject's own clock."""
+    """``patients`` are tokens in the order of the request; ``epoch`` in minutes since 1970, negative, of the subject's own clock.
+    ``without_patient``: nothing linked a patient, the subject is the token of the message."""
 
     subject: str
     epoch: int
+    without_patient: bool = False
     patients: tuple[str, ...] = ()
     tokens: dict[str, str] = {}
 

@@ -74,6 +74,7 @@ class TokenVault:
             answers.append(
                 Pseudonyms(
                     subject=names[0] if names else fallback,
+                    without_patient=first is None,
                     epoch=first[1] if first else self._epoch_of(request.fallback),
                     patients=names,
                     tokens={key: tokens[key] for key in request.wanted},

@@ -33,7 +33,7 @@ HEAD = (
     "2106-3^White^CDCREC|12 Elm Row^Flat 2^Barton^OH^44123^USA^H||(555)010-1234^PRN^PH~^NET^Internet^jonas@example.org|||M||"
     "ACC77001^^^NORTHGATE|987-65-4321\r"
     "NK1|1|Thistlewood^Wendelgard^^^Mrs|SPO^Spouse|12 Elm Row^^Barton^OH^44123|(555)010-4321\r"
-    "PV1|1|I|W2^201^1^NORTHGATE||||D2001^Stonebridge^Amaryllis^^^Dr|||||||||||V5512345^^^NORTHGATE^VN\r"
+    "PV1|1|I|W2^201^1^NORTHGATE||||D2001^Stonebridge^Amaryllis^^^Dr||||||||||||V5512345^^^NORTHGATE^VN\r"
 )
 ADT = (HEAD.format(kind="ADT^A01^ADT_A01") + "AL1|1|DA|7980^Penicillin^RXNORM|SV|hives\rZPI|1|Quillfeather\r").encode()
 NOTE = (
