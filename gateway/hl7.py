@@ -20,7 +20,7 @@ from gateway.header import Header, read_header, trim
 from gateway.intake import Intake
 from gateway.routing import RoutingKey, hl7_patient
 from schemas.envelope import HL7_V2
-from schemas.errors import MalformedMessage, Poison, Reason, Retryable
+from schemas.errors import MalformedMessage, Poison, Reason, Retryable, WardstreamError
 from schemas.hl7.er7 import parse
 from schemas.identity import Identifier
 from schemas.ids import source_id
@@ -71,11 +71,13 @@ class Hl7Door:
 
     async def answer(self, payload: bytes) -> bytes | None:
         """Take one frame's payload; the acknowledgement to send back, ``None`` where the sender asked for none."""
-        head = trim(payload[:64])[:3]
-        if head in (b"FHS", b"BHS"):
-            return await self._answer_batch(payload)
-        header = read_header(payload)
-        return self._reply(payload, header, await self._take(payload, header))
+        try:
+            if trim(payload[:64])[:3] in (b"FHS", b"BHS"):
+                return await self._answer_batch(payload)
+            header = read_header(payload)
+            return self._reply(payload, header, await self._take(payload, header))
+        except Exception as error:
+            return self.refuse(payload, _failed(error))
 
     def refuse(self, payload: bytes, outcome: Outcome) -> bytes | None:
         """The acknowledgement of a frame (or its head) with this outcome; also for frames that never became a message."""
@@ -101,9 +103,7 @@ class Hl7Door:
         except Retryable:
             return UNAVAILABLE
         except Exception as error:
-            # The listener and the sender's queue must go on; the type is all that is told, its text could quote the message.
-            _log.error("message_failed", **describe(error))
-            return Outcome(Reason.UNEXPECTED)
+            return _failed(error)
 
     async def _store(self, payload: bytes, header: Header | None) -> Outcome:
         if header is None or any(byte in payload for byte in _FRAME_BYTES):
@@ -182,6 +182,12 @@ async def _same(ongoing: tuple[bytes, asyncio.Future[Outcome]], digest: bytes) -
         return Outcome(Reason.DUPLICATE_CONTROL_ID, "MSH-10")
     outcome = await asyncio.shield(ongoing[1])
     return DUPLICATE if outcome == STORED else outcome
+
+
+def _failed(error: Exception) -> Outcome:
+    """The listener and the sender's queue must go on; type and place are all that is told, the text could quote the message."""
+    _log.error("message_failed", **describe(error))
+    return Outcome(error.reason if isinstance(error, WardstreamError) else Reason.UNEXPECTED)
 
 
 def _judge(header: Header) -> Outcome | None:

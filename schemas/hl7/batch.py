@@ -53,6 +53,7 @@ def _trimmed(message: bytes) -> bytes:
 
 def _check(trailer: bytes, found: int, path: str) -> None:
     """An empty count says nothing; one that is no number or another number refuses the whole."""
-    said = trailer.strip()[4:].split(trailer[3:4], 1)[0].strip()
+    rest = trailer.strip()[3:]
+    said = rest[1:].split(rest[:1], 1)[0].strip() if rest else b""
     if said and (not _COUNT.fullmatch(said) or int(said) != found):
         raise MalformedMessage(Reason.BATCH_COUNT_MISMATCH, path=path)

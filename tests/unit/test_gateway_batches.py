@@ -75,3 +75,10 @@ async def test_line_feeds_in_a_batch() -> None:
     async with await running() as gateway:
         await gateway.door.answer(BHS.replace(b"\r", b"\n") + hl7("a", end="\n") + hl7("b", end="\n") + b"BTS|2\n")
         assert gateway.log.payloads == [hl7("a", end="\n"), hl7("b", end="\n")]
+
+
+async def test_bare_trailer() -> None:
+    """A trailer without a separator says nothing, and is no fault."""
+    async with await running() as gateway:
+        await gateway.door.answer(FHS + BHS + hl7("a") + b"BTS\rFTS")
+        assert len(gateway.log.stored) == 1
