@@ -88,7 +88,11 @@ def test_an_attachment_that_nothing_opens_is_withheld() -> None:
 
 def test_unknown_elements_and_extensions_are_dropped_and_counted() -> None:
     """What FHIR does not define, and extensions that the policy does not name, go."""
-    result = clean_fhir(json.dumps(patient_resource(nickname="Quilly", extension=[{"url": "http://x.example/e", "valueString": "secret"}])).encode())
+    result = clean_fhir(
+        json.dumps(
+            patient_resource(nickname="Quilly", extension=[{"url": "http://x.example/e", "valueString": "secret"}])
+        ).encode()
+    )
     assert b"Quilly" not in result.payload
     assert b"secret" not in result.payload
     assert result.coverage.redacted["Patient.???"] == 1
@@ -104,7 +108,9 @@ def test_extensions_that_the_policy_names_stay() -> None:
 def test_a_modifier_extension_is_refused() -> None:
     """It changes the meaning of its resource and may not be ignored, so nothing passes."""
     with pytest.raises(UnsupportedContent) as raised:
-        clean_fhir(json.dumps(patient_resource(modifierExtension=[{"url": "http://x.example/not", "valueBoolean": True}])).encode())
+        clean_fhir(
+            json.dumps(patient_resource(modifierExtension=[{"url": "http://x.example/not", "valueBoolean": True}])).encode()
+        )
     assert raised.value.path == "Patient.modifierExtension"
 
 
@@ -138,11 +144,11 @@ def test_contained_resources_get_neutral_names() -> None:
 
 def test_numbers_keep_their_digits() -> None:
     """Values are written as they were, an age over 89 as 90."""
+
     def observation(code: str, value: str) -> bytes:
-        return (
-            '{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"%s"}]},'
-            '"valueQuantity":{"value":%s,"unit":"a"}}' % (code, value)
-        ).encode()
+        coding = '{"system":"http://loinc.org","code":"' + code + '"}'
+        head = '{"resourceType":"Observation","status":"final","code":{"coding":[' + coding + "]},"
+        return (head + '"valueQuantity":{"value":' + value + ',"unit":"a"}}').encode()
 
     assert b'"value":5.90,' in clean_fhir(observation("2823-3", "5.90")).payload
     assert b'"value":90,' in clean_fhir(observation("30525-0", "94")).payload
@@ -152,7 +158,10 @@ def test_notes_keep_their_paths_when_items_before_them_go() -> None:
     """The map speaks of places in the clean resource, also where an earlier item was dropped."""
     note = [{"text": "Seen with Jonas Quillfeather today."}]
     root = report(NOTE, result=[{"display": "only a name"}, {"reference": "Observation/1"}], conclusion=NOTE)
-    payload = bundle(patient_resource(), {**root, "presentedForm": [{"contentType": "text/plain", "data": base64.b64encode(note[0]["text"].encode()).decode()}]})
+    payload = bundle(
+        patient_resource(),
+        {**root, "presentedForm": [{"contentType": "text/plain", "data": base64.b64encode(note[0]["text"].encode()).decode()}]},
+    )
     result = clean_fhir(payload)
     out = parse("application/fhir+json", result.payload)
     assert {n.path for n in read_clinical(out).notes} == set(result.map.notes)

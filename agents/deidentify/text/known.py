@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
@@ -194,6 +195,9 @@ class Known:
                 hits[position] = "name"
             elif not coded and (near := self._near(text, word)):
                 hits[position] = near
+        for first, second in pairwise(words) if "\n" in text else ():
+            if text[first.end : second.start] == "\n" and self.names.get(first.key + second.key) is False:
+                yield Found(first.start, second.end, NAME, "known", "name_over_lines")
         yield from self._names(text, words, hits, coded=coded)
 
     def _names(self, text: str, words: list[_Word], hits: dict[int, str], *, coded: bool) -> Iterator[Found]:

@@ -23,9 +23,7 @@ _SPELLED = re.compile(
 _DECADE = re.compile(r"\b(?:his|her|their|the|mid|late|early|in)[\s-]{1,2}(90'?s|nineties|hundreds)\b", re.IGNORECASE)
 _CENTENARIAN = re.compile(r"\b(?:non-?agenarian|centenarian)\b", re.IGNORECASE)
 #: ``94F`` is a temperature far more often than a woman.
-_SEX = re.compile(
-    r"(?<![\w.])(9\d|10\d)(?=[\s-]?(?:M\b(?!\s?\d)|yo\s?[MF]\b|\s(?:male|female|man|woman|gentleman|lady)\b))"
-)
+_SEX = re.compile(r"(?<![\w.])(9\d|10\d)(?=[\s-]?(?:M\b(?!\s?\d)|yo\s?[MF]\b|\s(?:male|female|man|woman|gentleman|lady)\b))")
 
 
 def find(text: str) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""Identifiers taken apart or wrapped: digits with blanks or line ends between them, and runs of base64 that hold text."""
+"""Identifiers taken apart or wrapped: digits or letters with blanks between them, and runs of base64 that hold text."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from agents.deidentify.text.spans import ID, Found
+from agents.deidentify.text.spans import DATE, ID, NAME, Found
 
 RULE = "hidden"
 
 _SPACED = re.compile(r"(?<![\w.])\d(?:[ \n\t.-]{1,3}\d){8,19}(?![\w.])")
+_SPACED_DATE = re.compile(r"(?<![\w./])\d(?: {1,2}[\d/.-]){6,20}(?![\w./])")
+_SPACED_LETTERS = re.compile(r"(?<![\w'’])[A-Za-z](?: {1,3}[A-Za-z]){5,60}(?![\w'’])")
 _BASE64 = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{12,4000}={0,2}(?![\w+/=])")
 _TEXT = re.compile(rb"[\x20-\x7e\s]{8,}")
 
@@ -22,6 +24,10 @@ def find(text: str) -> Iterator[Found]:
         digits = re.sub(r"\D", "", match[0])
         if any(int(b) - int(a) not in (0, 1) for a, b in pairwise(digits)):  # not a scale from 0 to 10
             yield Found(match.start(), match.end(), ID, "pattern", RULE, 0.8)
+    for pattern, type_ in ((_SPACED_DATE, DATE), (_SPACED_LETTERS, NAME)):
+        for match in pattern.finditer(text):
+            if type_ == NAME or len(re.findall(r"[/.-]", match[0])) == 2:
+                yield Found(match.start(), match.end(), type_, "pattern", RULE, 0.7)
     for match in _BASE64.finditer(text):
         written = match[0]
         if not (
