@@ -62,12 +62,12 @@ class Tagger:
         types = self.manifest.entity_types
         return [
             spans_of(text, found, softmax(logits), types, self._thresholds)
-            for text, found, logits in zip(texts, tokens, self._logits(tokens), strict=True)
+            for text, found, logits in zip(texts, tokens, self._logits(texts, tokens), strict=True)
         ]
 
     def logits(self, text: str) -> FloatArray:
         """Merged logits of one text, pieces x labels: for golden checks and evaluation."""
-        return self._logits([self._pieces(text)])[0]
+        return self._logits([text], [self._pieces(text)])[0]
 
     def close(self) -> None:
         """End the threads."""
@@ -94,9 +94,12 @@ class Tagger:
                     raise
         return CPU, open_session(folder / MODEL, CPU)
 
-    def _logits(self, tokens: list[Tokens]) -> list[FloatArray]:
-        size = self.manifest.window_tokens - 2
-        jobs = [(k, w) for k, found in enumerate(tokens) for w in windows(len(found), size, self.manifest.window_overlap)]
+    def _logits(self, texts: Sequence[str], tokens: list[Tokens]) -> list[FloatArray]:
+        size, overlap = self.manifest.window_tokens - 2, self.manifest.window_overlap
+        jobs: list[tuple[int, Window]] = []
+        for k, (text, found) in enumerate(zip(texts, tokens, strict=True)):
+            breaks = found.breaks(text) if len(found) > size else ()
+            jobs += [(k, window) for window in windows(len(found), size, overlap, breaks)]
         merged = [np.zeros((len(found), len(self.manifest.labels)), dtype=np.float32) for found in tokens]
         if self.provider == CUDA:
             self._run_batches(tokens, jobs, merged)

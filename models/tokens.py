@@ -7,6 +7,7 @@ the network as its token type: 0 no capital, 1 capitalised or mixed, 2 all capit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,24 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def breaks(self, text: str) -> tuple[list[int], list[int]]:
+        """Pieces that begin a line, and pieces that begin a sentence: after a full stop, question or exclamation mark that ends a word
+        of four letters or more (a shorter one may be a title or an abbreviation)."""
+        lines: list[int] = []
+        sentences: list[int] = []
+        starts, ends = self.start.tolist(), self.end.tolist()
+        for piece in range(1, len(starts)):
+            gap = text[ends[piece - 1] : starts[piece]]
+            if not gap:
+                continue
+            if "\n" in gap:
+                lines.append(piece)
+            elif text[ends[piece - 1] - 1] in ".!?" and text[max(0, ends[piece - 1] - 5) : ends[piece - 1] - 1].isalpha():
+                sentences.append(piece)
+        return lines, sentences
 
+
+@lru_cache(maxsize=65_536)
 def shape_of(word: str) -> int:
     """Letter shape of one word, 0 to 3."""
     if any(c.isdigit() for c in word):

@@ -1,11 +1,14 @@
-"""Overlapping windows over long texts, and which window speaks for which piece.
+"""Windows over long texts, and which window speaks for which piece. Depends on the text alone.
 
-Every piece is judged by the window in which it stands farther from an inner edge, that is: neighbouring windows share
-``overlap`` pieces and the first half of these belongs to the earlier one. Depends on the text alone.
+A window ends at the last line or sentence end in its second half, where nothing that belongs together is cut and nothing needs to
+be seen twice. Where there is none, neighbouring windows share ``overlap`` pieces, and every piece is judged by the window in which it
+stands farther from an inner edge: the first half of the shared pieces belongs to the earlier window.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -19,17 +22,34 @@ class Window:
     own_end: int
 
 
-def windows(pieces: int, size: int, overlap: int) -> list[Window]:
-    """Windows of at most ``size`` pieces (special tokens not counted) over ``pieces``; ``overlap`` is even and < size / 2."""
-    if pieces <= size:
-        return [Window(0, pieces, 0, pieces)] if pieces else []
-    step = size - overlap
-    starts = list(range(0, pieces - overlap, step))
+def windows(pieces: int, size: int, overlap: int, breaks: Sequence[Sequence[int]] = ()) -> list[Window]:
+    """Windows of at most ``size`` pieces (special tokens not counted) over ``pieces``.
+
+    Args:
+        overlap: shared pieces where no break helps; even and < size / 2.
+        breaks: piece numbers at which a window may begin anew, best kind first (line ends, then sentence ends), each ascending.
+    """
     found: list[Window] = []
-    own = 0
-    for k, start in enumerate(starts):
+    start = own = 0
+    while own < pieces:
         end = min(start + size, pieces)
-        own_end = pieces if k == len(starts) - 1 else end - overlap // 2
-        found.append(Window(start, end, own, own_end))
-        own = own_end
+        if end == pieces:
+            found.append(Window(start, end, own, end))
+            break
+        cut = _cut(max(own, start + size // 2), end, breaks)
+        if cut is not None:
+            found.append(Window(start, cut, own, cut))
+            start = own = cut
+        else:
+            own_end = end - overlap // 2
+            found.append(Window(start, end, own, own_end))
+            start, own = end - overlap, own_end
     return found
+
+
+def _cut(after: int, until: int, breaks: Sequence[Sequence[int]]) -> int | None:
+    for kind in breaks:
+        position = bisect_right(kind, until) - 1
+        if position >= 0 and kind[position] > after:
+            return kind[position]
+    return None
