@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from gateway.acknowledge import Outcome
 from streams.metrics import SECONDS
@@ -32,6 +32,7 @@ class GatewayMetrics:
 
     def __post_init__(self) -> None:
         at = self.registry
+        ProcessCollector(registry=at)
         self.messages = Counter(
             "wardstream_gateway_messages", "Messages by door and outcome (stored, duplicate or a reason code)",
             ["door", "outcome"], registry=at,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 LONG_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 86_400)
@@ -39,6 +39,7 @@ class StreamMetrics:
 
     def __post_init__(self) -> None:
         at = self.registry
+        ProcessCollector(registry=at)
         self.received = Counter("wardstream_records_received", "Records taken from the input topic", ["stage"], registry=at)
         self.produced = Counter("wardstream_records_produced", "Records stored by Kafka", ["stage", "topic"], registry=at)
         self.dead_lettered = Counter(
