@@ -17,9 +17,10 @@ import random
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ from streams.tail import tail
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COMPARED = (topics.READY, topics.EXTRACTED, topics.RAISED, topics.BUNDLE, topics.RESULT, topics.SAMPLE)
+#: Each stage in turn dies while its own output grows.
+WATCHED = {
+    "deidentify": topics.READY,
+    "extract": topics.EXTRACTED,
+    "decide": topics.RAISED,
+    "publish": topics.BUNDLE,
+    "deliver": topics.BUNDLE,
+    "feedback": topics.RAISED,
+}
+VICTIMS = tuple(WATCHED)
 _DATA = re.compile(r'"data":"([A-Za-z0-9+/=]{16,})"')
 
 
@@ -285,7 +296,7 @@ def _bytes_by_id(records: Sequence[Record]) -> dict[str, bytes]:
 
 
 def kill(count: int, kills: int, *, seed: int = 11) -> dict[str, Any]:
-    """SIGKILL of a random stage's worker ``kills`` times while ``count`` messages pass; the checker reads the topics only.
+    """SIGKILL of the stages' workers in turn, ``kills`` times, while ``count`` messages pass; the checker reads the topics only.
 
     The control looks at the same output as a consumer that does not upsert by id: it must find doubled effects, or the kills hit nothing.
     """
@@ -296,15 +307,17 @@ def kill(count: int, kills: int, *, seed: int = 11) -> dict[str, Any]:
             payloads = list(synthetic.messages(count))
             with collecting(stack) as collector:
                 started = time.monotonic()
-                asyncio.run(_post_many(stack, payloads))
+                posting = threading.Thread(target=lambda: asyncio.run(_post_many(stack, payloads)), name="posting")
+                posting.start()
                 killed: list[str] = []
                 for number in range(kills):
-                    share = (number + 0.5) / kills
-                    _wait_for(lambda: collector.count(topics.BUNDLE) >= share * count, 600)  # noqa: B023 - called at once
-                    victim = rng.choice([child for child in stack.workers if child.running])
-                    killed.append(victim.name.rpartition("-")[0])
+                    stage = VICTIMS[number % len(VICTIMS)]
+                    _wait_until(collector, WATCHED[stage], (number + 0.5) / kills * count)
+                    victim = rng.choice([child for child in stack.workers if child.name.startswith(stage) and child.running])
+                    killed.append(f"{stage} at {collector.count(WATCHED[stage])}")
                     stack.kill_worker(victim)
                     stack.restart(victim)
+                posting.join()
                 complete = settle(collector, timeout_s=900, expected=count)
                 seconds = time.monotonic() - started
             return {
@@ -316,10 +329,10 @@ def kill(count: int, kills: int, *, seed: int = 11) -> dict[str, Any]:
             }
 
 
-def _wait_for(condition: Callable[[], bool], timeout_s: float) -> None:
+def _wait_until(collector: Collector, topic: str, wanted: float, timeout_s: float = 600) -> None:
     deadline = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while collector.count(topic) < wanted and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _check(stack: Stack, count: int) -> dict[str, Any]:
