@@ -153,6 +153,7 @@ PHI_CASES = {
         "FV-20391",
     ],
     "The patient is a 94-year-old woman followed by Dr. Yamamoto.": ["94", "Yamamoto"],
+    "Mr. Smith was seen today by Dr. Long.": ["Smith", "Long"],
     "seen by dr. patel on 5 june 2021, lives in boise": ["patel", "5 june 2021", "boise"],
 }
 

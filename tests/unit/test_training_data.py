@@ -22,6 +22,7 @@ from training.data.orders import OrderLines
 from training.data.phee import read_phee
 from training.data.pubtator import read_ncbi
 from training.data.symptoms import settled, symptom_heads
+from training.phi.corpus import BOUNDARY
 from training.phi.gazetteer import Gazetteer
 from training.phi.values import Values
 from training.scoring import covered, strict
@@ -146,6 +147,12 @@ def test_every_template_slot_has_a_value() -> None:
         drawn = [Values(Random(k), gazetteer).of(slot) for k in range(20)]
         assert drawn == [Values(Random(k), gazetteer).of(slot) for k in range(20)]
         assert all(value and (label is None or label in PHI_TYPES) for value, label in drawn)
+
+
+def test_a_title_is_not_cut_from_its_name() -> None:
+    """Texts are cut at ends of sentences and lines, never between a title and the name that it announces."""
+    parts = BOUNDARY.split("Seen by Dr. Smith today. Mrs. Jones agrees.\nMr. Lee left (early). Done")
+    assert parts == ["Seen by Dr. Smith today.", "Mrs. Jones agrees.", "Mr. Lee left (early).", "Done"]
 
 
 def test_negatives_hold_no_identifier_slot() -> None:

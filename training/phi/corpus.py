@@ -43,7 +43,8 @@ _PRESENT = (
 _MASKED = re.compile(r"\b(?:XYZ|ABC[D]?|XXX+)\b|_{3,}")
 _VERB = "is|was|has|had|reports?|denies|states|presents?|presented|underwent|will|who|notes|complains?"
 _SUBJECT = re.compile(rf"(?<![\w] )\b(?:The patient|Patient|The pt|Pt)\b(?=,? (?:{_VERB})\b)")
-_BOUNDARY = re.compile(r"(?<=[a-z)]\.)\s+|\n+")
+# The full stop of a title ends no sentence: a name must not lose the title by which it is found and replaced.
+BOUNDARY = re.compile(r"(?<=[a-z)]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)\s+|\n+")
 
 
 def phi_training(data: Path, *, count: int, seed: int) -> dict[str, list[Document]]:
@@ -112,8 +113,8 @@ class PhiTexts:
         parts: list[tuple[str, list[GoldSpan]]] = []
         if r.random() < 0.45:
             parts.append(self._filled(self._template("headers")))
-        pieces = [p for p in _BOUNDARY.split(base) if p]
-        gaps = _BOUNDARY.findall(base)
+        pieces = [p for p in BOUNDARY.split(base) if p]
+        gaps = BOUNDARY.findall(base)
         rate = r.choice((0.05, 0.15, 0.3))
         for k, piece in enumerate(pieces):
             parts.append(self._replaced(piece, subjects))

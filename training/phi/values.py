@@ -85,6 +85,9 @@ class Values:
     def listed(self) -> Value:
         return f"{self._last()}, {self._first()}", "NAME"
 
+    def caret(self) -> Value:
+        return f"{self._last()}^{self._first()}^{self._letter()}", "NAME"
+
     def doctor(self) -> Value:
         first, last, letter = self._first(), self._last(), self._letter()
         return self._weighted(
