@@ -52,8 +52,10 @@ deploy/kafka/libs/.complete: deploy/kafka/pom.xml
 	  mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=libs -DincludeScope=runtime && touch $@; \
 	else echo "Java or Maven is missing: tests on real Kafka will be skipped by name"; fi
 
+lock: export CUSTOM_COMPILE_COMMAND := make lock
 lock: ## rewrite the hash-pinned requirement files from pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra gpu --extra build -o requirements/gpu.txt pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build --extra dev -o requirements/dev.txt pyproject.toml
 
 clean: ## remove what make made

@@ -20,6 +20,7 @@ _UNAVAILABLE = (
     exceptions.BusyLoadingError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
+    exceptions.NoPermissionError,  # a wrong access list must hold records up, not make dead letters of them
     OSError,
 )
 

@@ -1,0 +1,127 @@
+"""deploy/redis-users.acl on a real Redis: each principal can do its work, and nothing beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import structlog
+
+from agents.decide.context import PatientContext
+from agents.decide.store import Change, RedisContextStore
+from agents.pipeline import BY_STAGE
+from agents.vault.backend import RedisBackend
+from agents.vault.contract import link
+from gateway.duplicates import RedisLedger
+from schemas.errors import StoreUnavailable
+from streams import embedded
+from streams.record import Record
+from streams.settings import Redis
+from streams.store import Store, connect
+from streams.suspects import Suspects
+from tests.support.deid import patient_request, vault_on
+
+ACL = Path(__file__).resolve().parents[2] / "deploy" / "redis-users.acl"
+LINES = ACL.read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Address of a Redis that knows only the users of the file, and the password file of all of them."""
+    directory = tmp_path_factory.mktemp("redis")
+    password = directory / "password"
+    password.write_text("a-password-of-the-test\n")
+    digest = hashlib.sha256(b"a-password-of-the-test").hexdigest()
+    with embedded.redis_server(directory) as server:
+        host, _, port = server.address.rpartition(":")
+        root = redis.Redis(host, int(port))
+        old = int(str(root.info("server")["redis_version"]).partition(".")[0]) < 7
+        # the default user last: it is the one that we are
+        for line in sorted(LINES, key=lambda line: line.startswith("user default")):
+            line = line.replace("PASSWORD_SHA256", digest)
+            # before Redis 7 a key pattern cannot be for reading alone; what publish may not do then rests on its commands
+            root.execute_command("ACL", "SETUSER", *(line.replace("%R~", "~") if old else line).split()[1:])
+        yield server.address, password
+
+
+def _store(guarded: tuple[str, Path], user: str) -> Store:
+    address, password = guarded
+    return connect(Redis(url=f"redis://{user}@{address}/0", password_file=password))
+
+
+def test_there_is_a_user_for_every_process_and_no_other() -> None:
+    """One principal a stage and one for the gateway; the default user is off."""
+    assert {line.split()[1] for line in LINES} == {"default", "gateway", *BY_STAGE}
+    assert "user default off" in LINES
+
+
+@pytest.mark.parametrize("stage", sorted(BY_STAGE))
+async def test_every_worker_can_note_what_is_in_flight(guarded: tuple[str, Path], stage: str) -> None:
+    """The notes that find a killing record work under the stage's own user, and only for its own group."""
+    store = _store(guarded, stage)
+    suspects = Suspects(store, f"wardstream-{stage}", clock=time.monotonic, log=structlog.get_logger())
+    record = Record("t", 0, 1, 0, b"k", b"v", ())
+    await suspects.begin([record])
+    assert await store.hgetall(f"wardstream:inflight:wardstream-{stage}")
+    assert await suspects.deaths_before(record) == 1
+    await suspects.survived(record)
+    await suspects.done([record])
+    assert not await store.hgetall(f"wardstream:inflight:wardstream-{stage}")
+    with pytest.raises(StoreUnavailable):
+        await store.hgetall("wardstream:inflight:wardstream-other")
+    await store.aclose()
+
+
+async def test_deidentify_makes_tokens_and_publish_only_reads_them(guarded: tuple[str, Path]) -> None:
+    """The vault works for deidentify; publish re-identifies and can write nothing; nobody else sees a row."""
+    writer = vault_on(RedisBackend(_store(guarded, "deidentify")), seed=1, tenant="default")
+    (made,) = await writer.resolve([patient_request(link("north", "100200300"))])
+    reader = vault_on(RedisBackend(_store(guarded, "publish")), seed=2, tenant="default")
+    assert (await reader.reidentify(made.subject)).epoch == made.epoch
+    with pytest.raises(StoreUnavailable):
+        await reader.resolve([patient_request(link("north", "999"))])
+    for user in sorted({"gateway", *BY_STAGE} - {"deidentify", "publish"}):
+        other = vault_on(RedisBackend(_store(guarded, user)), seed=3, tenant="default")
+        with pytest.raises(StoreUnavailable):
+            await other.reidentify(made.subject)
+        await other.close()
+    await writer.close()
+    await reader.close()
+
+
+async def test_decide_keeps_contexts_that_no_other_stage_reads(guarded: tuple[str, Path]) -> None:
+    """A context is committed and loaded under decide; extract is refused."""
+    store = _store(guarded, "decide")
+    contexts = RedisContextStore(store)
+    assert await contexts.commit([Change("s1", 0, PatientContext(), {})]) == frozenset()
+    held, _ = await contexts.load(["s1"], ["d1"])
+    assert held["s1"].revision == 1
+    other = _store(guarded, "extract")
+    with pytest.raises(StoreUnavailable):
+        await RedisContextStore(other).load(["s1"], [])
+    await store.aclose()
+    await other.aclose()
+
+
+async def test_gateway_remembers_what_it_acknowledged(guarded: tuple[str, Path]) -> None:
+    """The duplicate ledger works under the gateway's user."""
+    store = _store(guarded, "gateway")
+    failures: list[int] = []
+    ledger = RedisLedger(store, namespace="", ttl_s=60, monotonic=time.monotonic, failed=lambda: failures.append(1))
+    await ledger.record(b"k", b"d")
+    assert await ledger.find(b"k") == b"d"
+    assert not failures
+    await store.aclose()
+
+
+async def test_the_default_user_is_out(guarded: tuple[str, Path]) -> None:
+    """Without a user of the file nothing is answered."""
+    address, _ = guarded
+    store = connect(Redis(url=f"redis://{address}/0"))
+    with pytest.raises(StoreUnavailable):
+        await store.get("x")
+    await store.aclose()
