@@ -57,6 +57,7 @@ lock: ## rewrite the hash-pinned requirement files from pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra gpu --extra build -o requirements/gpu.txt pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build --extra dev -o requirements/dev.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra train -o requirements/train.txt pyproject.toml
 
 clean: ## remove what make made
 	rm -rf $(VENV) deploy/kafka/libs var out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -122,8 +122,9 @@ def _post_hl7(stack: Stack, messages: Sequence[PublicMessage]) -> tuple[Counter[
         for ordinal, message in enumerate(share):
             code = await _exchange(stack, message.payload)
             answers[f"mllp {code}"] += 1
-            if code.endswith(" 205"):
-                answers[f"mllp again {await _exchange(stack, _renamed(message.payload, f'WS{number}-{ordinal}'))}"] += 1
+            renamed = _renamed(message.payload, f"WS{number}-{ordinal}") if code.endswith(" 205") else None
+            if renamed is not None:
+                answers[f"mllp again {await _exchange(stack, renamed)}"] += 1
 
     async def all_connections() -> None:
         await asyncio.gather(*[connection(i, messages[i::4]) for i in range(4)])
@@ -154,10 +155,13 @@ async def _exchange(stack: Stack, payload: bytes) -> str:
         writer.close()
 
 
-def _renamed(payload: bytes, control_id: str) -> bytes:
+def _renamed(payload: bytes, control_id: str) -> bytes | None:
+    """``None`` for a batch and for a header that does not reach MSH-10."""
     separator = payload[3:4]
     header, end, rest = payload.partition(b"\r")
     fields = header.split(separator)
+    if len(fields) < 10 or not header.lstrip(b"\xef\xbb\xbf").startswith(b"MSH"):
+        return None
     fields[9] = control_id.encode()
     return separator.join(fields) + end + rest
 
