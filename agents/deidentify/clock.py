@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 _HL7 = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})?(\d{2})?(?:\.\d{1,4})?)?([+-]\d{4})?")
 _FHIR = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2})(?::(\d{2})(?:\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?")
@@ -20,6 +21,7 @@ def year_of(text: str) -> int | None:
     return int(match[0]) if match else None
 
 
+@lru_cache(maxsize=4096)
 def minutes_of(text: str) -> int | None:
     """Minutes since 1970 of a time that names at least the day; a time without a zone counts as UTC."""
     moment = _moment(text)

@@ -244,6 +244,8 @@ class _Pass:
             raise UnsupportedContent(Reason.UNSUPPORTED_RESOURCE, path=f"{name}.modifierExtension")
         if type_name == "Quantity" and self._is_age(value, path):
             methods = {**methods, "value": "age"}
+        if type_name == "Coding" and _is_bare_number(value):
+            methods = {**methods, "code": "redact"}
         clean: Object = {}
         for key, child in value.items():
             definition = element(type_name, key)
@@ -445,6 +447,12 @@ _METHODS: dict[str, Callable[[_Pass, str, str], Any]] = {
     "narrative_status": _Pass._narrative_status,
     "deep_link_id": _Pass._link_id,
 }
+
+
+def _is_bare_number(coding: Object) -> bool:
+    """A code without display and system that holds five digits or more: a number that strayed into a coded element."""
+    code = coding.get("code")
+    return isinstance(code, str) and not coding.get("display") and not coding.get("system") and sum(map(str.isdigit, code)) >= 5
 
 
 def filled(text: str, token: Callable[[str], str]) -> str:

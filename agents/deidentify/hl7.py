@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agents.deidentify import clock
-from agents.deidentify.hl7_rules import Components, Hl7Rules, Leaf, Rule, Typed
+from agents.deidentify.hl7_rules import Components, Hl7Rules, Leaf, Row, Typed
 from agents.deidentify.notes import Guesses, Scrubbed
 from agents.deidentify.requests import TokenRequests
 from agents.deidentify.text.known import Known
@@ -85,15 +85,15 @@ class Hl7Rewriter:
         seen: Counter[str] = Counter()
         for segment in message.segments:
             name = segment.id
-            rules = self._rules.of(name) if name and not name.startswith("Z") else None
-            if rules is None:
+            rows = self._rules.of(name) if name and not name.startswith("Z") else None
+            if rows is None:
                 if segment.text.strip():
                     result.redacted[name if name.startswith("Z") else "???"] += 1
                     continue
                 kept.append(segment)
                 continue
             seen[name] += 1
-            work.segment(segment, rules, name if name == "MSH" else f"{name}[{seen[name]}]")
+            work.segment(segment, rows, name if name == "MSH" else f"{name}[{seen[name]}]")
             kept.append(segment)
         if kept and len(kept) != len(message.segments):
             kept[-1].end = kept[-1].end or "\r"
@@ -123,40 +123,52 @@ class _Pass:
         self._guesses = guesses
         self._oldest_year = oldest_year
         self._ages = ages
+        self._fields: dict[tuple[str, str], tuple[str, bool]] = {}
         self._memo: dict[tuple[str, str], str] = {}
+        self._found: dict[str, tuple[Redaction, ...]] = {}
         self._segment: Segment = message.header
         self._path = ""
         self._field = 0
         self._marked = False
 
-    def segment(self, segment: Segment, rules: tuple[Rule | Typed, ...], path: str) -> None:
+    def segment(self, segment: Segment, rows: tuple[Row, ...], path: str) -> None:
         self._segment, self._path = segment, path
         redacted = self.result.redacted
         has_notes = bool(self._scrubbed.handled)
         for position in segment.filled():
             raw = segment.raw(position)
-            rule = rules[position - 1] if position <= len(rules) else None
-            if isinstance(rule, Typed):
-                kind = segment.get(rule.field)
-                rule = rule.cases.get(kind, rule.default)
-                if kind == "NM" and segment.id == "OBX" and segment.get(3) in self._ages:
-                    rule = _AGE
-                if kind in ("ED", "RP") and segment.id == "OBX":
-                    new = self._attachments(segment, position)
-                    if new != raw:
-                        segment.set_raw(position, new)
-                    continue
-            if rule is None:
+            if position > len(rows):
                 segment.set_raw(position, "")
                 redacted[f"{segment.id}-{position}"] += 1
                 continue
-            self._field, self._marked = position, False
-            new = self._repetitions(raw, rule, has_notes)
+            row = rows[position - 1]
+            if row.digits_stay and len(raw) < 5 and raw.isdigit():
+                continue
+            rule, self._field, self._marked = row.rule, position, False
+            if row.repeatable:
+                done = self._fields.get((row.label, raw))
+                if done is None:
+                    new = self._repetitions(raw, rule, has_notes)  # type: ignore[arg-type]
+                    self._fields[row.label, raw] = (new, self._marked)
+                else:
+                    new, self._marked = done
+            elif isinstance(rule, Typed):
+                new = self._typed(segment, position, raw, rule, has_notes)
+            else:
+                new = "" if rule is None else self._repetitions(raw, rule, has_notes)
             if new != raw:
                 segment.set_raw(position, new)
-                redacted[f"{segment.id}-{position}"] += 1
+                redacted[row.label] += 1
                 if self._marked:
                     self.result.fills.append((segment, position))
+
+    def _typed(self, segment: Segment, position: int, raw: str, rule: Typed, has_notes: bool) -> str:
+        """OBX-5: the value under the type that OBX-2 gives it."""
+        kind = segment.get(rule.field)
+        if kind in ("ED", "RP"):
+            return self._attachments(segment, position)
+        chosen = _AGE if kind == "NM" and segment.get(3) in self._ages else rule.cases.get(kind, rule.default)
+        return "" if chosen is None else self._repetitions(raw, chosen, has_notes)
 
     def _repetitions(self, raw: str, rule: Leaf | Components, has_notes: bool) -> str:
         separator = self._delimiters.repetition
@@ -171,11 +183,14 @@ class _Pass:
             if rule.method == "scrub":
                 path = self._leaf_path(number)
                 return raw if has_notes and path in self._scrubbed.handled else self._scrub(raw, path)
-            return self._leaf(_first(raw, self._delimiters.component, self._delimiters.subcomponent), rule.method)
+            leaf = _first(raw, self._delimiters.component, self._delimiters.subcomponent)
+            return "" if rule.method == "code" and _is_bare_number(leaf) else self._leaf(leaf, rule.method)
         separator = self._delimiters.component
         if not separator:
             first = rule.rules[0]
             return self._leaf(raw, first.method) if isinstance(first, Leaf) else ""
+        if rule.rules[0] == _TERM and separator not in raw and _is_bare_number(raw):
+            return ""
         out: list[str] = []
         for n, (text, part) in enumerate(zip(raw.split(separator), rule.rules, strict=False), 1):
             out.append(self._component(text, part, number, n, has_notes) if text and part is not None else "")
@@ -187,6 +202,8 @@ class _Pass:
         separator = self._delimiters.subcomponent
         if isinstance(rule, Components):
             pieces = raw.split(separator) if separator else [raw]
+            if rule.rules[0] == _TERM and len(pieces) == 1 and _is_bare_number(raw):
+                return ""
             new = [
                 self._leaf(text, part.method) if text and isinstance(part, Leaf) else ""
                 for text, part in zip(pieces, rule.rules, strict=False)
@@ -217,8 +234,7 @@ class _Pass:
         return self._remember("code", raw)
 
     def _remember(self, method: str, raw: str) -> str:
-        key = (method, raw)
-        found = self._memo.get(key)
+        found = self._memo.get(key := (method, raw))
         if found is None:
             found = ("" if self._known.touches(raw) else raw) if _CODE.fullmatch(raw) else self._display(raw)
             self._memo[key] = found
@@ -237,8 +253,11 @@ class _Pass:
     def _scrub(self, raw: str, path: str) -> str:
         if raw.isdigit() and len(raw) < 5:
             return raw
+        redactions = self._found.get(raw)
         text = self._segment.leaf(raw)
-        redactions: tuple[Redaction, ...] = find(text, self._known, self._guesses.get(text, ()), oldest_year=self._oldest_year)
+        if redactions is None:
+            redactions = find(text, self._known, self._guesses.get(text, ()), oldest_year=self._oldest_year)
+            self._found[raw] = redactions
         if not redactions:
             return raw
         self._scrubbed.leaves[path] = redactions
@@ -299,12 +318,11 @@ class _Pass:
                 out.append(self._delimiters.component.join(["", *parts[1:5]]))
             else:
                 out.append("")
-                self.result.redacted[f"{segment.id}-{position}"] += 1
         return self._delimiters.repetition.join(out) if any(out) else ""
 
 
 _KEEPING = frozenset({"code", "term", "display", "number", "comparator", "scrub"})
-_AGE = Leaf("age")
+_AGE, _TERM = Leaf("age"), Leaf("term")
 _METHODS: dict[str, Callable[[_Pass, str], str]] = {
     "code": _Pass._code,
     "term": _Pass._code,
@@ -321,6 +339,11 @@ _METHODS: dict[str, Callable[[_Pass, str], str]] = {
     "zip3": _Pass._zip3,
     "country": _Pass._country,
 }
+
+
+def _is_bare_number(raw: str) -> bool:
+    """A code without text and coding system that holds five digits or more: a number that strayed into a coded field."""
+    return len(raw) >= 5 and sum(map(str.isdigit, raw)) >= 5
 
 
 def _first(raw: str, component: str, subcomponent: str) -> str:

@@ -10,6 +10,11 @@ from agents.deidentify.policy import ByType, Hl7Policy
 from agents.deidentify.policy import Hl7Rule as Written
 from schemas.hl7 import tables
 
+#: Methods that give the same for the same, whatever path it stands on.
+_REPEATABLE = frozenset({
+    "code", "term", "display", "comparator", "state", "zip3", "country", "token", "practitioner", "organization", "message_token",
+})  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
@@ -17,12 +22,21 @@ class Leaf:
 
     method: str
 
+    @property
+    def repeatable(self) -> bool:
+        return self.method in _REPEATABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Components:
     """A rule by component, from 1; ``None`` and what is beyond are redacted."""
 
     rules: tuple[Leaf | Components | None, ...]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether equal fields of one message always become equal: nothing is noted by path."""
+        return all(rule is None or rule.repeatable for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +51,41 @@ class Typed:
 Rule = Leaf | Components | None
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One field. ``repeatable``: equal fields of one message become equal; ``digits_stay``: a few digits alone are no identifier."""
+
+    label: str
+    rule: Rule | Typed
+    repeatable: bool
+    digits_stay: bool
+
+
 class Hl7Rules:
-    """``of(segment id)``: rules of the fields 1..n; ``None`` for a segment that no version of the standard has."""
+    """``of(segment id)``: rows of the fields 1..n; ``None`` for a segment that no version of the standard has."""
 
     def __init__(self, policy: Hl7Policy) -> None:
         self._policy = policy
         self.of = cache(self._of)
 
-    def _of(self, segment: str) -> tuple[Rule | Typed, ...] | None:
+    def _of(self, segment: str) -> tuple[Row, ...] | None:
         kinds = tables.field_types(segment)
         if not kinds:
             return None
-        return tuple(self._field(f"{segment}-{position}", kind) for position, kind in enumerate(kinds, 1))
+        rows: list[Row] = []
+        for position, kind in enumerate(kinds, 1):
+            label = f"{segment}-{position}"
+            rule = self._field(label, kind)
+            known = not isinstance(rule, Typed) and rule is not None
+            rows.append(
+                Row(
+                    label,
+                    rule,
+                    repeatable=known and rule.repeatable,  # type: ignore[union-attr]
+                    digits_stay=isinstance(rule, Leaf) and rule.method in ("number", "scrub", "code"),
+                )
+            )
+        return tuple(rows)
 
     def _field(self, path: str, kind: str | None) -> Rule | Typed:
         written = self._policy.fields.get(path)

@@ -181,8 +181,12 @@ class Deidentifier:
         received = clock.minutes_of(time.strip())
 
         def put_tokens(pseudonyms: Pseudonyms) -> None:
+            done: dict[str, str] = {}
             for segment, position in result.fills:
-                segment.set_raw(position, fill(segment.raw(position), request, pseudonyms))
+                raw = segment.raw(position)
+                if raw not in done:
+                    done[raw] = fill(raw, request, pseudonyms)
+                segment.set_raw(position, done[raw])
 
         return Prepared(
             request=request,

@@ -108,7 +108,9 @@ async def test_an_integration_engine_needs_only_a_content_type() -> None:
         (b'{"resourceType":"Nonsense"}', {"content_type": "application/fhir+json"}, Reason.UNSUPPORTED_RESOURCE),
     ],
 )
-async def test_what_cannot_be_read_is_refused_with_a_reason(payload: bytes | None, changes: dict[str, object], reason: Reason) -> None:
+async def test_what_cannot_be_read_is_refused_with_a_reason(
+    payload: bytes | None, changes: dict[str, object], reason: Reason
+) -> None:
     """A bad record is refused alone; its neighbour goes on."""
     refused, done = await stage().process([record(payload, **changes), record(ADT, 43)])
     assert isinstance(refused, Refused)

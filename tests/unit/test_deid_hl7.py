@@ -29,7 +29,13 @@ def test_the_output_is_a_message_of_the_same_kind() -> None:
     """Type, version, processing id and character set stay, times are years, the control id is a token."""
     out = parse(clean(ORU).payload)
     header = out.header
-    assert (out.kind, out.version, header.get(11), header.get(18), header.get(7)) == ("ORU^R01", "2.5.1", "P", "UNICODE UTF-8", "2024")
+    assert (out.kind, out.version, header.get(11), header.get(18), header.get(7)) == (
+        "ORU^R01",
+        "2.5.1",
+        "P",
+        "UNICODE UTF-8",
+        "2024",
+    )
     assert len(header.get(10)) == 15
     assert len(out.all("OBX")) == len(parse(ORU).all("OBX"))
 
@@ -126,7 +132,9 @@ def test_times_travel_as_minutes_on_the_patients_clock() -> None:
 
 def test_an_age_over_89_leaves_no_birth_year() -> None:
     """Birth year, age results and the bare year in a note go with everybody over 89."""
-    payload = message("OBX|1|NM|30525-0^Age^LN||94|a|||||F", "NTE|1||Born in 1929, widowed in 1980.").replace(b"19500102", b"19290102")
+    payload = message("OBX|1|NM|30525-0^Age^LN||94|a|||||F", "NTE|1||Born in 1929, widowed in 1980.").replace(
+        b"19500102", b"19290102"
+    )
     result = clean(payload)
     out = parse(result.payload)
     pid, obx, nte = out.first("PID"), out.first("OBX"), out.first("NTE")
@@ -158,6 +166,20 @@ def test_a_value_is_judged_by_its_own_type(line: str, expected: str) -> None:
     obx = parse(clean(message(line)).payload).first("OBX")
     assert obx is not None
     assert obx.raw(5) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "field"), [("PV1|1|I||||||||||||||||V5512345", 18), ("PV1|1|I||||||||||||||||||VN-88221", 20), ("PV1|1|12345678", 2)]
+)
+def test_a_number_in_a_coded_field_is_a_number(line: str, field: int) -> None:
+    """A code of five digits and more without text and coding system strayed there; it goes, and codes with a system stay."""
+    raw = message(line, "DG1|1||195967001^Asthma^SCT").replace(b"PV1|1|I|W2", b"PV2||W2")
+    out = parse(clean(raw).payload)
+    pv1, dg1 = out.first("PV1"), out.first("DG1")
+    assert pv1 is not None
+    assert dg1 is not None
+    assert pv1.raw(field) == ""
+    assert dg1.raw(3) == "195967001^Asthma^SCT"
 
 
 def test_other_delimiters_and_line_ends_work_too() -> None:

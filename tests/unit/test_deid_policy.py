@@ -53,7 +53,9 @@ def test_any_change_changes_the_version(monkeypatch: pytest.MonkeyPatch, tmp_pat
         ("defaults:", "default:"),
     ],
 )
-def test_a_policy_that_lets_identifiers_pass_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str) -> None:
+def test_a_policy_that_lets_identifiers_pass_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str
+) -> None:
     """Safe Harbor cannot be weakened by editing the file; nor does a broken file start."""
     edited(monkeypatch, tmp_path, old, new)
     with pytest.raises(ConfigurationError):
@@ -68,7 +70,16 @@ def test_an_unknown_profile_refuses_to_start() -> None:
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [("44123", "441"), ("44123-1234", "441"), ("441231234", "441"), ("03601", "000"), ("82101", "000"), ("SW1A 1AA", ""), ("4412", ""), ("", "")],
+    [
+        ("44123", "441"),
+        ("44123-1234", "441"),
+        ("441231234", "441"),
+        ("03601", "000"),
+        ("82101", "000"),
+        ("SW1A 1AA", ""),
+        ("4412", ""),
+        ("", ""),
+    ],
 )
 def test_zip_codes_keep_three_digits_of_populous_areas(code: str, expected: str) -> None:
     """Areas of 20,000 people or fewer become 000; what is no ZIP code goes."""

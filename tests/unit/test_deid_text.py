@@ -116,7 +116,9 @@ def test_disguises_of_a_name_do_not_help(disguise: str) -> None:
     assert scrub(f"Then {DISGUISES[disguise]} left", KNOWN)[0] == "Then [NAME] left"
 
 
-@pytest.mark.parametrize("text", ["١٢٣-٤٥-٦٧٨٩", "１２３-４５-６７８９", "123\u201145\u20116789", "123\u00a045\u00a06789", "1\u200b23-45-6789"])
+@pytest.mark.parametrize(
+    "text", ["١٢٣-٤٥-٦٧٨٩", "１２３-４５-６７８９", "123\u201145\u20116789", "123\u00a045\u00a06789", "1\u200b23-45-6789"]
+)
 def test_disguised_digits_are_digits(text: str) -> None:
     """A social security number in other digits, dashes or blanks is one."""
     assert scrub(f"no {text} there")[0] == "no [ID] there"

@@ -173,11 +173,20 @@ class Known:
 
     def touches(self, text: str) -> bool:
         """Whether a short code or value holds one of the names that are no words, or one of the numbers."""
-        for match in WORD.finditer(text):
-            word = match[0].casefold()
-            if self.names.get(word) is False or word in self._numbers:
+        return self.may_hold(text) and bool(self.find(text, coded=True))
+
+    def may_hold(self, text: str) -> bool:
+        """A cheap look before ``find``: ``False`` means that nothing is there."""
+        if text.isalnum():
+            word = text.casefold()
+            return word in self.names or word in self._numbers or word in self._first or word == self._birth_year
+        if not text.isascii():
+            return True
+        names, numbers, first = self.names, self._numbers, self._first
+        for word in WORD.findall(text.casefold()):
+            if word in names or word in numbers or word in first or word == self._birth_year:
                 return True
-        return bool(self._first) and bool(self.find(text, coded=True))
+        return bool(numbers) and any(self._run_type(match[0]) for match in _DIGIT_RUN.finditer(text))
 
     def _find_words(self, text: str, words: list[_Word], *, coded: bool) -> Iterator[Found]:
         hits: dict[int, str] = {}
@@ -246,14 +255,14 @@ class Known:
 
     def _find_runs(self, text: str) -> Iterator[Found]:
         """Numbers whatever separates their digits."""
-        if not self._numbers:
-            return
-        for match in _DIGIT_RUN.finditer(text):
-            digits = "".join(_DIGITS.findall(match[0]))
-            for tail in (digits, digits[-10:], digits[:-4]):
-                if tail in self._numbers:
-                    yield self._found(text, match.start(), match.end(), self._numbers[tail])
-                    break
+        for match in _DIGIT_RUN.finditer(text) if self._numbers else ():
+            if type_ := self._run_type(match[0]):
+                yield self._found(text, match.start(), match.end(), type_)
+
+    def _run_type(self, run: str) -> str | None:
+        """Type of the number that a run of digits is: as a whole, behind a country code, or before four more digits."""
+        digits = "".join(_DIGITS.findall(run))
+        return self._numbers.get(digits) or self._numbers.get(digits[-10:]) or self._numbers.get(digits[:-4])
 
     @staticmethod
     def _found(text: str, start: int, end: int, type_: str) -> Found:

@@ -43,7 +43,8 @@ def find(text: str, known: Known = NOBODY, guesses: Sequence[Found] = (), *, old
 def find_coded(text: str, known: Known) -> tuple[Redaction, ...]:
     """For the display of a code: known identifiers and patterns; words that are also names stay."""
     normal = normalise(text)
-    found = [*known.find(normal.text, coded=True), *_display_patterns(normal.text)]
+    patterns = _display_patterns(normal.text)
+    found = [*known.find(normal.text, coded=True), *patterns] if known.may_hold(normal.text) else list(patterns)
     if not found:
         return ()
     if normal.starts is not None:
