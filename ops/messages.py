@@ -12,7 +12,8 @@ from typing import Literal
 import httpx
 
 from schemas.envelope import FHIR_JSON, HL7_V2
-from schemas.errors import ReceiverUnavailable, WardstreamError
+from schemas.errors import MalformedMessage, ReceiverUnavailable, WardstreamError
+from schemas.hl7.batch import split_messages
 from schemas.mllp import FrameDecoder, encode_frame
 from streams import topics
 from streams.producer import Producer
@@ -49,11 +50,22 @@ def read_folder(root: Path) -> Iterator[MessageFile]:
         kind = _SUFFIXES.get(path.suffix.lower())
         if kind is None or not path.is_file():
             continue
-        payload = path.read_bytes()
-        if kind == "hl7v2":
-            payload = _LINE_END.sub(b"\r", payload)
         parts = path.relative_to(root).parts if root.is_dir() else (path.name,)
-        yield MessageFile(path, kind, payload, parts[0] if len(parts) > 1 else "")
+        for payload in _payloads(path.read_bytes(), kind):
+            yield MessageFile(path, kind, payload, parts[0] if len(parts) > 1 else "")
+
+
+def _payloads(raw: bytes, kind: Format) -> Sequence[bytes]:
+    """A batch (FHS, BHS) stays whole, the door splits it; several messages one after another in a file are sent one by one."""
+    if kind != "hl7v2":
+        return [raw]
+    raw = _LINE_END.sub(b"\r", raw)
+    if raw.count(b"\rMSH") + raw.startswith(b"MSH") < 2 or raw.lstrip().startswith((b"FHS", b"BHS")):
+        return [raw]
+    try:
+        return split_messages(raw)
+    except MalformedMessage:
+        return [raw]  # the door says what is wrong with it
 
 
 async def post_mllp(host: str, port: int, payloads: list[bytes]) -> list[str]:

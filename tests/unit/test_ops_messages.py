@@ -40,3 +40,11 @@ def test_secret_files_are_private_and_never_overwritten(tmp_path: Path) -> None:
     except FileExistsError:
         return
     raise AssertionError("an existing key was overwritten")
+
+
+def test_several_messages_in_one_file_are_sent_one_by_one(tmp_path: Path) -> None:
+    """Messages that only follow each other are single messages; a batch with its header stays whole."""
+    message = b"MSH|^~\\&|A|B|C|D|20260101||ADT^A01|%d|P|2.5.1\nPID|1\n"
+    (tmp_path / "a.hl7").write_bytes(message % 1 + b"\n" + message % 2)
+    (tmp_path / "b.hl7").write_bytes(b"BHS|^~\\&|A\n" + message % 1 + message % 2 + b"BTS|2\n")
+    assert [m.payload.count(b"MSH") for m in read_folder(tmp_path)] == [1, 1, 2]
