@@ -241,7 +241,7 @@ def main() -> None:
     report = {
         "what": "MLLP acknowledgements (AA after Kafka acks=all) on real Kafka, duplicate ledger in Redis",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "niceness": os.nice(0)},
         "connections": arguments.connections,
         "message_bytes": BYTES,
         **runs,
