@@ -110,7 +110,7 @@ class Sender(asyncio.Protocol):
             self._answered += 1
         self.room.set()
 
-    async def until(self, outstanding: int) -> None:
+    async def until(self, outstanding: float) -> None:
         while self.outstanding > outstanding:
             self.room.clear()
             await self.room.wait()
