@@ -52,6 +52,15 @@ class Origin:
         return derived_id(self.id, STAGE, policy=self.policy, model=self.version, ordinal=":".join(map(str, ordinal)))
 
 
+#: Words of the chart itself that a small model takes for findings beside the tags of de-identification; never a mention alone.
+CHART_WORDS = frozenset(
+    """
+    mr mrs ms miss dr md rn np pa pt pts patient patients mrn dob ssn name age date sex acct id hx fhx shx pmh psh meds med rx dx tx sx hpi ros
+    cc pcp y/o y/o f y/o m yo f m w w/ s p/w c/o s/p o r/o male female man woman gentleman lady boy girl he she his her
+    """.split()
+) | {"y/o f", "y/o m", "y/o female", "y/o male"}
+
+
 @dataclass(frozen=True, slots=True)
 class NoteResult:
     mentions: tuple[Mention, ...]
@@ -75,7 +84,7 @@ def read_note(
         for span in tagged
         if (kind := span.label.lower()) in MENTION_TYPES
         for start, end in _trimmed(text, span.start, span.end, forbidden)
-        if not _is_heading(sections, start, end)
+        if not _is_heading(sections, start, end) and text[start:end].casefold() not in CHART_WORDS
     ]
     trimmed = set(model)
     found: list[Span] = []

@@ -125,3 +125,12 @@ def test_headings_are_no_mentions_unless_they_may_be_content(text: str, wanted: 
     """A known heading is dropped; an unknown line in capitals before a colon is content."""
     words = {"medications": "medication", "aspirin": "medication", "hypertension": "problem"}
     assert [m.text for m in read(text, words).mentions] == wanted
+
+
+@pytest.mark.parametrize("word", ["Mrs", "MRN", "DOB", "Meds", "hx", "y/o F"])
+def test_a_word_of_the_chart_is_no_mention(word: str) -> None:
+    """Titles, labels and shorthand that a model marks beside a replaced name are not findings."""
+    text = f"Seen: {word} [NAME], fever."
+    spans = [Tagged(6, 6 + len(word), "problem"), Tagged(text.index("fever"), text.index("fever") + 5, "finding")]
+    result = read_note("text", text, spans, source="m", origin=ORIGIN)
+    assert [mention.text for mention in result.mentions] == ["fever"]
