@@ -89,7 +89,9 @@ def deidentifier(**options: Any) -> Deidentifier:
     return Deidentifier(load_policy("safe_harbor"), **options)
 
 
-def clean(payload: bytes, content_type: str = HL7_V2, *, vault: TokenVault | None = None, using: Deidentifier | None = None) -> Deidentified:
+def clean(
+    payload: bytes, content_type: str = HL7_V2, *, vault: TokenVault | None = None, using: Deidentifier | None = None
+) -> Deidentified:
     """One message through both halves of the step."""
     step = using or deidentifier()
     prepared = step.prepare(content_type, payload)
@@ -102,13 +104,15 @@ def clean_fhir(payload: bytes, **options: Any) -> Deidentified:
 
 
 def vault_on(backend: Backend | None = None, *, seed: int = 7, tenant: str = "t1", master: bytes = MASTER) -> TokenVault:
-    return TokenVault(
-        backend or MemoryBackend(), Keys(master, tenant), tenant=tenant, randomness=random.Random(seed)
-    )
+    return TokenVault(backend or MemoryBackend(), Keys(master, tenant), tenant=tenant, randomness=random.Random(seed))
 
 
 def patient_request(
-    *links: str, weak: Sequence[str] = (), wanted: Sequence[str] = (), identifiers: Sequence[tuple[str, str]] = (), family: str = ""
+    *links: str,
+    weak: Sequence[str] = (),
+    wanted: Sequence[str] = (),
+    identifiers: Sequence[tuple[str, str]] = (),
+    family: str = "",
 ) -> VaultRequest:
     person = Person(
         role=Role.PATIENT,
