@@ -21,6 +21,8 @@ from schemas.message import parse
 SHORTEST_NAME, SHORTEST_NUMBER = 3, 5
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _DIGITS = re.compile(r"\d+")
+#: What a text is cut into before it is searched.
+_TOKEN = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +77,26 @@ class Sweep:
     hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     searched_bytes: int = 0
-    _words: dict[str, str] = field(init=False)
-    _phrases: list[tuple[re.Pattern[str], str]] = field(init=False)
+    _by_first: dict[str, list[tuple[tuple[str, ...], str]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._words = {n.text: n.kind for n in self.needles if _WORD.fullmatch(n.text)}
-        rest = [n for n in self.needles if n.text not in self._words]
-        encoded = [(form, n.kind) for n in self.needles if len(n.text) >= 7 for form in _encodings(n.text)]
-        self._phrases = _alternations([(n.text, n.kind) for n in rest] + encoded)
+        self._by_first = defaultdict(list)
+        forms = [(n.text, n.kind) for n in self.needles]
+        forms += [(form, n.kind) for n in self.needles if len(n.text) >= 7 for form in _encodings(n.text)]
+        for text, kind in forms:
+            words = tuple(_TOKEN.findall(text))
+            if words:
+                self._by_first[words[0]].append((words, kind))
 
     def search(self, place: str, text: str) -> None:
-        """Count every needle in ``text`` under ``place``."""
+        """Count every needle in ``text`` under ``place``: its words one after another, whatever stands between them."""
         folded = text.casefold()
         self.searched_bytes += len(folded)
-        for word in set(_WORD.findall(folded)) | set(_DIGITS.findall(folded)):
-            kind = self._words.get(word)
-            if kind is not None:
-                self._hit(place, kind, word)
-        for pattern, kind in self._phrases:
-            for match in set(pattern.findall(folded)):
-                self._hit(place, kind, match)
+        tokens = _TOKEN.findall(folded)
+        for position in [p for p, token in enumerate(tokens) if token in self._by_first]:
+            for words, kind in self._by_first[tokens[position]]:
+                if tuple(tokens[position : position + len(words)]) == words:
+                    self._hit(place, kind, " ".join(words))
 
     def _hit(self, place: str, kind: str, text: str) -> None:
         self.hits[place, kind] += 1
@@ -108,14 +110,3 @@ def _encodings(text: str) -> Iterable[str]:
     quoted = urllib.parse.quote(text).casefold()
     if quoted != text:
         yield quoted
-
-
-def _alternations(items: list[tuple[str, str]], size: int = 500) -> list[tuple[re.Pattern[str], str]]:
-    by_kind: dict[str, list[str]] = defaultdict(list)
-    for text, kind in items:
-        by_kind[kind].append(re.escape(text))
-    return [
-        (re.compile(r"(?<!\w)(?:" + "|".join(texts[i : i + size]) + r")(?!\w)"), kind)
-        for kind, texts in by_kind.items()
-        for i in range(0, len(texts), size)
-    ]
