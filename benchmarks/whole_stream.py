@@ -91,6 +91,7 @@ def public(limit: int | None) -> dict[str, Any]:
             seconds = time.monotonic() - started
             received, finished = collector.count(topics.RECEIVED), collector.finished()
             sweep = _sweep(stack, collector, [*hl7, *fhir])
+            own = _own_sweep(collector)
             traces = sum("Traceback" in log.read_text(errors="replace") for log in stack.logs.glob("*.log"))
             return {
                 "posted": {"hl7": len(hl7), "fhir": len(fhir)},
@@ -106,8 +107,9 @@ def public(limit: int | None) -> dict[str, Any]:
                 "mentions": dict(collector.mention_counts().most_common()),
                 "needles": len(sweep.needles),
                 "searched_megabytes": round(sweep.searched_bytes / 1e6, 1),
-                "hits": {f"{place} {kind}": count for (place, kind), count in sorted(sweep.hits.items())},
-                "examples": {f"{p} {k}": sorted(v)[:40] for (p, k), v in sorted(sweep.examples.items())},
+                "hits_of_the_message_itself": {f"{place} {kind}": count for (place, kind), count in sorted(own.hits.items())},
+                "hits_of_any_message": {f"{place} {kind}": count for (place, kind), count in sorted(sweep.hits.items())},
+                "examples": {f"{p} {k}": sorted(v)[:60] for (p, k), v in sorted(own.examples.items())},
                 "seconds": round(seconds, 1),
                 "mllp_accepted": mllp_ok,
             }
@@ -122,6 +124,8 @@ def _post_hl7(stack: Stack, messages: Sequence[PublicMessage]) -> tuple[Counter[
         for ordinal, message in enumerate(share):
             code = await _exchange(stack, message.payload)
             answers[f"mllp {code}"] += 1
+            if code in {"no answer", "closed"}:
+                print(code, message.name, file=sys.stderr)
             renamed = _renamed(message.payload, f"WS{number}-{ordinal}") if code.endswith(" 205") else None
             if renamed is not None:
                 answers[f"mllp again {await _exchange(stack, renamed)}"] += 1
@@ -147,7 +151,7 @@ async def _exchange(stack: Stack, payload: bytes) -> str:
             if not chunk:
                 return "closed"
             for frame in decoder.feed(chunk):
-                error = re.search(rb"\rERR.[^\r|]*.[^\r|]*.(\d{3})", frame)
+                error = re.search(rb"\rERR\|[^\r|]*\|[^\r|]*\|(\d{3})", frame)
                 return acknowledgement_code(frame) + (f" {error[1].decode()}" if error else "")
     except TimeoutError:
         return "silent as asked" if wants_none else "no answer"
@@ -204,6 +208,33 @@ def _sweep(stack: Stack, collector: Collector, messages: Sequence[PublicMessage]
                 metrics = httpx.get(child.ready_url.replace("/readyz", "/metrics"), timeout=5, trust_env=False)
                 sweep.search(f"metrics {child.name}", metrics.text)
     return sweep
+
+
+def _own_sweep(collector: Collector) -> Sweep:
+    """Each record of a ``deid``, ``train`` or ``ops`` topic against the identifiers of the very message that it came from."""
+    found = Sweep(set())
+    needles: dict[str, Sweep] = {}
+    for record in collector.records(topics.RECEIVED):
+        headers = dict(record.headers)
+        with suppress(WardstreamError):
+            own = needles_of(headers["content-type"].decode(), record.value or b"")
+            needles[headers["ce_origin"].decode()] = Sweep(own)
+    for topic in topics.TOPICS:
+        if topic.name.startswith("phi."):
+            continue
+        for record in collector.records(topic.name):
+            sweep = needles.get(dict(record.headers)["ce_origin"].decode())
+            if sweep is None:
+                continue
+            sweep.search(f"{topic.name} key", (record.key or b"").decode("utf-8", "replace"))
+            sweep.search(f"{topic.name} headers", " ".join(f"{n} {v.decode('utf-8', 'replace')}" for n, v in record.headers))
+            for text in _texts((record.value or b"").decode("utf-8", "replace")):
+                sweep.search(f"{topic.name} value", text)
+    for sweep in needles.values():
+        found.hits.update(sweep.hits)
+        for place, texts in sweep.examples.items():
+            found.examples[place] |= texts
+    return found
 
 
 def _texts(value: str) -> Iterator[str]:
