@@ -140,7 +140,8 @@ def _post_hl7(stack: Stack, messages: Sequence[PublicMessage]) -> tuple[Counter[
 async def _exchange(stack: Stack, payload: bytes) -> str:
     """MSA-1 and ERR-3 of the answer; ``silent`` where MSH-15 asks for none (NE, or ER and SU when there is nothing to say)."""
     reader, writer = await asyncio.open_connection(stack.doors.mllp_host, stack.doors.mllp_port)
-    fields = payload.split(b"\r", 1)[0].split(payload[3:4])
+    header = payload[max(0, payload.find(b"MSH")) :].split(b"\r", 1)[0]  # of a batch: its first message's
+    fields = header.split(header[3:4])
     wants_none = len(fields) > 14 and fields[14] in {b"NE", b"ER", b"SU"}
     decoder = FrameDecoder()
     try:
