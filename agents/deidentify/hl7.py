@@ -15,13 +15,13 @@ from agents.deidentify import clock
 from agents.deidentify.hl7_rules import Components, Hl7Rules, Leaf, Row, Typed
 from agents.deidentify.notes import Guesses, Scrubbed
 from agents.deidentify.requests import TokenRequests
-from agents.deidentify.text.known import Known
-from agents.deidentify.text.scrub import find, find_coded, replace
+from agents.deidentify.text.known import Known, words_of
+from agents.deidentify.text.scrub import NOBODY, find, find_coded, replace
 from agents.deidentify.zip_codes import state, zip3
 from agents.vault.contract import Kind
 from schemas.clinical import Note
 from schemas.deidentified import Redaction
-from schemas.hl7.er7 import Message, Segment, escape
+from schemas.hl7.er7 import Delimiters, Message, Segment, escape
 
 #: Fields whose time a fact may be read from; only these travel in the map.
 _TIMED = frozenset({
@@ -30,6 +30,7 @@ _TIMED = frozenset({
 })  # fmt: skip
 
 _CODE = re.compile(r"[A-Za-z0-9_.+\-/%#*:=<>\[\]()]{1,40}")
+_SMALL = re.compile(r"[+-]?\d{0,3}\.?\d{1,3}")
 _NUMBER = re.compile(r"(?:[<>]=?|=)?\s{0,2}[+-]?\d{0,18}(?:\.\d{0,12})?")
 _COMPARATOR = re.compile(r"[<>=]{1,2}|<>|[-:/.+]")
 _COUNTRY = re.compile(r"[A-Za-z]{2,3}")
@@ -68,18 +69,23 @@ def short_texts(message: Message, notes: list[Note]) -> list[str]:
     return found
 
 
+Constants = dict[tuple[str, str, Delimiters], tuple[str, frozenset[str] | None]]
+_REMEMBERED, _SHORT = 50_000, 200
+
+
 class Hl7Rewriter:
     """Made from a policy once; ``rewrite`` may run in several threads."""
 
     def __init__(self, rules: Hl7Rules, ages: frozenset[str]) -> None:
         self._rules = rules
         self._ages = ages
+        self._constants: Constants = {}
 
     def rewrite(
         self, message: Message, scrubbed: Scrubbed, requests: TokenRequests, known: Known, guesses: Guesses, oldest_year: int
     ) -> Hl7Result:
         """Change ``message`` in place; its notes are clean already (``scrubbed``), everything else is done here."""
-        work = _Pass(message, scrubbed, requests, known, guesses, oldest_year, self._ages)
+        work = _Pass(message, scrubbed, requests, known, guesses, oldest_year, self._ages, self._constants)
         result = work.result
         kept: list[Segment] = []
         seen: Counter[str] = Counter()
@@ -113,7 +119,9 @@ class _Pass:
         guesses: Guesses,
         oldest_year: int,
         ages: frozenset[str],
+        constants: Constants,
     ) -> None:
+        self._constants = constants
         self.result = Hl7Result()
         self._message = message
         self._delimiters = message.delimiters
@@ -125,7 +133,7 @@ class _Pass:
         self._ages = ages
         self._fields: dict[tuple[str, str], tuple[str, bool]] = {}
         self._memo: dict[tuple[str, str], str] = {}
-        self._found: dict[str, tuple[Redaction, ...]] = {}
+        self._clean: set[str] = set()
         self._segment: Segment = message.header
         self._path = ""
         self._field = 0
@@ -142,16 +150,20 @@ class _Pass:
                 redacted[f"{segment.id}-{position}"] += 1
                 continue
             row = rows[position - 1]
-            if row.digits_stay and len(raw) < 5 and raw.isdigit():
+            if row.digits_stay and len(raw) < 5 and (raw.isdigit() or _SMALL.fullmatch(raw)):
                 continue
             rule, self._field, self._marked = row.rule, position, False
             if row.repeatable:
                 done = self._fields.get((row.label, raw))
                 if done is None:
-                    new = self._repetitions(raw, rule, has_notes)  # type: ignore[arg-type]
+                    new = self._constant(row.label, raw, rule) if row.constant else self._repetitions(raw, rule, has_notes)  # type: ignore[arg-type]
                     self._fields[row.label, raw] = (new, self._marked)
                 else:
                     new, self._marked = done
+            elif rule == _SCRUB and raw in self._clean:
+                continue
+            elif rule == _YEAR and self._delimiters.repetition not in raw:
+                new = self._year(_first(raw, self._delimiters.component, self._delimiters.subcomponent))
             elif isinstance(rule, Typed):
                 new = self._typed(segment, position, raw, rule, has_notes)
             else:
@@ -162,12 +174,29 @@ class _Pass:
                 if self._marked:
                     self.result.fills.append((segment, position))
 
+    def _constant(self, label: str, raw: str, rule: Leaf | Components) -> str:
+        """A field of codes: feeds repeat them all day, so what became of it without knowing anybody is remembered by the process."""
+        key = (label, raw, self._delimiters)
+        seen = self._constants.get(key)
+        if seen is None:
+            known, self._known, memo, self._memo = self._known, NOBODY, self._memo, {}
+            seen = (self._repetitions(raw, rule, False), words_of(self._segment.leaf(raw)))
+            self._known, self._memo = known, memo
+            if len(self._constants) >= _REMEMBERED:
+                self._constants.clear()
+            if len(raw) <= _SHORT:
+                self._constants[key] = seen
+        new, words = seen
+        return self._repetitions(raw, rule, False) if words is None or not self._known.keys.isdisjoint(words) else new
+
     def _typed(self, segment: Segment, position: int, raw: str, rule: Typed, has_notes: bool) -> str:
         """OBX-5: the value under the type that OBX-2 gives it."""
         kind = segment.get(rule.field)
         if kind in ("ED", "RP"):
             return self._attachments(segment, position)
         chosen = _AGE if kind == "NM" and segment.get(3) in self._ages else rule.cases.get(kind, rule.default)
+        if chosen == _NUMERIC and len(raw) < 5 and _SMALL.fullmatch(raw):
+            return raw
         return "" if chosen is None else self._repetitions(raw, chosen, has_notes)
 
     def _repetitions(self, raw: str, rule: Leaf | Components, has_notes: bool) -> str:
@@ -253,12 +282,10 @@ class _Pass:
     def _scrub(self, raw: str, path: str) -> str:
         if raw.isdigit() and len(raw) < 5:
             return raw
-        redactions = self._found.get(raw)
         text = self._segment.leaf(raw)
-        if redactions is None:
-            redactions = find(text, self._known, self._guesses.get(text, ()), oldest_year=self._oldest_year)
-            self._found[raw] = redactions
+        redactions: tuple[Redaction, ...] = find(text, self._known, self._guesses.get(text, ()), oldest_year=self._oldest_year)
         if not redactions:
+            self._clean.add(raw)
             return raw
         self._scrubbed.leaves[path] = redactions
         return escape(replace(text, redactions), self._delimiters)
@@ -322,7 +349,7 @@ class _Pass:
 
 
 _KEEPING = frozenset({"code", "term", "display", "number", "comparator", "scrub"})
-_AGE, _TERM = Leaf("age"), Leaf("term")
+_AGE, _TERM, _SCRUB, _YEAR, _NUMERIC = Leaf("age"), Leaf("term"), Leaf("scrub"), Leaf("year"), Leaf("number")
 _METHODS: dict[str, Callable[[_Pass, str], str]] = {
     "code": _Pass._code,
     "term": _Pass._code,

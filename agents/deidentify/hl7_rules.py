@@ -10,10 +10,10 @@ from agents.deidentify.policy import ByType, Hl7Policy
 from agents.deidentify.policy import Hl7Rule as Written
 from schemas.hl7 import tables
 
-#: Methods that give the same for the same, whatever path it stands on.
-_REPEATABLE = frozenset({
-    "code", "term", "display", "comparator", "state", "zip3", "country", "token", "practitioner", "organization", "message_token",
-})  # fmt: skip
+#: Methods that give the same for the same in every message that knows nothing of it.
+_CONSTANT = frozenset({"code", "term", "display", "comparator", "state", "zip3", "country"})
+#: Methods that give the same for the same in one message, whatever path it stands on.
+_REPEATABLE = _CONSTANT | {"token", "practitioner", "organization", "message_token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,10 @@ class Leaf:
     def repeatable(self) -> bool:
         return self.method in _REPEATABLE
 
+    @property
+    def constant(self) -> bool:
+        return self.method in _CONSTANT
+
 
 @dataclass(frozen=True, slots=True)
 class Components:
@@ -37,6 +41,11 @@ class Components:
     def repeatable(self) -> bool:
         """Whether equal fields of one message always become equal: nothing is noted by path."""
         return all(rule is None or rule.repeatable for rule in self.rules)
+
+    @property
+    def constant(self) -> bool:
+        """Whether equal fields of any two messages become equal, as far as neither knows a word of them."""
+        return all(rule is None or rule.constant for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +62,12 @@ Rule = Leaf | Components | None
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One field. ``repeatable``: equal fields of one message become equal; ``digits_stay``: a few digits alone are no identifier."""
+    """One field. ``repeatable``, ``constant``: see ``Components``; ``digits_stay``: a few digits alone are no identifier."""
 
     label: str
     rule: Rule | Typed
     repeatable: bool
+    constant: bool
     digits_stay: bool
 
 
@@ -82,6 +92,7 @@ class Hl7Rules:
                     label,
                     rule,
                     repeatable=known and rule.repeatable,  # type: ignore[union-attr]
+                    constant=known and rule.constant,  # type: ignore[union-attr]
                     digits_stay=isinstance(rule, Leaf) and rule.method in ("number", "scrub", "code"),
                 )
             )

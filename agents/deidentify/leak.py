@@ -79,25 +79,29 @@ class LeakCheck:
 
     def check(self, leaves: Sequence[str]) -> None:
         """Raises LeakDetected naming the kind of identifier that survived."""
-        plain = [leaf if leaf.isascii() else normalise(leaf).text for leaf in leaves]
+        plain = [leaf if leaf.isascii() else normalise(leaf).text for leaf in dict.fromkeys(leaves)]
         folded = _BETWEEN.join(plain).casefold()
         words = WORD.findall(folded)
         present = set(words)
-        if present & self._numbers:
+        if not present.isdisjoint(self._numbers):
             raise LeakDetected(path="number")
         if any(not self._is_eponym(name, plain) for name in present & self._names):
             raise LeakDetected(path="name")
-        joined = f" {' '.join(WORD.findall(folded))} " if self._phrases or self._pairs else ""
+        joined = f" {' '.join(words)} " if self._phrases or self._pairs else ""
         for phrases, kind in ((self._phrases, "phrase"), (self._pairs, "name")):
             for phrase in phrases:
                 if phrase in joined and any(phrase in f" {' '.join(WORD.findall(leaf.casefold()))} " for leaf in plain):
                     raise LeakDetected(path=kind)
-        if self._runs(folded):
+        if any(self._holds_number(leaf) for leaf in plain):
             raise LeakDetected(path="number")
 
-    def _runs(self, folded: str) -> bool:
-        """Long numbers whatever separates their digits."""
-        return bool(self._numbers) and any("".join(_DIGITS.findall(match[0])) in self._numbers for match in _RUN.finditer(folded))
+    def _holds_number(self, leaf: str) -> bool:
+        """Long numbers whatever separates their digits; a leaf of one word was looked up already."""
+        return (
+            len(leaf) > 6
+            and not leaf.isalnum()
+            and any("".join(_DIGITS.findall(match[0])) in self._numbers for match in _RUN.finditer(leaf))
+        )
 
     @staticmethod
     def _is_eponym(name: str, leaves: Iterable[str]) -> bool:

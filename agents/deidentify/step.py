@@ -282,9 +282,10 @@ def _leaves(parsed: Parsed) -> list[str]:
     separators = {
         ord(c): "\x1e" for c in (delimiters.field, delimiters.component, delimiters.repetition, delimiters.subcomponent) if c
     }
-    leaves = [leaf for segment in parsed.segments for leaf in segment.text.translate(separators).split("\x1e")[1:] if leaf]
+    body = "\x1e".join([segment.text[len(segment.id) :] for segment in parsed.segments])
+    leaves = dict.fromkeys(body.translate(separators).split("\x1e"))
     mark = delimiters.escape
-    return [parsed.header.leaf(leaf) if mark and mark in leaf else leaf for leaf in leaves]
+    return [parsed.header.leaf(leaf) if mark and mark in leaf else leaf for leaf in leaves if leaf]
 
 
 def _collect(value: Any, found: list[str]) -> None:

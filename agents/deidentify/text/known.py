@@ -82,7 +82,7 @@ class _Word(NamedTuple):
 class Known:
     """Finds the identifiers of one message. ``birth_year`` is given when the patient is over 89 and the year must go too."""
 
-    __slots__ = ("_birth_year", "_deletions", "_first", "_numbers", "names")
+    __slots__ = ("_birth_year", "_deletions", "_first", "_numbers", "keys", "names")
 
     def __init__(self, identity: MessageIdentity | None = None, *, birth_year: int | None = None) -> None:
         #: Folded name word -> whether it is a common word too.
@@ -91,8 +91,13 @@ class Known:
         self._numbers: dict[str, str] = {}
         self._deletions: dict[str, list[str]] | None = None
         self._birth_year = str(birth_year) if birth_year else None
-        if identity is None:
-            return
+        #: Every word that can be, or begin, something known.
+        self.keys: frozenset[str] = frozenset()
+        if identity is not None:
+            self._add_everybody(identity)
+        self.keys = frozenset((*self.names, *self._numbers, *self._first, *((self._birth_year,) if self._birth_year else ())))
+
+    def _add_everybody(self, identity: MessageIdentity) -> None:
         for person in (*((identity.patient,) if identity.patient else ()), *identity.others):
             self._add_person(person)
         for number in (*identity.numbers, *identity.prior, *((identity.encounter,) if identity.encounter else ())):
@@ -178,32 +183,31 @@ class Known:
     def may_hold(self, text: str) -> bool:
         """A cheap look before ``find``: ``False`` means that nothing is there."""
         if text.isalnum():
-            word = text.casefold()
-            return word in self.names or word in self._numbers or word in self._first or word == self._birth_year
-        if not text.isascii():
+            return text.casefold() in self.keys
+        if not text.isascii() or not self.keys.isdisjoint(WORD.findall(text.casefold())):
             return True
-        names, numbers, first = self.names, self._numbers, self._first
-        for word in WORD.findall(text.casefold()):
-            if word in names or word in numbers or word in first or word == self._birth_year:
-                return True
-        return bool(numbers) and any(self._run_type(match[0]) for match in _DIGIT_RUN.finditer(text))
+        return bool(self._numbers) and any(self._run_type(match[0]) for match in _DIGIT_RUN.finditer(text))
 
     def _find_words(self, text: str, words: list[_Word], *, coded: bool) -> Iterator[Found]:
         hits: dict[int, str] = {}
+        names, numbers, first_words = self.names, self._numbers, self._first
         for position, word in enumerate(words):
-            for phrase, type_ in self._first.get(word.key, ()):
-                if len(phrase) == 1 and (coded or text[word.start].islower()):
-                    continue
-                if tuple(w.key for w in words[position : position + len(phrase)]) == phrase:
-                    yield self._found(text, word.start, words[position + len(phrase) - 1].end, type_)
-            if word.key in self._numbers:
-                yield self._found(text, word.start, word.end, self._numbers[word.key])
-            elif word.key == self._birth_year:
+            key = word.key
+            if key in first_words:
+                for phrase, type_ in first_words[key]:
+                    if len(phrase) == 1 and (coded or text[word.start].islower()):
+                        continue
+                    if tuple(w.key for w in words[position : position + len(phrase)]) == phrase:
+                        yield self._found(text, word.start, words[position + len(phrase) - 1].end, type_)
+            if key in numbers:
+                yield self._found(text, word.start, word.end, numbers[key])
+            elif key == self._birth_year:
                 yield Found(word.start, word.end, DATE, "known", "birth_year")
-            if word.key in self.names and not is_eponym_here(text, word.end, word.key):
-                hits[position] = "name"
-            elif not coded and (near := self._near(text, word)):
-                hits[position] = near
+            if key in names:
+                if not is_eponym_here(text, word.end, key):
+                    hits[position] = "name"
+            elif not coded and len(key) >= _FUZZY_FROM - 1 and text[word.start].isupper() and self._near(key):
+                hits[position] = "name_with_typing_error"
         for first, second in pairwise(words) if "\n" in text else ():
             if text[first.end : second.start] == "\n" and self.names.get(first.key + second.key) is False:
                 yield Found(first.start, second.end, NAME, "known", "name_over_lines")
@@ -225,23 +229,16 @@ class Known:
                 end = words[after].end
             yield Found(start, end, NAME, "known", rule)
 
-    def _near(self, text: str, word: _Word) -> str:
-        """One typing error in a long name, only where the word is written with a capital."""
-        if (
-            len(word.key) < _FUZZY_FROM - 1
-            or not text[word.start].isupper()
-            or word.key in NOT_NAMES
-            or word.key in common_words()
-        ):
-            return ""
+    def _near(self, word: str) -> bool:
+        """Whether a long word is one typing error away from a name."""
+        if word in NOT_NAMES or word in common_words():
+            return False
         table = self._deletion_table()
-        if not table:
-            return ""
-        for form in {word.key, *(word.key[:n] + word.key[n + 1 :] for n in range(len(word.key)))}:
+        for form in (word, *(word[:n] + word[n + 1 :] for n in range(len(word)))) if table else ():
             for name in table.get(form, ()):
-                if name[0] == word.key[0] and OSA.distance(name, word.key) == 1:
-                    return "name_with_typing_error"
-        return ""
+                if name[0] == word[0] and OSA.distance(name, word) == 1:
+                    return True
+        return False
 
     def _deletion_table(self) -> dict[str, list[str]]:
         """Symmetric deletion index (Garbe): two words within one edit share a form with at most one letter deleted."""
@@ -267,6 +264,15 @@ class Known:
     @staticmethod
     def _found(text: str, start: int, end: int, type_: str) -> Found:
         return Found(start, end, type_, "known", type_.lower())
+
+
+def words_of(text: str) -> frozenset[str] | None:
+    """What ``Known.keys`` must be disjoint from, so that nothing known can be in ``text``; ``None`` when only a look tells."""
+    if not text.isascii():
+        return None
+    runs = ["".join(_DIGITS.findall(match[0])) for match in _DIGIT_RUN.finditer(text)]
+    tails = [part for digits in runs for part in (digits, digits[-10:], digits[:-4])]
+    return frozenset((*WORD.findall(text.casefold()), *tails))
 
 
 def _adjacent(text: str, words: list[_Word], one: int, other: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agents.deidentify.text.signs import Near, NearMatch
 from agents.deidentify.text.spans import DATE, Found
 
 RULE = "date"
@@ -22,34 +23,74 @@ _YEAR = r"(?:1[89]\d\d|20\d\d|'\d\d)"
 _CLOCK = r"(?:(?:\s{0,2},?\s?(?:at\s)?|T)\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:\s?[ap]\.?m\b\.?)?(?:Z|\s?[+-]\d{2}:?\d{2})?)?"
 _WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thur?s?|fri|sat(?:ur)?|sun)(?:day)?"
 
-_ISO = re.compile(rf"(?<![\w.-]){_YEAR}([-/.]){_DAY}\1{_DAY}{_CLOCK}(?![\w])")
-_NUMERIC = re.compile(rf"(?<![\w./-]){_DAY}([-/.]){_DAY}\1(?:1[89]\d\d|20\d\d|\d\d){_CLOCK}(?![\w/]|-\d|\.\d)")
-_COMPACT = re.compile(r"(?<![\w.])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[T ]?\d{4}(?:\d{2})?)?(?![\w]|\.\d)")
-_MONTH_YEAR_DIGITS = re.compile(
-    r"(?<![\w./-])(?:0?[1-9]|1[0-2])[/-](?:19|20)\d\d(?![\w/-])|(?<![\w./-])(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?![\w/-])"
+_MONTHS = "jan january feb february mar march apr april may june jun july jul aug august sept sep september oct october nov november dec december"
+#: What every date in digits begins with.
+_DIGITS = r"\d[\d'/.-]{4}"
+
+_ISO = NearMatch(re.compile(rf"(?<![\w.-]){_YEAR}([-/.]){_DAY}\1{_DAY}{_CLOCK}(?![\w])"), _DIGITS, before=2, after=60)
+_NUMERIC = NearMatch(
+    re.compile(rf"(?<![\w./-]){_DAY}([-/.]){_DAY}\1(?:1[89]\d\d|20\d\d|\d\d){_CLOCK}(?![\w/]|-\d|\.\d)"),
+    _DIGITS,
+    before=2,
+    after=60,
 )
-_WORDED = re.compile(
-    rf"(?<![A-Za-z])(?:{_WEEKDAY}\b,?\s{{1,2}})?(?:the\s)?(?:"
-    rf"{_MONTH}\.?[\s-]{{1,3}}(?:the\s)?(?:{_DAY}(?:st|nd|rd|th)?|{_ORDINAL})\b(?:\s?(?:,|of)?[\s-]{{0,3}}(?:{_YEAR}|\d\d(?=-|\s|$)))?(?!\s?(?:mg|ml|mcg|/))"
-    rf"|(?:{_DAY}(?:st|nd|rd|th)?|{_ORDINAL})[\s-]{{1,3}}(?:day\s)?(?:of\s)?{_MONTH}\b\.?(?:\s?,?[\s-]{{0,3}}{_YEAR})?"
-    rf"|{_MONTH}\.?\s?,?\s?(?:of\s)?{_YEAR}"
-    rf"){_CLOCK}(?![A-Za-z0-9])",
-    re.IGNORECASE,
+_COMPACT = NearMatch(
+    re.compile(r"(?<![\w.])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[T ]?\d{4}(?:\d{2})?)?(?![\w]|\.\d)"),
+    _DIGITS,
+    before=2,
+    after=60,
 )
-_MONTH_ALONE = re.compile(
-    r"\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Ff]rom|[Ll]ast|[Nn]ext|[Tt]his|[Ee]arly|[Ll]ate|[Mm]id|[Ee]nd of|[Bb]eginning of|[Dd]uring|[Tt]hrough|[Bb]efore|[Aa]fter)[\s-]"
-    r"(January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Aug|Sept|Oct|Nov|Dec)\b(?!\s[A-Z][a-z])"
+_MONTH_YEAR_DIGITS = NearMatch(
+    re.compile(
+        r"(?<![\w./-])(?:0?[1-9]|1[0-2])[/-](?:19|20)\d\d(?![\w/-])|(?<![\w./-])(?:19|20)\d\d-(?:0[1-9]|1[0-2])(?![\w/-])"
+    ),
+    _DIGITS,
+    before=2,
+    after=60,
+)
+_WORDED = Near(
+    re.compile(
+        rf"(?<![A-Za-z])(?:{_WEEKDAY}\b,?\s{{1,2}})?(?:the\s)?(?:"
+        rf"{_MONTH}\.?[\s-]{{1,3}}(?:the\s)?(?:{_DAY}(?:st|nd|rd|th)?|{_ORDINAL})\b(?:\s?(?:,|of)?[\s-]{{0,3}}(?:{_YEAR}|\d\d(?=-|\s|$)))?(?!\s?(?:mg|ml|mcg|/))"
+        rf"|(?:{_DAY}(?:st|nd|rd|th)?|{_ORDINAL})[\s-]{{1,3}}(?:day\s)?(?:of\s)?{_MONTH}\b\.?(?:\s?,?[\s-]{{0,3}}{_YEAR})?"
+        rf"|{_MONTH}\.?\s?,?\s?(?:of\s)?{_YEAR}"
+        rf"){_CLOCK}(?![A-Za-z0-9])",
+        re.IGNORECASE,
+    ),
+    _MONTHS,
+    before=48,
+    after=110,
+)
+_MONTH_ALONE = Near(
+    re.compile(
+        r"\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Ff]rom|[Ll]ast|[Nn]ext|[Tt]his|[Ee]arly|[Ll]ate|[Mm]id|[Ee]nd of|[Bb]eginning of|[Dd]uring|[Tt]hrough|[Bb]efore|[Aa]fter)[\s-]"
+        r"(January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Aug|Sept|Oct|Nov|Dec)\b(?!\s[A-Z][a-z])"
+    ),
+    _MONTHS,
+    before=24,
+    after=40,
 )
 #: Month and day without a year only where a word says that it is a date: 5/5, 9/10 and 120/80 are findings.
-_DAY_OF_YEAR = re.compile(
-    r"\b(?:on|since|dated?|until|till|admitted|discharged|seen|scheduled(?: for)?|due|appointment|appt|f/u|dob|born|dos|visit(?: on)?|as of|last (?:seen|visit|dose)(?: on)?)"
-    r"[:\s]{1,3}((?:0?[1-9]|1[0-2])[/-](?:0?[1-9]|[12]\d|3[01]))(?![\w/-]|\s?(?:mg|%|tabs?|strength|pain))",
-    re.IGNORECASE,
+_DAY_OF_YEAR = Near(
+    re.compile(
+        r"\b(?:on|since|dated?|until|till|admitted|discharged|seen|scheduled(?: for)?|due|appointment|appt|f/u|dob|born|dos|visit(?: on)?|as of|last (?:seen|visit|dose)(?: on)?)"
+        r"[:\s]{1,3}((?:0?[1-9]|1[0-2])[/-](?:0?[1-9]|[12]\d|3[01]))(?![\w/-]|\s?(?:mg|%|tabs?|strength|pain))",
+        re.IGNORECASE,
+    ),
+    "on since date dated until till admitted discharged seen scheduled due appointment appt f/u dob born dos visit as last",
+    after=60,
+    digit=True,
 )
-_HOLIDAY = re.compile(
-    r"\b(?:Christmas(?: (?:Eve|Day))?|Thanksgiving|Easter(?: Sunday)?|Halloween|New Year'?s(?: (?:Eve|Day))?|Independence Day|"
-    r"(?:the )?(?:4th|[Ff]ourth) of July|Memorial Day|Labor Day|Valentine'?s Day|St\.? Patrick'?s Day|Hanukkah|Ramadan|Diwali|"
-    r"Mother'?s Day|Father'?s Day|Veterans Day|Good Friday)\b(?:,?\s(?:of\s)?(?:19|20)\d\d)?"
+_HOLIDAY = Near(
+    re.compile(
+        r"\b(?:Christmas(?: (?:Eve|Day))?|Thanksgiving|Easter(?: Sunday)?|Halloween|New Year'?s(?: (?:Eve|Day))?|Independence Day|"
+        r"(?:the )?(?:4th|[Ff]ourth) of July|Memorial Day|Labor Day|Valentine'?s Day|St\.? Patrick'?s Day|Hanukkah|Ramadan|Diwali|"
+        r"Mother'?s Day|Father'?s Day|Veterans Day|Good Friday)\b(?:,?\s(?:of\s)?(?:19|20)\d\d)?"
+    ),
+    "christmas thanksgiving easter halloween year year's years independence july memorial labor valentine valentine's valentines patrick "
+    "patrick's patricks hanukkah ramadan diwali mother's mothers father's fathers veterans friday",
+    before=20,
+    after=50,
 )
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agents.deidentify.text.signs import Near
 from agents.deidentify.text.spans import EMAIL, Found
 
 RULE = "email"
 
 _ADDRESS = re.compile(r"(?<![\w.+-])[\w.%+-]{1,64}\s?@\s?[\w-]{1,63}(?:\.[\w-]{1,63}){0,6}")
-_SPELLED = re.compile(
-    r"\b[\w.-]{2,40}\s?(?:\(at\)|\[at\]|\bat\b)\s?[\w-]{2,40}\s?(?:\(dot\)|\[dot\]|\bdot\b|\.)\s?(?:com|org|net|edu|gov|info|uk|de|fr)\b",
-    re.IGNORECASE,
+_SPELLED = Near(
+    re.compile(
+        r"\b[\w.-]{2,40}\s?(?:\(at\)|\[at\]|\bat\b)\s?[\w-]{2,40}\s?(?:\(dot\)|\[dot\]|\bdot\b|\.)\s?(?:com|org|net|edu|gov|info|uk|de|fr)\b",
+        re.IGNORECASE,
+    ),
+    "com org net edu gov info uk de fr",
+    before=120,
+    after=8,
 )
 
 

@@ -8,13 +8,18 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from agents.deidentify.text.signs import NearMatch
 from agents.deidentify.text.spans import DATE, ID, NAME, Found
 
 RULE = "hidden"
 
-_SPACED = re.compile(r"(?<![\w.])\d(?:[ \n\t.-]{1,3}\d){8,19}(?![\w.])")
-_SPACED_DATE = re.compile(r"(?<![\w./])\d(?: {1,2}[\d/.-]){6,20}(?![\w./])")
-_SPACED_LETTERS = re.compile(r"(?<![\w'’])[A-Za-z](?: {1,3}[A-Za-z]){5,60}(?![\w'’])")
+_SPACED = NearMatch(
+    re.compile(r"(?<![\w.])\d(?:[ \n\t.-]{1,3}\d){8,19}(?![\w.])"), r"\d[ \n\t.-]{1,3}\d[ \n\t.-]{1,3}\d", before=2, after=90
+)
+_SPACED_DATE = NearMatch(re.compile(r"(?<![\w./])\d(?: {1,2}[\d/.-]){6,20}(?![\w./])"), r"\d {1,2}[\d/.-] ", before=2, after=70)
+_SPACED_LETTERS = NearMatch(
+    re.compile(r"(?<![\w'’])[A-Za-z](?: {1,3}[A-Za-z]){5,60}(?![\w'’])"), r"[A-Za-z] [A-Za-z] [A-Za-z] ", before=2, after=260
+)
 _BASE64 = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{12,4000}={0,2}(?![\w+/=])")
 _TEXT = re.compile(rb"[\x20-\x7e\s]{8,}")
 

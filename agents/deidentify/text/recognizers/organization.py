@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agents.deidentify.text.signs import Near
 from agents.deidentify.text.spans import ORGANIZATION, Found
 
 RULE = "organization"
@@ -16,8 +17,15 @@ _KIND = (
     r"Assisted Living|Senior Living|Care Center|Institute|Inc\.?|LLC|Corp(?:oration|\.)?|Ltd\.?)"
 )
 _WORD = r"[A-Z][\w'’&-]{0,30}"
-_NAMED = re.compile(
-    rf"\b((?:(?:St\.?|Mt\.?|Saint)[ \t])?{_WORD}(?:[ \t](?:of|the|and|for|de)(?=[ \t][A-Z])|[ \t]{_WORD}){{0,5}}?)[ \t]({_KIND})(?!\w)"
+_NAMED = Near(
+    re.compile(
+        rf"\b((?:(?:St\.?|Mt\.?|Saint)[ \t])?{_WORD}(?:[ \t](?:of|the|and|for|de)(?=[ \t][A-Z])|[ \t]{_WORD}){{0,5}}?)[ \t]({_KIND})(?!\w)"
+    ),
+    "hospital hospitals medical clinic clinics health healthcare nursing rehab rehabilitation hospice university college high elementary pharmacy "
+    "laboratory laboratories infirmary surgery cancer heart children childrens children's memorial sanatorium assisted senior care institute inc llc "
+    "corp corporation ltd",
+    before=240,
+    after=60,
 )
 #: Kinds of facilities, not names of one.
 _GENERIC = frozenset(

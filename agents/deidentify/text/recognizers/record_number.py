@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agents.deidentify.text.signs import Near
 from agents.deidentify.text.spans import ID, Found
 
 RULE = "record_number"
@@ -21,12 +22,25 @@ _WORDS = (
     r"vin|vehicle|plate|tag|serial|s/n|sn|device|implant|pacemaker|model|udi|imei|lot|"
     r"nhs|chi|ahv|insee|tax|tin|ein|id|identifier|identification|i\.d\."
 )
-_NAMED = re.compile(
-    rf"(?<![\w-])(?:{_WORDS})(?![A-Za-z])"
-    r"(?:\s{0,2}(?:id\b|i\.d\.|identifier|identification|number|numbers|no\b\.?|num\b\.?|nr\b\.?|#|code|plate|serial))*"
-    r"\s{0,2}(?:\([^()\n]{1,20}\)\s{0,2})?(?::|#|=|is\b|was\b|of\b|-|,|ending in\b|with\b)?\s{0,2}(?:number\b|#|:)?\s{0,2}"
-    r"([A-Za-z0-9](?:[A-Za-z0-9/._#*-]|\s(?=\d)){2,34})",
-    re.IGNORECASE,
+#: The first words of the above.
+_SIGNS = """mrn mr med medical record chart patient pt hospital unit case encounter visit admission study subject employee staff badge student
+    customer client person personal national health unique participant donor beneficiary member subscriber policy policyholder
+    group plan claim authorization referral order requisition prescription rx invoice receipt ticket reference confirmation tracking
+    file document report csn fin har accession specimen sample medicare medicaid insurance hicn mbi tricare account acct a/c bank iban
+    routing credit debit card visa mastercard amex license licence lic certificate certification registration dea npi upin passport
+    vin vehicle plate tag serial s/n sn device implant pacemaker model udi imei lot nhs chi ahv insee tax tin ein id identifier
+    identification i.d."""
+_NAMED = Near(
+    re.compile(
+        rf"(?<![\w-])(?:{_WORDS})(?![A-Za-z])"
+        r"(?:\s{0,2}(?:id\b|i\.d\.|identifier|identification|number|numbers|no\b\.?|num\b\.?|nr\b\.?|#|code|plate|serial))*"
+        r"\s{0,2}(?:\([^()\n]{1,20}\)\s{0,2})?(?::|#|=|is\b|was\b|of\b|-|,|ending in\b|with\b)?\s{0,2}(?:number\b|#|:)?\s{0,2}"
+        r"([A-Za-z0-9](?:[A-Za-z0-9/._#*-]|\s(?=\d)){2,34})",
+        re.IGNORECASE,
+    ),
+    _SIGNS,
+    after=150,
+    digit=True,
 )
 #: Letters and at least six digits, or eight digits alone: no clinical value looks like this.
 _SHAPE = re.compile(

@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agents.deidentify.text.signs import Near, NearMatch
 from agents.deidentify.text.spans import ID, Found
 
 RULE = "ssn"
 
-_SHAPE = re.compile(r"(?<![\w-])\d{3}([- .]|\s?-\s?)\d{2}\1\d{4}(?![\w-])")
-_NAMED = re.compile(
-    r"\b(?:ssn|soc(?:ial)?\.?\s{0,2}sec(?:urity)?)\b(?:\s{0,2}(?:number|no\.?|num|#))?[\s:#=-]{0,4}(?:is|was|ending in|ends in|last four(?: digits)?)?"
-    r"[\s:#=*xX-]{0,12}(\d[\d -]{2,12}\d)",
-    re.IGNORECASE,
+_SHAPE = NearMatch(re.compile(r"(?<![\w-])\d{3}([- .]|\s?-\s?)\d{2}\1\d{4}(?![\w-])"), r"\d{4}", before=16, after=4)
+_NAMED = Near(
+    re.compile(
+        r"\b(?:ssn|soc(?:ial)?\.?\s{0,2}sec(?:urity)?)\b(?:\s{0,2}(?:number|no\.?|num|#))?[\s:#=-]{0,4}(?:is|was|ending in|ends in|last four(?: digits)?)?"
+        r"[\s:#=*xX-]{0,12}(\d[\d -]{2,12}\d)",
+        re.IGNORECASE,
+    ),
+    "ssn soc social",
+    after=140,
+    digit=True,
 )
 
 
