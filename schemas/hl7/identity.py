@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TypeVar
 
 from schemas.hl7 import tables
@@ -25,6 +26,14 @@ ENTITY_TYPES = frozenset({"EI", "EIP"})
 ADDRESS_TYPES = frozenset({"XAD", "AD"})
 LICENCE_TYPES = frozenset({"DLN", "PLN", "PI"})
 PHONE_TYPES = frozenset({"XTN", "TN"})
+
+_IDENTIFYING = (
+    NAME_TYPES | PERSON_TYPES | NAME_LINK_TYPES | ID_TYPES | ENTITY_TYPES | ADDRESS_TYPES | LICENCE_TYPES | PHONE_TYPES | {"XON"}
+)
+#: Types whose content is nobody's in particular: the same again adds nothing.
+_IMPERSONAL = PERSON_TYPES | NAME_LINK_TYPES | ENTITY_TYPES | {"XON"}
+#: Fields of other types that ``_read_field`` knows by their place, and the value of an observation.
+_SINGLE = frozenset({("MSH", 4), ("MSH", 6), ("MSH", 10), ("PV1", 39), ("PID", 23), ("STF", 1), ("OBX", 5)})
 
 #: Segments that describe one person in all their fields.
 _SEGMENT_ROLE = {
@@ -125,6 +134,7 @@ class _Found:
     others: list[Person] = field(default_factory=list)
     numbers: list[Identifier] = field(default_factory=list)
     organizations: list[str] = field(default_factory=list)
+    seen: set[tuple[str, str]] = field(default_factory=set)
     visit: Identifier | None = None
     account: Identifier | None = None
 
@@ -154,13 +164,18 @@ def _read_segment(segment: Segment, found: _Found) -> None:
     other = _Draft(Role.RELATIVE)
     if segment.id == "MRG" and found.patient is not None:
         subject = found.patient
-    kinds = tables.field_types(segment.id)
-    for position in segment.filled():
-        if position > len(kinds):
-            break
-        kind = segment.get(2) if segment.id == "OBX" and position == 5 else kinds[position - 1]
+    for position, kind in _places(segment.id):
+        raw = segment.raw(position)
+        if not raw:
+            continue
+        if segment.id == "OBX" and position == 5:
+            kind = segment.get(2)
+        elif kind in _IMPERSONAL:
+            if (kind, raw) in found.seen:
+                continue
+            found.seen.add((kind, raw))
         target = other if (segment.id, position) in _OTHER_PERSON else subject
-        _read_field(segment, position, kind or "", target, found)
+        _read_field(segment, position, kind, target, found)
     _read_demographics(segment, subject)
     if segment.id == "PID" and found.patient is None:
         found.patient = subject
@@ -171,6 +186,16 @@ def _read_segment(segment: Segment, found: _Found) -> None:
         found.others.append(other.person())
     if segment.id == "PV1" and found.visit is None:
         found.visit = next(_identifiers(segment, 19), None)
+
+
+@cache
+def _places(segment_id: str) -> tuple[tuple[int, str], ...]:
+    """(position, datatype) of the fields that may identify somebody."""
+    return tuple(
+        (position, kind or "")
+        for position, kind in enumerate(tables.field_types(segment_id), 1)
+        if kind in _IDENTIFYING or (segment_id, position) in _PLAIN_NUMBERS or (segment_id, position) in _SINGLE
+    )
 
 
 def _read_field(segment: Segment, position: int, kind: str, subject: _Draft, found: _Found) -> None:
