@@ -162,7 +162,12 @@ class Extractor:
         )
 
     def _versions(self, policy: str) -> Versions:
-        return Versions(policy=policy, entity_model=self._tagger.version, assertion_rules=lexicon().version)
+        return Versions(
+            policy=policy,
+            phi_model=policy.partition("/")[2],  # the policy's version names the PHI model after a slash, when there was one
+            entity_model=self._tagger.version,
+            assertion_rules=lexicon().version,
+        )
 
 
 def _read(request: Request) -> ClinicalMessage | Poison:
