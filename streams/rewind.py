@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -72,10 +73,13 @@ def apply(kafka: Kafka, group: str, topic: str, moves: list[Move]) -> None:
     """Commit the planned offsets; same errors as ``plan``."""
     _refuse_members(kafka, group)
     offsets = [TopicPartition(kafka.topic_prefix + topic, move.partition, move.after) for move in moves]
+    admin = _admin(kafka)
     try:
         request = [ConsumerGroupTopicPartitions(group, offsets)]
-        for future in _admin(kafka).alter_consumer_group_offsets(request).values():
+        for future in admin.alter_consumer_group_offsets(request).values():
             future.result(timeout=_TIMEOUT_S)
+    except FutureTimeout:
+        raise BrokerUnavailable(path=group, detail="the broker does not set offsets") from None
     except KafkaException as error:
         raise BrokerUnavailable(path=group, detail=str(error.args[0].name())) from None
 
@@ -92,8 +96,12 @@ def _wanted(reader: Consumer, topic: str, partition: int, target: Target, low: i
 
 
 def _refuse_members(kafka: Kafka, group: str) -> None:
+    admin = _admin(kafka)  # its answers die with it
     try:
-        described = _admin(kafka).describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result()
+        asked = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+        described = asked.result(timeout=_TIMEOUT_S + 1)
+    except FutureTimeout:
+        raise BrokerUnavailable(path=group, detail="the broker does not describe groups") from None
     except KafkaException:
         return  # a group that never committed is not known; there is nobody to disturb
     if described.members:

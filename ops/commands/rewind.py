@@ -8,6 +8,7 @@ from datetime import datetime
 import click
 
 from agents.pipeline import BY_STAGE
+from streams.faust_app import group_id
 from streams.rewind import Target, apply, plan
 from streams.settings import load
 
@@ -38,7 +39,7 @@ def target_of(text: str) -> Target:
 def command(stage: str, to: str, yes: bool, dry_run: bool) -> None:
     """Set STAGE's committed offsets; its workers must be stopped. Results keep their ids, so that they are overwritten."""
     kafka = load().kafka
-    group, topic = f"{kafka.group_prefix}{stage}", BY_STAGE[stage].reads
+    group, topic = group_id(kafka, stage), BY_STAGE[stage].reads
     moves = plan(kafka, group, topic, target_of(to))
     if not moves:
         click.echo("nothing to change")
