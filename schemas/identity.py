@@ -6,9 +6,14 @@ Only the gateway (routing key), ``agents.deidentify`` and the audited release in
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 
 class _Blind(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,3 +87,37 @@ class MessageIdentity(_Blind, frozen=True, kw_only=True):
     encounter: Identifier | None = None
     numbers: tuple[Identifier, ...] = ()
     organizations: tuple[str, ...] = ()
+
+
+def unique(items: Iterable[T]) -> tuple[T, ...]:
+    """Each item once, in order of appearance."""
+    return tuple(dict.fromkeys(items))
+
+
+@dataclass(slots=True)
+class PersonDraft:
+    """A person being collected by a reader; ``person()`` freezes what was found, each thing once."""
+
+    role: Role
+    names: list[PersonName] = field(default_factory=list)
+    identifiers: list[Identifier] = field(default_factory=list)
+    phones: list[str] = field(default_factory=list)
+    emails: list[str] = field(default_factory=list)
+    addresses: list[PostalAddress] = field(default_factory=list)
+    birth_date: str = ""
+    sex: str = ""
+
+    def person(self) -> Person:
+        return Person(
+            role=self.role,
+            names=unique(self.names),
+            identifiers=unique(self.identifiers),
+            phones=unique(self.phones),
+            emails=unique(self.emails),
+            addresses=unique(self.addresses),
+            birth_date=self.birth_date,
+            sex=self.sex,
+        )
+
+    def says_something(self) -> bool:
+        return bool(self.names or self.identifiers or self.phones or self.emails or self.addresses or self.birth_date)

@@ -7,15 +7,12 @@ de-identification.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from schemas.errors import Reason, UnsupportedContent
 from schemas.fhir.references import Index, patients_of, subjects, target
 from schemas.fhir.walk import Node, resource_type, resources, walk
-from schemas.identity import Identifier, MessageIdentity, Person, PersonName, PostalAddress, Role
-
-T = TypeVar("T")
+from schemas.identity import Identifier, MessageIdentity, PersonDraft, PersonName, PostalAddress, Role, unique
 
 _ROLES = {
     "Patient": Role.PATIENT,
@@ -56,35 +53,6 @@ _NUMBER_STRINGS = {
 _MOTHERS_NAME = "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName"
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A person being collected."""
-
-    role: Role
-    names: list[PersonName] = field(default_factory=list)
-    identifiers: list[Identifier] = field(default_factory=list)
-    phones: list[str] = field(default_factory=list)
-    emails: list[str] = field(default_factory=list)
-    addresses: list[PostalAddress] = field(default_factory=list)
-    birth_date: str = ""
-    sex: str = ""
-
-    def person(self) -> Person:
-        return Person(
-            role=self.role,
-            names=_unique(self.names),
-            identifiers=_unique(self.identifiers),
-            phones=_unique(self.phones),
-            emails=_unique(self.emails),
-            addresses=_unique(self.addresses),
-            birth_date=self.birth_date,
-            sex=self.sex,
-        )
-
-    def says_something(self) -> bool:
-        return bool(self.names or self.identifiers or self.phones or self.emails or self.addresses or self.birth_date)
-
-
 def read_identity(resource: dict[str, Any]) -> MessageIdentity:
     """Every identifier of the resource or Bundle, as written.
 
@@ -105,9 +73,9 @@ class _Reader:
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
         self._index = Index(root)
-        self._patient = _Draft(Role.PATIENT)
+        self._patient = PersonDraft(Role.PATIENT)
         self._logical: list[Identifier] = []
-        self._others: list[_Draft] = []
+        self._others: list[PersonDraft] = []
         self._numbers: list[Identifier] = []
         self._organizations: list[str] = []
         self._encounter: Identifier | None = None
@@ -117,10 +85,10 @@ class _Reader:
         self._patient.identifiers += sorted(self._logical, key=lambda found: found.value.startswith("urn:"))
         return MessageIdentity(
             patient=self._patient.person() if self._patient.says_something() else None,
-            others=_unique([draft.person() for draft in self._others if draft.says_something()]),
+            others=unique([draft.person() for draft in self._others if draft.says_something()]),
             encounter=self._encounter,
-            numbers=_unique(self._numbers),
-            organizations=_unique(self._organizations),
+            numbers=unique(self._numbers),
+            organizations=unique(self._organizations),
         )
 
     def read(self) -> None:
@@ -155,7 +123,7 @@ class _Reader:
             self._logical_id(kind, name)
         if kind == "Encounter" and isinstance(name, str):
             self._encounter = self._encounter or Identifier(value=name, system="fhir:Encounter")
-        owners: list[tuple[str, _Draft]] = [("", owner)]
+        owners: list[tuple[str, PersonDraft]] = [("", owner)]
         for node in walk(resource, kind):
             while not _inside(node.path, owners[-1][0]):
                 owners.pop()
@@ -171,11 +139,11 @@ class _Reader:
             else:
                 self._read_value(node, owners[-1][1])
 
-    def _owner(self, kind: str) -> _Draft:
+    def _owner(self, kind: str) -> PersonDraft:
         return self._patient if kind == "Patient" else self._other(_ROLES.get(kind, Role.OTHER))
 
-    def _other(self, role: Role) -> _Draft:
-        draft = _Draft(role)
+    def _other(self, role: Role) -> PersonDraft:
+        draft = PersonDraft(role)
         self._others.append(draft)
         return draft
 
@@ -183,7 +151,7 @@ class _Reader:
         found = Identifier(value=value, system=f"fhir:{kind}" if kind else "")
         (self._logical if kind == "Patient" else self._numbers).append(found)
 
-    def _read_value(self, node: Node, owner: _Draft) -> None:
+    def _read_value(self, node: Node, owner: PersonDraft) -> None:
         place = (node.parent_type, node.name.rpartition(".")[2])
         if node.type == "HumanName":
             owner.names += _human_name(node.value)
@@ -202,7 +170,7 @@ class _Reader:
         elif isinstance(node.value, str) and node.value:
             self._read_string(node, place, owner)
 
-    def _read_string(self, node: Node, place: tuple[str, str], owner: _Draft) -> None:
+    def _read_string(self, node: Node, place: tuple[str, str], owner: PersonDraft) -> None:
         if place in _NAME_STRINGS:
             self._other(Role.OTHER).names.append(PersonName(text=node.value))
         elif place in _ORGANIZATION_STRINGS:
@@ -290,13 +258,9 @@ def _address(value: dict[str, Any]) -> list[PostalAddress]:
     return [address] if address.lines or address.city or address.postal_code else []
 
 
-def _read_contact(value: dict[str, Any], owner: _Draft) -> None:
+def _read_contact(value: dict[str, Any], owner: PersonDraft) -> None:
     text = _text(value, "value")
     if "@" in text:
         owner.emails.append(text)
     elif any(char.isdigit() for char in text) and value.get("system") not in {"url"}:
         owner.phones.append(text)
-
-
-def _unique(items: list[T]) -> tuple[T, ...]:
-    return tuple(dict.fromkeys(items))

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeVar
 
 from schemas.hl7 import tables
 from schemas.hl7.er7 import Message, Segment
-from schemas.identity import Identifier, MessageIdentity, Person, PersonName, PostalAddress, Role
-
-T = TypeVar("T")
+from schemas.identity import Identifier, MessageIdentity, Person, PersonDraft, PersonName, PostalAddress, Role, unique
 
 NAME_TYPES = frozenset({"XPN", "PN"})
 PERSON_TYPES = frozenset({"XCN", "CN", "PPN"})
@@ -99,37 +96,8 @@ _PERSONAL = frozenset({"PID", "NK1", "GT1", "IN1", "IN2", "STF", "PRA"})
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A person being collected; frozen into ``Person`` when the segment ends."""
-
-    role: Role
-    names: list[PersonName] = field(default_factory=list)
-    identifiers: list[Identifier] = field(default_factory=list)
-    phones: list[str] = field(default_factory=list)
-    emails: list[str] = field(default_factory=list)
-    addresses: list[PostalAddress] = field(default_factory=list)
-    birth_date: str = ""
-    sex: str = ""
-
-    def person(self) -> Person:
-        return Person(
-            role=self.role,
-            names=_unique(self.names),
-            identifiers=_unique(self.identifiers),
-            phones=_unique(self.phones),
-            emails=_unique(self.emails),
-            addresses=_unique(self.addresses),
-            birth_date=self.birth_date,
-            sex=self.sex,
-        )
-
-    def says_something(self) -> bool:
-        return bool(self.names or self.identifiers or self.phones or self.emails or self.addresses or self.birth_date)
-
-
-@dataclass(slots=True)
 class _Found:
-    patient: _Draft | None = None
+    patient: PersonDraft | None = None
     prior: list[Identifier] = field(default_factory=list)
     others: list[Person] = field(default_factory=list)
     numbers: list[Identifier] = field(default_factory=list)
@@ -151,17 +119,17 @@ def read_identity(message: Message) -> MessageIdentity:
             _read_segment(segment, found)
     return MessageIdentity(
         patient=found.patient.person() if found.patient else None,
-        prior=_unique(found.prior),
-        others=_unique(found.others),
+        prior=unique(found.prior),
+        others=unique(found.others),
         encounter=found.visit or found.account,
-        numbers=_unique(found.numbers),
-        organizations=_unique(found.organizations),
+        numbers=unique(found.numbers),
+        organizations=unique(found.organizations),
     )
 
 
 def _read_segment(segment: Segment, found: _Found) -> None:
-    subject = _Draft(_SEGMENT_ROLE.get(segment.id, Role.OTHER))
-    other = _Draft(Role.RELATIVE)
+    subject = PersonDraft(_SEGMENT_ROLE.get(segment.id, Role.OTHER))
+    other = PersonDraft(Role.RELATIVE)
     if segment.id == "MRG" and found.patient is not None:
         subject = found.patient
     for position, kind in _places(segment.id):
@@ -198,7 +166,7 @@ def _places(segment_id: str) -> tuple[tuple[int, str], ...]:
     )
 
 
-def _read_field(segment: Segment, position: int, kind: str, subject: _Draft, found: _Found) -> None:
+def _read_field(segment: Segment, position: int, kind: str, subject: PersonDraft, found: _Found) -> None:
     key = (segment.id, position)
     if kind in NAME_TYPES:
         subject.names.extend(_names(segment, position))
@@ -238,7 +206,7 @@ def _read_field(segment: Segment, position: int, kind: str, subject: _Draft, fou
         subject.identifiers.append(Identifier(value=segment.get(1)))
 
 
-def _read_demographics(segment: Segment, subject: _Draft) -> None:
+def _read_demographics(segment: Segment, subject: PersonDraft) -> None:
     birth, sex = {"PID": (7, 8), "NK1": (16, 15), "GT1": (8, 9), "IN1": (18, 43), "STF": (6, 5)}.get(segment.id, (0, 0))
     if birth:
         subject.birth_date = _leaf(segment, segment.raw(birth), 1)
@@ -320,7 +288,7 @@ def _addresses(segment: Segment, position: int) -> Iterator[PostalAddress]:
             yield PostalAddress(lines=kept, city=city, state=state, postal_code=postal_code, country=country)
 
 
-def _read_telecom(segment: Segment, position: int, subject: _Draft) -> None:
+def _read_telecom(segment: Segment, position: int, subject: PersonDraft) -> None:
     """XTN: number as written, e-mail in 4 (or in 1), country, area, local number, extension in 5 to 8, unformatted in 12."""
     for repetition in segment.repetitions(position):
         leaves = _leaves(segment, repetition, 12)
@@ -362,7 +330,3 @@ def _subleaves(segment: Segment, repetition: str, component: int) -> list[str]:
         return []
     leaves = [segment.leaf(text).strip() for text in segment.subcomponents(components[component - 1])]
     return ["" if text == '""' else text for text in leaves]
-
-
-def _unique(items: list[T]) -> tuple[T, ...]:
-    return tuple(dict.fromkeys(items))
