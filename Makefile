@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 BROKER ?= embedded
 LOCKFLAGS := --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --quiet
 
-.PHONY: help setup dev demo up test lint format kafka-jars lock clean
+.PHONY: help setup dev training demo up test test-training lint format kafka-jars lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,14 +26,25 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+training: .venv-train/.training ## the environment of the model factory (torch, transformers, optimum), apart from the product's
+
+.venv-train/.training: requirements/train.txt pyproject.toml
+	@test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/train.txt
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 demo: setup ## run the whole stream on sample messages (BROKER=kafka for real Kafka)
 	@$(BIN)/wardstream demo --broker $(BROKER)
 
 up: setup ## the same stack, kept running until Ctrl-C
 	@$(BIN)/wardstream up --broker $(BROKER)
 
-test: dev kafka-jars ## everything, with real Kafka (needs Java and Maven) and real Redis
-	$(BIN)/python -m pytest
+test: dev kafka-jars test-training ## everything, with real Kafka (needs Java and Maven), real Redis and the model factory
+	$(BIN)/python -m pytest --ignore=tests/training
+
+test-training: training ## the model factory: tiny models of every family, end to end
+	.venv-train/bin/python -m pytest tests/training
 
 lint: dev ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .
@@ -57,7 +68,7 @@ lock: ## rewrite the hash-pinned requirement files from pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra gpu --extra build -o requirements/gpu.txt pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build --extra dev -o requirements/dev.txt pyproject.toml
-	$(BIN)/pip-compile $(LOCKFLAGS) --extra train -o requirements/train.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra build --extra train -o requirements/train.txt pyproject.toml
 
 clean: ## remove what make made
-	rm -rf $(VENV) deploy/kafka/libs var out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-train deploy/kafka/libs var out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,7 +1,8 @@
-"""Model bundles: a folder ``models/shelf/<name>/<version>/`` whose manifest gives the SHA-256 of every file.
+"""Model bundles: a folder ``models/shelf/<name>/<version>/`` whose signed manifest gives the SHA-256 of every file.
 
-A bundle holds ``model.onnx`` (int8, for CPUs), ``tokenizer.json``, ``manifest.json``, ``MODEL_CARD.md``, ``golden.json`` and,
-in bundles for accelerators, ``model.fp16.onnx``. Nothing is loaded before every byte has been verified.
+A bundle holds ``model.onnx`` (int8, for CPUs; for generation ``encoder.onnx`` and ``decoder.onnx``), ``tokenizer.json``,
+``manifest.json`` with its detached signature ``manifest.sig``, ``MODEL_CARD.md``, ``golden.json`` and, in bundles for
+accelerators, ``model.fp16.onnx``. Nothing is loaded before every byte has been verified and every operator is known.
 """
 
 from __future__ import annotations
@@ -9,18 +10,23 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
+from models.operators import refuse_strange_operators
+from models.signature import KEYS, SIGNATURE, verify
 from schemas.errors import ConfigurationError
 
 SHELF: Final = Path(__file__).parent / "shelf"
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 MODEL_FP16: Final = "model.fp16.onnx"
+ENCODER: Final = "encoder.onnx"
+DECODER: Final = "decoder.onnx"
 TOKENIZER: Final = "tokenizer.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
+Task = Literal["token-classification", "text-classification", "text-generation"]
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
@@ -42,23 +48,43 @@ class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     use: str = "training"
 
 
+class NumberInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A measured value that a model takes beside the text: its code (LOINC), UCUM unit, and how it is standardised.
+
+    Values outside ``low`` to ``high`` are treated as missing: they are no measurement of a living patient.
+    """
+
+    name: str
+    unit: str
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that serving needs to know about a bundle.
 
     Args:
-        labels: BIO labels in the order of the network's outputs; label ``1 + 2k`` begins ``entity_types[k]``.
+        family: architecture, for people; task: which class of ``models`` serves it.
+        labels: the network's outputs in order. Token classification has BIO labels: ``1 + 2k`` begins ``entity_types[k]``.
+        multi_label: text classes that do not exclude each other.
+        numbers: measured values beside the text, in order; max_new_tokens: longest output of generation, in pieces.
+        temperature: logits are divided by it before they become probabilities.
         window_tokens: pieces a window, the two special tokens included; window_overlap: pieces that neighbours share.
         lower_case: whether the tokenizer lower-cases (letter shapes then go in as token types).
-        thresholds: least mean word probability at which a span counts, by type, 0 to 1; 0.5 where absent.
+        thresholds: least probability at which a span or a class counts, by type or label, 0 to 1; 0.5 where absent.
         inputs, outputs: tensor names of the graph.
         files: every file of the bundle but the manifest itself.
         scores: measured figures by data set; data: sources; tools: versions that made it.
+        attributes: the source attributes of 45 CFR 170.315(b)(11)(iv)(B), by name; gate: why it was let through.
     """
 
     format: int
     name: str
     version: str
-    task: str
+    family: str
+    task: Task
     labels: tuple[str, ...]
     entity_types: tuple[str, ...]
     window_tokens: int
@@ -72,11 +98,24 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tools: dict[str, str]
     scores: dict[str, dict[str, float]]
     seed: int
+    multi_label: bool = False
+    numbers: tuple[NumberInput, ...] = ()
+    max_new_tokens: int = 0
+    temperature: float = 1.0
+    attributes: dict[str, str] = {}
+    gate: dict[str, str] = {}
 
     @property
     def model_sha256(self) -> str:
-        """Digest of the int8 graph: part of the version that every mention carries."""
-        return self.files[MODEL].sha256
+        """Digest of the int8 graph, or over those of encoder and decoder: part of the version that every result carries."""
+        if MODEL in self.files:
+            return self.files[MODEL].sha256
+        return hashlib.sha256((self.files[ENCODER].sha256 + self.files[DECODER].sha256).encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """``name@version#`` and the first 12 digits of the model's SHA-256: what every result carries."""
+        return f"{self.name}@{self.version}#{self.model_sha256[:12]}"
 
 
 def sha256_of(path: Path) -> str:
@@ -85,18 +124,25 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, *, trusted_keys: Path = KEYS) -> Manifest:
     """Read and verify the bundle in folder ``path``.
 
+    Args:
+        trusted_keys: folder of the public keys whose signature is accepted.
+
     Raises:
-        ConfigurationError: a file is missing, changed, a symbolic link, too large, or not in the manifest; the manifest is
-            unreadable or contradicts itself. ``path`` of the error names the file.
+        ConfigurationError: the signature is missing, wrong, or of a key that is not trusted; a file is missing, changed, a symbolic
+            link, too large, or not in the manifest; a graph holds an operator that is not allowed; the manifest is unreadable or
+            contradicts itself. ``path`` of the error names the file.
     """
     manifest_path = path / MANIFEST
     _regular(manifest_path)
+    content = manifest_path.read_bytes()
+    _regular(path / SIGNATURE)
+    verify(content, path / SIGNATURE, trusted_keys)
     try:
-        manifest = msgspec.json.decode(manifest_path.read_bytes(), type=Manifest)
-    except (msgspec.DecodeError, OSError) as error:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
         raise ConfigurationError(path=str(manifest_path), detail="unreadable manifest") from error
     _consistent(manifest, manifest_path)
     for name, entry in manifest.files.items():
@@ -106,7 +152,9 @@ def load_manifest(path: Path) -> Manifest:
         _regular(file)
         if file.stat().st_size != entry.bytes or sha256_of(file) != entry.sha256:
             raise ConfigurationError(path=str(file), detail="content differs from the manifest's SHA-256")
-    strangers = {p.name for p in path.iterdir()} - set(manifest.files) - {MANIFEST}
+        if name.endswith(".onnx"):
+            refuse_strange_operators(file)
+    strangers = {p.name for p in path.iterdir()} - set(manifest.files) - {MANIFEST, SIGNATURE}
     if strangers:
         raise ConfigurationError(path=str(path / min(strangers)), detail="not in the manifest")
     return manifest
@@ -121,17 +169,22 @@ def _regular(file: Path) -> None:
 
 
 def _consistent(manifest: Manifest, path: Path) -> None:
-    expected = ("O", *(f"{prefix}-{name}" for name in manifest.entity_types for prefix in "BI"))
+    tags = ("O", *(f"{prefix}-{name}" for name in manifest.entity_types for prefix in "BI"))
+    tokens, writes = manifest.task == "token-classification", manifest.task == "text-generation"
+    graphs = {ENCODER, DECODER} if writes else {MODEL}
+    named = manifest.entity_types if tokens else manifest.labels
     problems = {
         "format of another version": manifest.format != FORMAT,
-        "task is not token-classification": manifest.task != "token-classification",
-        "labels do not follow from entity_types": manifest.labels != expected,
-        "files lack the model or the tokenizer": not {MODEL, TOKENIZER} <= set(manifest.files),
+        "labels do not follow from entity_types": tokens and manifest.labels != tags,
+        "a classifier without labels": manifest.task == "text-classification" and not manifest.labels,
+        "files lack a graph or the tokenizer": not graphs | {TOKENIZER} <= set(manifest.files),
         "window_overlap must be even and less than half of the window": manifest.window_overlap % 2 != 0
         or not 0 <= manifest.window_overlap < (manifest.window_tokens - 2) / 2,
         "thresholds name unknown types or leave 0 to 1": any(
-            name not in manifest.entity_types or not 0 < value <= 1 for name, value in manifest.thresholds.items()
+            name not in named or not 0 < value <= 1 for name, value in manifest.thresholds.items()
         ),
+        "temperature and deviations must be positive": manifest.temperature <= 0 or any(n.std <= 0 for n in manifest.numbers),
+        "generation needs max_new_tokens, 1 to 1024": writes and not 1 <= manifest.max_new_tokens <= 1024,
     }
     for detail, wrong in problems.items():
         if wrong:
@@ -150,3 +203,9 @@ def shelf_bundle(name: str, shelf: Path = SHELF) -> Path:
     if not versions:
         raise ConfigurationError(path=str(shelf / name), detail="no such bundle on the shelf")
     return max(versions, key=lambda p: tuple(int(part) for part in p.name.split(".")))
+
+
+def refuse_other_task(folder: Path, manifest: Manifest, task: Task) -> None:
+    """Raise ConfigurationError unless the bundle is for ``task``."""
+    if manifest.task != task:
+        raise ConfigurationError(path=str(folder / MANIFEST), detail=f"a bundle for {manifest.task}, where one for {task} is needed")

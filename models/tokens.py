@@ -72,6 +72,7 @@ class WordPieces:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
             raise ConfigurationError(path=str(path), detail="unreadable tokenizer") from error
+        self._path = path
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.cls, self.sep, self.pad = (self._special(path, name) for name in ("[CLS]", "[SEP]", "[PAD]"))
@@ -81,6 +82,10 @@ class WordPieces:
         if number is None:
             raise ConfigurationError(path=str(path), detail=f"the tokenizer knows no {name}")
         return number
+
+    def id_of(self, piece: str) -> int:
+        """Number of a special piece. Raises ConfigurationError when the tokenizer lacks it."""
+        return self._special(self._path, piece)
 
     def __call__(self, text: str) -> Tokens:
         """Tokenize one text of any length, in time linear in it."""

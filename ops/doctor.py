@@ -77,7 +77,7 @@ def _installed(name: str) -> bool:
 def _bundles(settings: Settings) -> Iterator[Finding]:
     for name in (settings.models.phi, settings.models.entities):
         try:
-            manifest = load_manifest(shelf_bundle(name, settings.models.shelf))
+            manifest = load_manifest(shelf_bundle(name, settings.models.shelf), trusted_keys=settings.models.trusted_keys)
         except WardstreamError as error:
             yield Finding(
                 f"model {name}", "fail", str(error), "restore the bundle folder from the release; a changed file never loads"

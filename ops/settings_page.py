@@ -41,7 +41,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return "unset"
     if isinstance(value, Path):
-        return "`models/shelf` beside the code"
+        return f"`{value.parent.name}/{value.name}` beside the code"
     return f"`{value}`"
 
 

@@ -93,13 +93,15 @@ class Deid(_Section):
 
 
 class Models(_Section):
-    """``execution``: ``auto`` takes CUDA when it is there, ``gpu`` refuses to start without it."""
+    """``execution``: ``auto`` takes CUDA when it is there, ``gpu`` refuses to start without it. ``trusted_keys``: folder of
+    public keys (``*.pub``) whose bundles are accepted beside those that ship."""
 
     execution: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int = Field(2, ge=1)
     entities: str = "wardstream-entities"
     phi: str = "wardstream-phi"
     shelf: Path = Path(__file__).resolve().parent.parent / "models" / "shelf"
+    trusted_keys: Path = Path(__file__).resolve().parent.parent / "models" / "keys"
 
 
 class Decide(_Section):

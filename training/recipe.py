@@ -1,7 +1,8 @@
-"""Recipes: one TOML file says everything that a training run depends on."""
+"""Recipes: one TOML file says everything that a step of the factory depends on."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -9,50 +10,107 @@ import msgspec
 from training.data.labels import ENTITY_TYPES, PHI_TYPES
 
 
+class Distil(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a student learns from its teachers.
+
+    Args:
+        teachers: checkpoint names; the logits of several are averaged.
+        labels, logits, hidden: weights of the gold loss, of KL at ``temperature``, and of the squared distance of the last hidden
+            states (0 where widths differ or several teachers speak).
+        unlabelled: how often the free texts are seen in an epoch; only the teachers speak there.
+        window: pieces that a teacher sees at a time; a longer teacher may see more than its student.
+    """
+
+    teachers: tuple[str, ...]
+    labels: float = 0.3
+    logits: float = 0.7
+    hidden: float = 0.1
+    temperature: float = 2.0
+    unlabelled: float = 0.6
+    window: int = 128
+
+
+class Prune(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes, as shares of what is there (0 to 1): attention heads and feed-forward width; word pieces seen fewer than
+    ``vocabulary_least`` times in the training texts (0 keeps all)."""
+
+    heads: float = 0.0
+    feed_forward: float = 0.0
+    vocabulary_least: int = 0
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training step.
+    """One checkpoint and how it is made.
 
     Args:
         name: names the checkpoint folder ``<out>/<name>``.
-        task: ``entities`` or ``phi``.
-        start: checkpoint name to start from; empty for the pretrained encoder.
-        layers: encoder layers kept from the start, in order.
-        teacher: checkpoint to distil from; empty for plain fine-tuning.
-        epochs, learning_rate, batch_tokens, seed: as usual; the rate warms up over 6 % and then falls linearly.
-        repeats: how often each corpus is seen in an epoch (fractions allowed).
-        documents: how many documents the generators make (orders, or PHI texts).
+        task: ``pretraining``, ``entities``, ``phi``, ``flags``, ``messages``, ``vitals`` or ``explanations``.
+        note: one line for the table of models.
+        family: ``bert``, ``roberta``, ``distilbert``, ``xlnet``, ``t5`` or ``longformer``.
+        start: checkpoint to start from: a name under ``out``, or a folder; empty for the encoder that ships as a Python package.
+        layers: encoder layers kept from the start, in order; empty keeps all.
+        sizes: dimensions of families that start from nothing (``d_model``, ``n_layer`` ...).
+        epochs, learning_rate, batch_tokens, seed, dropout, weight_decay: as usual; the rate warms up over 6 % and then falls linearly.
+        lengths: row lengths in pieces; a text goes into the shortest that holds it, and is cut by the longest.
+        repeats: how often each corpus is seen in an epoch (fractions allowed; 0 leaves it out).
+        documents: how many texts the generators make.
         recase_share: share of documents turned to capitals, and again to small letters.
-        minutes: the schedule ends after this many minutes at the latest; 0 for no limit.
-        window_tokens, window_overlap, thresholds: go into the bundle's manifest (``models.bundle.Manifest``).
+        auxiliary: further heads on the same encoder, trained along and dropped afterwards: task name -> share of the batches.
+        precision: ``bf16`` (autocast; on CPUs too), ``fp16`` (GPU) or ``no``.
+        compile: compile the encoder first (a minute; then a third faster on CPUs).
+        save_every: steps between states from which an interrupted run goes on; 0 for none.
+        bundle, window_tokens, window_overlap, thresholds, temperature, max_new_tokens: go into the bundle's manifest.
     """
 
     name: str
     task: str
-    epochs: float
-    learning_rate: float
     seed: int
+    note: str = ""
+    family: str = "bert"
     start: str = ""
-    layers: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
-    teacher: str = ""
-    batch_tokens: int = 1024
+    layers: tuple[int, ...] = ()
+    sizes: dict[str, int] = {}
+    epochs: float = 1.0
+    learning_rate: float = 2e-4
+    batch_tokens: int = 2048
+    dropout: float = 0.1
+    weight_decay: float = 0.01
+    lengths: tuple[int, ...] = (32, 64, 128)
     repeats: dict[str, float] = {}
     documents: int = 2000
     recase_share: float = 0.08
-    minutes: float = 0.0
+    auxiliary: dict[str, float] = {}
+    distil: Distil | None = None
+    prune: Prune | None = None
+    precision: str = "bf16"
+    compile: bool = False
+    save_every: int = 0
+    bundle: str = ""
     window_tokens: int = 128
     window_overlap: int = 24
     thresholds: dict[str, float] = {}
+    temperature: float = 1.0
+    max_new_tokens: int = 0
     out: str = "out/training"
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The task's label types in order."""
+        """The label types of a token task, in order."""
         return {"entities": ENTITY_TYPES, "phi": PHI_TYPES}[self.task]
 
     @property
     def checkpoint(self) -> Path:
         """Folder of the result."""
         return Path(self.out) / self.name
+
+    def folder_of(self, start: str) -> Path:
+        """Folder of another checkpoint: as given when it is a path, else a name under ``out``."""
+        return Path(start) if "/" in start else Path(self.out) / start
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all fields: a run goes on only under the recipe that it began with."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
 def load_recipe(path: Path) -> Recipe:

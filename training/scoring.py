@@ -64,6 +64,18 @@ def strict(documents: Sequence[Document], predicted: Sequence[Iterable[ScoredSpa
     return dict(counts)
 
 
+def touched(documents: Sequence[Document], predicted: Sequence[Iterable[ScoredSpan]], group: str = "all") -> float:
+    """Share of gold spans that a prediction of one of their types overlaps; ``group`` as in ``strict``."""
+    hit = total = 0
+    for document, spans in zip(documents, predicted, strict=True):
+        given = list(spans)
+        for gold in document.spans:
+            if group in ("all", "|".join(gold.types)):
+                total += 1
+                hit += any(s.label in gold.types and s.start < gold.end and s.end > gold.start for s in given)
+    return hit / max(1, total)
+
+
 def bootstrap_f1(
     documents: Sequence[Document], predicted: Sequence[Sequence[ScoredSpan]], *, draws: int, seed: int
 ) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""``wardstream keys``: the two secrets that a new installation needs, in files that only the owner can read."""
+"""``wardstream keys``: the secrets that an installation needs, in files that only the owner can read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def master_key() -> str:
 
 @click.group()
 def command() -> None:
-    """Make the master key and the HTTP token."""
+    """Make the master key, the HTTP token and a model-signing key."""
 
 
 def _create(path: Path, content: str) -> None:
@@ -49,3 +49,14 @@ def create(path: Path) -> None:
 def token(path: Path) -> None:
     """Write a new bearer token for the FHIR door to PATH (mode 0600)."""
     _create(path, secrets.token_urlsafe(32))
+
+
+@command.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+def models(path: Path) -> None:
+    """Write a new model-signing key to PATH (mode 0600) and its public half to PATH.pub, for the folder models.trusted_keys."""
+    from models.signature import PUBLIC, new_key_pair
+
+    private, public = new_key_pair()
+    _create(path, private.decode().rstrip())
+    path.with_name(path.name + PUBLIC).write_text(public, encoding="ascii")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from models.bundle import SHELF, load_manifest, shelf_bundle
+from models.signature import new_key_pair, sign
 from schemas.errors import ConfigurationError
 
 NAMES = ("wardstream-entities", "wardstream-phi")
@@ -68,7 +69,7 @@ def test_missing_strange_and_linked_files_are_refused(copy: Path) -> None:
         {"window_overlap": 70},
         {"thresholds": {"NAME": 0.0}},
         {"thresholds": {"nonsense": 0.5}},
-        {"format": 2},
+        {"format": 3},
         {"task": "chat"},
         {"labels": ["O"]},
     ],
@@ -76,9 +77,60 @@ def test_missing_strange_and_linked_files_are_refused(copy: Path) -> None:
 def test_a_contradicting_manifest_is_refused(copy: Path, change: dict[str, object]) -> None:
     """Settings that cannot be meant are errors at load, not surprises at run time."""
     manifest = msgspec.json.decode((copy / "manifest.json").read_bytes())
-    (copy / "manifest.json").write_bytes(msgspec.json.encode(manifest | change))
+    keys = signed_anew(copy, msgspec.json.encode(manifest | change))
     with pytest.raises(ConfigurationError, match=r"manifest\.json"):
+        load_manifest(copy, trusted_keys=keys)
+
+
+def signed_anew(bundle: Path, content: bytes) -> Path:
+    """Write and sign a manifest by a new key; returns the folder of trusted keys."""
+    keys = bundle.parent / "keys"
+    keys.mkdir(exist_ok=True)
+    private, public = new_key_pair()
+    (keys / "key.pem").write_bytes(private)
+    (keys / "key.pub").write_text(public, encoding="ascii")
+    (bundle / "manifest.json").write_bytes(content)
+    (bundle / "manifest.sig").write_text(sign(content, keys / "key.pem"), encoding="ascii")
+    return keys
+
+
+def test_a_sites_own_key_is_accepted_only_where_it_is_trusted(copy: Path, tmp_path: Path) -> None:
+    """A bundle signed by another key loads with that key's folder, and not without."""
+    keys = signed_anew(copy, (copy / "manifest.json").read_bytes())
+    assert load_manifest(copy, trusted_keys=keys).name == "wardstream-phi"
+    with pytest.raises(ConfigurationError, match=r"manifest\.sig.*no trusted key"):
         load_manifest(copy)
+
+
+@pytest.mark.parametrize("line", ["", "nonsense", "0123456789abcdef AAAA", "\xff\xfe"])
+def test_a_damaged_signature_is_refused(copy: Path, line: str) -> None:
+    """Whatever stands in the signature file, nothing but the right signature passes."""
+    (copy / "manifest.sig").write_text(line, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"manifest\.sig"):
+        load_manifest(copy)
+
+
+def test_a_missing_signature_is_refused(copy: Path) -> None:
+    """An unsigned bundle does not load."""
+    (copy / "manifest.sig").unlink()
+    with pytest.raises(ConfigurationError, match=r"manifest\.sig"):
+        load_manifest(copy)
+
+
+def test_a_changed_manifest_no_longer_fits_its_signature(copy: Path) -> None:
+    """One threshold changed after signing is enough."""
+    content = (copy / "manifest.json").read_bytes()
+    (copy / "manifest.json").write_bytes(content.replace(b"0.35", b"0.99", 1))
+    with pytest.raises(ConfigurationError, match="does not fit"):
+        load_manifest(copy)
+
+
+def test_every_shelf_bundle_carries_the_31_source_attributes() -> None:
+    """The source attributes of the decision-support rule are fields of every manifest made since they are asked for."""
+    for name in NAMES:
+        attributes = load_manifest(shelf_bundle(name)).attributes
+        assert len(attributes) == 31
+        assert all(text.strip() and text != "Set by the bundle" for text in attributes.values())
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:

@@ -30,11 +30,13 @@ FUNCTION_WORDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Word pieces of one document; ``weight`` is a table, pieces x labels: 1 allowed, 0 forbidden, ``SILENT`` not spoken of."""
+    """Word pieces of one document; ``weight`` is a table, pieces x labels: 1 allowed, 0 forbidden, ``SILENT`` not spoken of.
+    ``teacher``: log probabilities of the same shape, where a teacher has spoken."""
 
     ids: npt.NDArray[np.int64]
     shape: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float32]
+    teacher: npt.NDArray[np.float16] | None = None
 
 
 def align(document: Document, pieces: WordPieces, types: tuple[str, ...]) -> Example:

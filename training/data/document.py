@@ -38,6 +38,25 @@ class Document:
     unknown: tuple[tuple[int, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """One text with its classes (none, one, or several); ``numbers`` in the order of the task's inputs, NaN where missing."""
+
+    id: str
+    text: str
+    labels: frozenset[str]
+    numbers: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextPair:
+    """What a sequence-to-sequence model reads and what it should write."""
+
+    id: str
+    source: str
+    target: str
+
+
 def flatten(spans: list[GoldSpan]) -> tuple[GoldSpan, ...]:
     """Sort spans and drop empty ones and those overlapping a longer (then earlier) one."""
     kept: list[GoldSpan] = []

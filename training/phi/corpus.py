@@ -1,21 +1,28 @@
-"""PHI training and development documents: own templates, and surrogates put into clinical texts that are free to use."""
+"""PHI training and development documents: own templates, and surrogates put into clinical texts that are free to use.
+
+``python -m training.phi.corpus --show 20 --seed 5`` prints samples for a person to judge.
+"""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator
+import argparse
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from training.data.brat import read_maccrobat
-from training.data.corpora import Source, held_out
+from training.data.corpora import Source, data_folder
 from training.data.document import Document, GoldSpan, flatten
 from training.data.labels import PHI_TYPES
-from training.data.lexicon import load_lexicon
-from training.data.template import fill, recase
-from training.phi.gazetteer import Part, load_gazetteer
-from training.phi.values import Value, Values
+from training.data.lexicon import Lexicon, load_lexicon
+from training.data.template import fill
+from training.phi.bases import BOUNDARY, PRESENT, SUBJECT, base_texts
+from training.phi.draw import Value
+from training.phi.gazetteer import Gazetteer, Part, load_gazetteer, toml_of
+from training.phi.noise import Text, noisy
+from training.phi.values import Values
+
+__all__ = ["BOUNDARY", "PHI_SOURCES", "PhiMaker", "PhiTexts", "base_texts", "phi_training"]
 
 PHI_SOURCES = (
     Source("ACI-Bench notes", "dialog_aci_bench", "CC BY 4.0", "Yim et al. 2023"),
@@ -29,197 +36,205 @@ PHI_SOURCES = (
     Source("RxNorm names (CDS Hooks sandbox)", "term_rxnorm_medlist_cdshooks", "Apache-2.0; RxNorm names NLM", "CDS Hooks; NLM"),
     Source("Human Disease Ontology", "term_doid", "CC0 1.0", "Disease Ontology"),
 )
-
-_MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
-_WORD = r"[A-Z][\w'-]*"
-# What stands in the base texts already and is an identifier (or a mask of one): it is replaced by a surrogate of that kind.
-_PRESENT = (
-    (re.compile(rf"(?<=\bDr\. ){_WORD}(?: [A-Z][\w'-]+)?|(?<=\bMr\. ){_WORD}|(?<=\bMs\. ){_WORD}|(?<=\bMrs\. ){_WORD}"), "last"),
-    (re.compile(rf"\b{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|\b{_MONTH},? (?:of )?(?:19|20)\d\d\b"), "date"),
-    (re.compile(rf"\b\d{{1,2}}/\d{{1,2}}/\d{{2,4}}\b|\b\d{{1,2}} {_MONTH} \d{{4}}"), "date"),
-    (re.compile(rf"(?<=\bin ){_MONTH}\b(?! \d)|(?<=\b[Ss]ince ){_MONTH}\b(?! \d)"), "date"),
-    (re.compile(r"\b(?:9\d|10\d)(?=[- ]year)"), "old_age"),
-)
-_MASKED = re.compile(r"\b(?:XYZ|ABC[D]?|XXX+)\b|_{3,}")
-_VERB = "is|was|has|had|reports?|denies|states|presents?|presented|underwent|will|who|notes|complains?"
-_SUBJECT = re.compile(rf"(?<![\w] )\b(?:The patient|Patient|The pt|Pt)\b(?=,? (?:{_VERB})\b)")
-# The full stop of a title ends no sentence: a name must not lose the title by which it is found and replaced.
-BOUNDARY = re.compile(r"(?<=[a-z)]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)\s+|\n+")
+TEMPLATES = ("notes.toml", "queries.toml", "general.toml", "negatives.toml")
 
 
 def phi_training(data: Path, *, count: int, seed: int) -> dict[str, list[Document]]:
-    """``count`` clinical texts with injected identifiers, three times as many (short) texts from templates alone, and half as
-    many without any identifier."""
+    """``count`` clinical texts with injected identifiers, three times as many (short) texts from templates alone, as many of general
+    English, and half as many without any identifier."""
     maker = PhiTexts(data, "train", seed)
-    return {"injected": maker.injected(count), "templates": maker.templates(3 * count), "negatives": maker.negatives(count // 2)}
+    return {
+        "injected": maker.injected(count),
+        "templates": maker.templates(3 * count),
+        "general": maker.general(count),
+        "negatives": maker.negatives(count // 2),
+    }
 
 
-class PhiTexts:
-    """Generator; the same seed and part give the same documents."""
+class PhiMaker:
+    """Makes documents from given words and base texts; the same seed gives the same documents.
 
-    def __init__(self, data: Path, part: Part, seed: int) -> None:
+    Args:
+        bases: clinical texts that identifiers are put into.
+    """
+
+    def __init__(self, gazetteer: Gazetteer, lexicon: Lexicon, bases: Sequence[str], seed: int) -> None:
         self._random = Random(seed)
-        gazetteer = load_gazetteer(data, part)
-        self._templates: dict[str, list[str]] = gazetteer.lists
-        self._values = Values(self._random, gazetteer)
-        self._lexicon = load_lexicon(data)
-        self._bases = [text for k, text in enumerate(base_texts(data)) if (k % 10 == 7) == (part == "dev")]
+        self._templates = {name: rows for file in TEMPLATES for name, rows in toml_of(file).items()}
+        self._values = Values(self._random, gazetteer, lexicon)
+        self._bases = bases
+        #: How often each slot was filled so far.
+        self.drawn: Counter[str] = Counter()
 
     def injected(self, count: int) -> list[Document]:
         """Base texts with identifiers replaced and added."""
-        return [self._document(f"phi-injected-{k}", *self._inject(self._random.choice(self._bases))) for k in range(count)]
+        return self._documents("injected", count, lambda: self._inject(self._random.choice(self._bases)))
 
     def templates(self, count: int) -> list[Document]:
-        """Queries, headers, signatures, loose and run-on sentences."""
-        return [self._document(f"phi-template-{k}", *self._composed()) for k in range(count)]
+        """Queries, headers, tables, signatures, loose and run-on sentences."""
+        return self._documents("template", count, self._composed)
+
+    def general(self, count: int) -> list[Document]:
+        """General English: mail, bank, travel, news."""
+        r = self._random
+
+        def row() -> str:
+            draw = r.random()
+            if draw < 0.15:
+                return self._row("general_negatives")
+            return self._sentence() if draw < 0.5 else self._row("questions") if draw < 0.56 else self._row("general")
+
+        def made() -> Text:
+            return self._joined([row() for _ in range(r.choice((1, 1, 1, 2, 3)))], r.choice((" ", " ", "\n")))
+
+        return self._documents("general", count, made)
 
     def negatives(self, count: int) -> list[Document]:
         """Texts without any identifier that look as if they had some."""
         r = self._random
-        return [
-            self._document(
-                f"phi-negative-{k}",
-                *self._joined([self._template("negatives") for _ in range(r.randint(1, 5))], r.choice((" ", "\n"))),
-            )
-            for k in range(count)
-        ]
 
-    def _composed(self) -> tuple[str, list[GoldSpan]]:
+        def made() -> Text:
+            draw = r.random()
+            if draw < 0.1:
+                return self._table("plain_tables")
+            kind = "general_negatives" if draw < 0.18 else "negatives"
+            return self._joined([self._row(kind) for _ in range(r.randint(1, 5))], r.choice((" ", "\n")))
+
+        return self._documents("negative", count, made)
+
+    def _documents(self, name: str, count: int, make: Callable[[], Text]) -> list[Document]:
+        found = []
+        for k in range(count):
+            self._values.renew()
+            text, spans = noisy(*make(), self._random)
+            found.append(Document(f"phi-{name}-{k}", text, flatten(spans), frozenset(PHI_TYPES)))
+        return found
+
+    def _composed(self) -> Text:
         r = self._random
         draw = r.random()
-        if draw < 0.36:
-            return self._joined([self._template("queries")] + ([self._template("negatives")] if r.random() < 0.25 else []), " ")
-        if draw < 0.5:
-            return self._joined(
-                [
-                    self._template("headers"),
-                    self._template("negatives"),
-                    self._template("sentences"),
-                    self._template("signatures"),
-                ],
-                "\n",
-            )
-        pool = [self._template("sentences" if r.random() < 0.65 else "negatives") for _ in range(r.randint(1, 6))]
-        text, spans = self._joined(pool, r.choice((" ", " ", "\n", "; ")))
-        if r.random() < 0.15:  # run-on: the full stops go, offsets stay
-            text = text.replace(". ", "  ")
-        return text, spans
+        if draw < 0.3:
+            return self._joined([self._row("queries")] + ([self._row("negatives")] if r.random() < 0.25 else []), " ")
+        if draw < 0.4:
+            return self._joined([self._row(kind) for kind in ("headers", "negatives", "sentences", "signatures")], "\n")
+        if draw < 0.48:
+            return self._table("tables")
+        if draw < 0.53:
+            return self._joined([self._row(r.choice(("headers", "signatures")))], " ")
+        pool = [self._row("sentences" if r.random() < 0.65 else "negatives") for _ in range(r.randint(1, 6))]
+        if r.random() < 0.12:  # a numbered or bulleted list
+            mark = r.choice(("{}. ", "- ", "* ", "{}) ", "• "))
+            return self._joined([mark.format(k) + row for k, row in enumerate(pool, 1)], "\n")
+        return self._joined(pool, r.choice((" ", " ", "\n", "; ")))
 
-    def _inject(self, base: str) -> tuple[str, list[GoldSpan]]:
+    def _table(self, kind: str) -> Text:
         r = self._random
-        first, last = self._values.of("first")[0], self._values.of("last")[0]
-        subjects = [("", f"{first} {last}"), ("", f"{first} {last}"), ("", first), ("", f"{last}, {first}"), ("Mr. ", last),
-                    ("Ms. ", last), ("Mrs. ", last), ("Pt ", first)]  # fmt: skip
-        parts: list[tuple[str, list[GoldSpan]]] = []
-        if r.random() < 0.45:
-            parts.append(self._filled(self._template("headers")))
+        head, row = r.choice(self._templates[kind])
+        filled = [fill(row, self._slot) for _ in range(r.randint(2, 5))]
+        return concatenated([fill(head if r.random() < 0.7 else "", self._slot), *filled])
+
+    def _inject(self, base: str) -> Text:
+        r = self._random
         pieces = [p for p in BOUNDARY.split(base) if p]
         gaps = BOUNDARY.findall(base)
+        first, last = self._excerpt(len(pieces))
+        parts: list[Text] = []
+        if r.random() < 0.4:
+            parts.append(fill(self._row("headers"), self._slot))
         rate = r.choice((0.05, 0.15, 0.3))
-        for k, piece in enumerate(pieces):
-            parts.append(self._replaced(piece, subjects))
+        for k in range(first, last):
+            parts.append(self._replaced(pieces[k]))
             gap = gaps[k] if k < len(gaps) else " "
-            if r.random() < rate and piece.rstrip().endswith("."):
-                parts += [(" ", []), self._filled(self._template("sentences"))]
+            if r.random() < rate and pieces[k].rstrip().endswith("."):
+                parts += [(" ", []), fill(self._row("sentences"), self._slot)]
             parts.append((gap, []))
-        if r.random() < 0.45:
-            parts += [("\n", []), self._filled(self._template("signatures"))]
-        return _concatenated(parts)
+        if r.random() < 0.35:
+            parts += [("\n", []), fill(self._row("signatures"), self._slot)]
+        return concatenated(parts)
 
-    def _replaced(self, piece: str, subjects: list[tuple[str, str]]) -> tuple[str, list[GoldSpan]]:
-        found: list[tuple[int, int, str]] = []
-        for pattern, slot in _PRESENT:
-            found += [(m.start(), m.end(), slot) for m in pattern.finditer(piece)]
-        found += [(m.start(), m.end(), "who") for m in _SUBJECT.finditer(piece) if self._random.random() < 0.25]
-        parts: list[tuple[str, list[GoldSpan]]] = []
+    def _excerpt(self, pieces: int) -> tuple[int, int]:
+        """Half of the long texts are cut to some sentences, so that heads, ends and middles are seen alike."""
+        r = self._random
+        if pieces <= 8 or r.random() < 0.5:
+            return 0, pieces
+        size = r.randint(4, 10)
+        start = r.randint(0, pieces - size) if pieces > size else 0
+        return start, min(pieces, start + size)
+
+    def _replaced(self, piece: str) -> Text:
+        r = self._random
+        found = [(m.start(), m.end(), slot) for pattern, slot in PRESENT for m in pattern.finditer(piece)]
+        found += [(m.start(), m.end(), "") for m in SUBJECT.finditer(piece) if r.random() < 0.3]
+        parts: list[Text] = []
         at = 0
-        for start, end, slot in sorted(found):
-            if start < at:
-                continue
-            parts.append((piece[at:start], []))
-            if slot == "who":
-                title, value = self._random.choice(subjects)
-                parts.append((title, []))
-            else:
-                value = self._values.of(slot)[0]
-            label = {"who": "NAME", "last": "NAME", "date": "DATE", "old_age": "AGE"}[slot]
-            parts.append((value, [GoldSpan(0, len(value), (label,))]))
-            at = end
+        for start, end, slot in sorted(found, key=lambda f: (f[0], -f[1])):
+            if start >= at:
+                parts += [(piece[at:start], []), fill(f"{{{slot}}}" if slot else self._subject(), self._slot)]
+                at = end
         parts.append((piece[at:], []))
-        return _concatenated(parts)
+        return concatenated(parts)
 
-    def _joined(self, templates: list[str], separator: str) -> tuple[str, list[GoldSpan]]:
-        parts: list[tuple[str, list[GoldSpan]]] = []
+    def _subject(self) -> str:
+        return self._random.choice(
+            ("{patient_full}", "{patient_full}", "{patient_first}", "{patient_listed}", "Mr. {patient_last}", "Ms. {patient_last}",
+             "Mrs. {patient_last}", "Pt {patient_first}", "{patient}")
+        )  # fmt: skip
+
+    def _joined(self, templates: list[str], separator: str) -> Text:
+        parts: list[Text] = []
         for template in templates:
-            parts += [(separator, []), self._filled(template)] if parts else [self._filled(template)]
-        return _concatenated(parts)
+            parts += [(separator, []), fill(template, self._slot)] if parts else [fill(template, self._slot)]
+        return concatenated(parts)
 
-    def _template(self, kind: str) -> str:
-        return self._random.choice(self._templates[kind])
+    def _sentence(self) -> str:
+        """A template put together from the parts of general sentences."""
+        r = self._random
+        parts = [self._row("openers")] if r.random() < 0.3 else []
+        parts += [self._row("subjects"), self._row("predicates")]
+        parts += [self._row("adjuncts") for _ in range(r.choice((0, 0, 1, 1, 2)))]
+        text = " ".join(parts)
+        return text[0].upper() + text[1:] + r.choice((".", ".", ".", "!", "?", ""))
 
-    def _filled(self, template: str) -> tuple[str, list[GoldSpan]]:
-        return fill(template, self._slot)
+    def _row(self, kind: str) -> str:
+        row: str = self._random.choice(self._templates[kind])
+        return row
 
     def _slot(self, slot: str) -> Value:
-        r = self._random
-        words = self._lexicon.words
-        match slot:
-            case "drug":
-                return r.choice(words["common_drugs"] if r.random() < 0.6 else self._lexicon.drugs), None
-            case "problem":
-                return r.choice(words["problems"] if r.random() < 0.6 else self._lexicon.diseases), None
-            case "finding" | "procedure" | "test":
-                return r.choice(words[{"finding": "symptoms", "procedure": "procedures", "test": "tests"}[slot]]), None
-            case "normal":
-                return r.choice(("normal", "unremarkable", "negative", "positive", "stable")), None
-            case "dose":
-                return f"{r.choice((5, 10, 20, 40, 50, 100, 250, 500, 1000))} {r.choice(('mg', 'mcg', 'units', 'mL'))}", None
-            case "labs":
-                some = r.sample(words["analytes"], r.randint(2, 5))
-                return ", ".join(f"{name} {r.uniform(low, high):.1f} {unit}".rstrip() for name, unit, low, high in some), None
+        self.drawn[slot] += 1
         return self._values.of(slot)
 
-    def _document(self, name: str, text: str, spans: list[GoldSpan]) -> Document:
-        style = self._random.random()
-        if style < 0.09:
-            text, spans = recase(text, spans, str.upper)
-        elif style < 0.2:
-            text, spans = recase(text, spans, str.lower)
-        return Document(name, text, flatten(spans), frozenset(PHI_TYPES))
+
+class PhiTexts(PhiMaker):
+    """The maker over the data folder's lists and texts; names, places and base texts of the two parts differ."""
+
+    def __init__(self, data: Path, part: Part, seed: int) -> None:
+        bases = [text for k, text in enumerate(base_texts(data)) if (k % 10 == 7) == (part == "dev")]
+        super().__init__(load_gazetteer(data, part), load_lexicon(data), bases, seed)
 
 
-def base_texts(data: Path) -> Iterator[str]:
-    """Free clinical texts: ACI-Bench notes, MTS-Dialog sections, MACCROBAT reports. Texts with masks or known names are left out
-    where these cannot be told from words."""
-    folder = data / "dialog_aci_bench/data/challenge_data"
-    for part in ("train", "valid"):
-        with (folder / f"{part}_metadata.csv").open(encoding="utf-8") as file:
-            known = {r["encounter_id"]: (r["patient_firstname"], r["patient_familyname"]) for r in csv.DictReader(file)}
-        with (folder / f"{part}.csv").open(encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                note = row["note"]
-                first, last = known.get(row["encounter_id"], ("", ""))
-                for name in (f"{first} {last}", f"{last}, {first}", first, last):
-                    if len(name.strip()) > 1:
-                        note = re.sub(rf"(?:(?:Mr|Ms|Mrs)\. )?\b{re.escape(name)}\b", "The patient", note)
-                yield note
-    for part in ("Training", "Validation"):
-        with (data / f"dialog_mts_dialog/Main-Dataset/MTS-Dialog-{part}Set.csv").open(encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                text = re.sub(r"\b(Dr|Mr|Mrs|Ms)\. (?:XYZ|ABCD?|[A-Z])\b\.?", r"\1. Smith", row["section_text"])
-                if len(text) > 60 and not _MASKED.search(text):
-                    yield text
-    for index, report in enumerate(read_maccrobat(data / "ner_maccrobat2020")):
-        if not held_out(index):
-            lines = report.text.splitlines()
-            for at in range(0, len(lines), 8):
-                yield "\n".join(lines[at : at + 8])
-
-
-def _concatenated(parts: list[tuple[str, list[GoldSpan]]]) -> tuple[str, list[GoldSpan]]:
+def concatenated(parts: list[Text]) -> Text:
+    """One text of several, their spans moved along."""
     spans: list[GoldSpan] = []
     at = 0
     for text, found in parts:
         spans += [GoldSpan(s.start + at, s.end + at, s.types) for s in found]
         at += len(text)
     return "".join(text for text, _ in parts), spans
+
+
+def main() -> None:
+    """Print generated samples of every corpus."""
+    from training.phi.report import table
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--show", type=int, default=20, help="how many documents")
+    parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--data", type=Path, default=data_folder())
+    arguments = parser.parse_args()
+    made = phi_training(arguments.data, count=max(2, arguments.show), seed=arguments.seed)
+    quarter = -(-arguments.show // len(made))
+    print(table([document for documents in made.values() for document in documents[:quarter]]))
+
+
+if __name__ == "__main__":
+    main()

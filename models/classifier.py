@@ -1,0 +1,111 @@
+"""Text, and measured values where the model takes some, to the probability of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from models.bundle import KEYS, Manifest, NumberInput, load_manifest, refuse_other_task
+from models.decoding import FloatArray, softmax
+from models.encoder import Arrays, Encoder, Job
+from models.session import Execution
+from models.tokens import Tokens
+from models.windows import Window
+
+DEFAULT_THRESHOLD: Final = 0.5
+CLIPPED_AT: Final = 6.0  # deviations from the mean
+
+
+def standardised(values: Sequence[float], inputs: Sequence[NumberInput]) -> FloatArray:
+    """Values as the network takes them: ``(x - mean) / std``, clipped, NaN where missing or outside the input's range.
+
+    Raises:
+        ValueError: not one value for each input.
+    """
+    if len(values) != len(inputs):
+        raise ValueError(f"{len(inputs)} values expected, {len(values)} given")
+    scaled = [(v - i.mean) / i.std if i.low <= v <= i.high else np.nan for v, i in zip(values, inputs, strict=True)]
+    return np.clip(np.array(scaled, dtype=np.float32), -CLIPPED_AT, CLIPPED_AT)
+
+
+class Classifier:
+    """One bundle, ready to classify. Safe to call from several threads; close it (or use ``with``) to end its threads."""
+
+    def __init__(self, folder: Path, manifest: Manifest, execution: Execution) -> None:
+        refuse_other_task(folder, manifest, "text-classification")
+        self.manifest = manifest
+        self._encoder = Encoder(folder, manifest, execution)
+        self.provider = self._encoder.provider
+
+    @classmethod
+    def load(cls, bundle_dir: Path, *, execution: Execution | None = None, trusted_keys: Path = KEYS) -> Classifier:
+        """Verify and open the bundle in ``bundle_dir``.
+
+        Raises:
+            ConfigurationError: the bundle does not verify, or the provider asked for does not come up.
+        """
+        return cls(bundle_dir, load_manifest(bundle_dir, trusted_keys=trusted_keys), execution or Execution())
+
+    @property
+    def version(self) -> str:
+        """``name@version#`` and the first 12 digits of the model's SHA-256."""
+        return self.manifest.label
+
+    def classify(self, text: str, numbers: Sequence[float] = ()) -> dict[str, float]:
+        """Probability of each class of one text, 0 to 1, four places. ``numbers``: one for each of the manifest's, NaN where missing."""
+        return self.classify_many((text,), (numbers,))[0]
+
+    def classify_many(self, texts: Sequence[str], numbers: Sequence[Sequence[float]] = ()) -> list[dict[str, float]]:
+        """The same for several texts, in the order given; the same as classifying each alone.
+
+        Of a text longer than a window, a class that excludes no other has the probability of its most certain window; exclusive
+        classes share the mean of the windows' logits, weighted by their length.
+        """
+        if self.manifest.numbers and len(numbers) != len(texts):
+            raise ValueError("one row of values is needed for each text")
+        tokens = self._encoder.tokens(texts)
+        jobs = self._jobs(texts, tokens, numbers)
+        answers = self._encoder.run(tokens, jobs)
+        return [self._merged([(j, a) for j, a in zip(jobs, answers, strict=True) if j.text == k]) for k in range(len(texts))]
+
+    def labels_of(self, probabilities: dict[str, float]) -> tuple[str, ...]:
+        """The classes that hold: those at or above their threshold, or the likeliest one where they exclude each other."""
+        if not self.manifest.multi_label:
+            return (max(probabilities, key=lambda name: probabilities[name]),)
+        return tuple(n for n, p in probabilities.items() if p >= self.manifest.thresholds.get(n, DEFAULT_THRESHOLD))
+
+    def logits(self, text: str, numbers: Sequence[float] = ()) -> FloatArray:
+        """Logits of each window of one text (windows x labels): for golden checks and calibration."""
+        tokens = self._encoder.tokens([text])
+        return np.stack(self._encoder.run(tokens, self._jobs([text], tokens, [numbers])))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._encoder.close()
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _jobs(self, texts: Sequence[str], tokens: Sequence[Tokens], numbers: Sequence[Sequence[float]]) -> list[Job]:
+        beside: list[Arrays] = []
+        for row in numbers if self.manifest.numbers else ():
+            values = standardised(row, self.manifest.numbers)
+            beside.append({"numbers": np.nan_to_num(values), "numbers_mask": (~np.isnan(values)).astype(np.float32)})
+        blank = Window(0, 0, 0, 0)  # a text without pieces has no window, and is asked all the same
+        found = self._encoder.jobs(texts, tokens, beside)
+        return found + [Job(k, blank, beside[k] if beside else {}) for k, pieces in enumerate(tokens) if not len(pieces)]
+
+    def _merged(self, answers: list[tuple[Job, FloatArray]]) -> dict[str, float]:
+        logits = np.stack([answer for _, answer in answers]) / self.manifest.temperature
+        if self.manifest.multi_label:
+            each = (1 / (1 + np.exp(-logits.astype(np.float64)))).max(axis=0)
+        else:
+            weights = np.array([max(1, job.window.own_end - job.window.own_start) for job, _ in answers], dtype=np.float32)
+            each = softmax(((logits * weights[:, None]).sum(axis=0) / weights.sum())[None])[0]
+        return {name: round(float(p), 4) for name, p in zip(self.manifest.labels, each, strict=True)}

@@ -1,0 +1,78 @@
+"""Text in, text out: greedy decoding of an encoder-decoder bundle. What it writes must be checked (``models.grounding``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from models.bundle import DECODER, ENCODER, KEYS, TOKENIZER, Manifest, load_manifest, refuse_other_task
+from models.session import CPU, Execution, open_session
+from schemas.errors import ConfigurationError
+
+PAD, END = "<pad>", "</s>"
+MOST_SOURCE_PIECES: Final = 512
+
+__all__ = ["Execution", "Generator"]
+
+
+class Generator:
+    """One bundle, ready to write. Safe to call from several threads. The CPU is enough: outputs are a few sentences."""
+
+    def __init__(self, folder: Path, manifest: Manifest, execution: Execution) -> None:
+        refuse_other_task(folder, manifest, "text-generation")
+        if execution.require_gpu:
+            raise ConfigurationError(path=str(folder), detail="generation has no graph for CUDA")
+        self.manifest = manifest
+        self.provider = CPU
+        self._encoder, self._decoder = open_session(folder / ENCODER, CPU), open_session(folder / DECODER, CPU)
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._pad, self._end = self._special(folder, PAD), self._special(folder, END)
+
+    @classmethod
+    def load(cls, bundle_dir: Path, *, execution: Execution | None = None, trusted_keys: Path = KEYS) -> Generator:
+        """Verify and open the bundle in ``bundle_dir``.
+
+        Raises:
+            ConfigurationError: the bundle does not verify.
+        """
+        return cls(bundle_dir, load_manifest(bundle_dir, trusted_keys=trusted_keys), execution or Execution())
+
+    @property
+    def version(self) -> str:
+        """``name@version#`` and the first 12 digits of the model's SHA-256."""
+        return self.manifest.label
+
+    def generate(self, source: str) -> str:
+        """What the model writes for ``source``: the likeliest piece each time, until it ends or ``max_new_tokens`` are written."""
+        ids = self._tokenizer.encode(source, add_special_tokens=False).ids[: MOST_SOURCE_PIECES - 1] + [self._end]
+        given = np.array([ids], dtype=np.int64)
+        mask = np.ones_like(given)
+        states: npt.NDArray[Any] = self._encoder.run(None, {"input_ids": given, "attention_mask": mask})[0]
+        written = [self._pad]
+        for _ in range(self.manifest.max_new_tokens):
+            feed = {"input_ids": np.array([written], dtype=np.int64), "encoder_hidden_states": states, "encoder_attention_mask": mask}
+            piece = int(self._decoder.run(["logits"], feed)[0][0, -1].argmax())
+            if piece == self._end:
+                break
+            written.append(piece)
+        text: str = self._tokenizer.decode(written[1:], skip_special_tokens=True)
+        return text.strip()
+
+    def close(self) -> None:
+        """Nothing to end; there for symmetry."""
+
+    def __enter__(self) -> Generator:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _special(self, folder: Path, piece: str) -> int:
+        number: int | None = self._tokenizer.token_to_id(piece)
+        if number is None:
+            raise ConfigurationError(path=str(folder / TOKENIZER), detail=f"the tokenizer knows no {piece}")
+        return number

@@ -1,0 +1,1 @@
+befd38b29892d264 T8Acx6CBiaQZc2eDY/my+89S8pzlaEeyYDkjyiKc5x9InbWxe0rUcXZos4mg/J1lVhSAELJJlaHCBp0/8XkdAg==

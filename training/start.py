@@ -1,0 +1,40 @@
+"""Where a model starts and how it is saved: the pretrained encoder, another checkpoint, or nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.encoder import encoder_folder
+from training.examples import Task
+from training.families import family
+from training.recipe import Recipe
+
+
+def source_of(recipe: Recipe) -> Path:
+    """The checkpoint folder that a recipe starts from."""
+    return recipe.folder_of(recipe.start) if recipe.start else encoder_folder()
+
+
+def tokenizer_of(recipe: Recipe) -> Path:
+    """The ``tokenizer.json`` that goes with the start."""
+    return source_of(recipe) / "tokenizer.json"
+
+
+def start(recipe: Recipe, task: Task) -> Any:
+    """The recipe's family with its head, weights from its start."""
+    torch.manual_seed(recipe.seed)
+    return family(recipe.family).start(
+        source_of(recipe), head=task.head, layers=recipe.layers, numbers=task.numbers, seed=recipe.seed, **recipe.sizes
+    )
+
+
+def save(model: Any, recipe: Recipe, tokenizer: Path) -> None:
+    """Save a checkpoint folder: weights, config, tokenizer. The state of the run, if any, is removed: it is finished."""
+    recipe.checkpoint.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(recipe.checkpoint)
+    (recipe.checkpoint / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    shutil.rmtree(recipe.checkpoint / "state", ignore_errors=True)

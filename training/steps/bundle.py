@@ -1,0 +1,47 @@
+"""``wardstream bundle``: gate, card, signature, shelf."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from models.bundle import load_manifest, shelf_bundle
+from schemas.errors import ConfigurationError
+from training.bundle import make
+from training.gate import MARGIN, Scores, Verdict, judge
+from training.recipe import Recipe
+from training.steps.evaluate import SCORES
+
+
+def release(
+    recipe: Recipe, *, version: str, key: Path, shelf: Path, margin: float | None = None
+) -> tuple[Verdict, Path | None]:
+    """Judge the evaluated checkpoint and, when it passes, place its bundle on the shelf.
+
+    Returns:
+        The verdict, and the bundle's folder; no folder when the gate refused.
+
+    Raises:
+        ConfigurationError: the checkpoint was not evaluated at full precision and quantized.
+    """
+    scores = _scores(recipe.checkpoint / SCORES)
+    verdict = judge(scores["onnx"], scores["int8"], _replaced(recipe.bundle, version, shelf), margin=MARGIN if margin is None else margin)
+    if not verdict.passed:
+        return verdict, None
+    return verdict, make(recipe, version, shelf, scores=scores["int8"], gate=verdict, key=key)
+
+
+def _scores(path: Path) -> dict[str, Scores]:
+    found: dict[str, Scores] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not {"onnx", "int8"} <= set(found):
+        raise ConfigurationError(path=str(path), detail="evaluate the exported and the quantized graph first")
+    return found
+
+
+def _replaced(name: str, version: str, shelf: Path) -> Scores | None:
+    """Scores of the newest other version on the shelf; none for a first bundle."""
+    try:
+        folder = shelf_bundle(name, shelf)
+    except ConfigurationError:
+        return None
+    return None if folder.name == version else load_manifest(folder).scores
