@@ -1,7 +1,8 @@
 """Free-text de-identification on ASQ-PHI and presidio-research: ``python -m benchmarks.phi [--bundle DIR] [--sweep] [--record]``.
 
-The shipped PHI model alone, the pattern recognizers alone, and both together as the pipeline joins them. Both sets are for evaluation
-only. ``--sweep`` shows recall against disturbed hard negatives at several thresholds, on the halves that were read while developing.
+The shipped PHI model alone, the pattern recognizers alone, and both together as the pipeline joins them. Both sets are for
+evaluation only. ``--sweep`` shows recall against disturbed hard negatives at several thresholds, on the halves that were read
+while developing.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def main() -> None:
             ("rules", with_rules(None)),
             ("model+rules", with_rules(tagger)),
         ]
-        result: dict[str, object] = {"model": tagger.version}
+        result: dict[str, object] = {"bundle": tagger.version}
         for name, tag_many in named:
             scores = phi_scores(tag_many, arguments.data)
             _print(name, scores)

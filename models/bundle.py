@@ -208,4 +208,6 @@ def shelf_bundle(name: str, shelf: Path = SHELF) -> Path:
 def refuse_other_task(folder: Path, manifest: Manifest, task: Task) -> None:
     """Raise ConfigurationError unless the bundle is for ``task``."""
     if manifest.task != task:
-        raise ConfigurationError(path=str(folder / MANIFEST), detail=f"a bundle for {manifest.task}, where one for {task} is needed")
+        raise ConfigurationError(
+            path=str(folder / MANIFEST), detail=f"a bundle for {manifest.task}, where one for {task} is needed"
+        )

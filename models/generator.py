@@ -48,13 +48,17 @@ class Generator:
 
     def generate(self, source: str) -> str:
         """What the model writes for ``source``: the likeliest piece each time, until it ends or ``max_new_tokens`` are written."""
-        ids = self._tokenizer.encode(source, add_special_tokens=False).ids[: MOST_SOURCE_PIECES - 1] + [self._end]
+        ids = [*self._tokenizer.encode(source, add_special_tokens=False).ids[: MOST_SOURCE_PIECES - 1], self._end]
         given = np.array([ids], dtype=np.int64)
         mask = np.ones_like(given)
         states: npt.NDArray[Any] = self._encoder.run(None, {"input_ids": given, "attention_mask": mask})[0]
         written = [self._pad]
         for _ in range(self.manifest.max_new_tokens):
-            feed = {"input_ids": np.array([written], dtype=np.int64), "encoder_hidden_states": states, "encoder_attention_mask": mask}
+            feed = {
+                "input_ids": np.array([written], dtype=np.int64),
+                "encoder_hidden_states": states,
+                "encoder_attention_mask": mask,
+            }
             piece = int(self._decoder.run(["logits"], feed)[0][0, -1].argmax())
             if piece == self._end:
                 break

@@ -50,7 +50,9 @@ def refuse_strange_operators(path: Path) -> None:
             raise ConfigurationError(path=str(path), detail="data in other files is not allowed")
     for node in model.graph.node:
         if node.op_type not in ALLOWED.get(node.domain, ()):
-            raise ConfigurationError(path=str(path), detail=f"operator {_plain(node.domain)}::{_plain(node.op_type)} is not allowed")
+            raise ConfigurationError(
+                path=str(path), detail=f"operator {_plain(node.domain)}::{_plain(node.op_type)} is not allowed"
+            )
         for attribute in node.attribute:
             inner = (attribute.t, *attribute.tensors)
             if attribute.HasField("g") or attribute.graphs or any(t.data_location == onnx.TensorProto.EXTERNAL for t in inner):

@@ -16,7 +16,12 @@ def recipe_command(step: str, text: str) -> click.Command:
 
     @click.command(help=text)
     @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-    @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder of checkpoints; default: the recipe's.")
+    @click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=None,
+        help="Folder of checkpoints; default: the recipe's.",
+    )
     def command(recipe: Path, out: Path | None) -> None:
         run = importlib.import_module(f"training.steps.{step}").run
         run(load(recipe, out))
@@ -31,7 +36,9 @@ def load(path: Path, out: Path | None):  # type: ignore[no-untyped-def]
         ConfigurationError: the training environment is not the one that runs, or the recipe is malformed.
     """
     if find_spec("torch") is None:
-        raise ConfigurationError(path="training", detail="needs the training environment: make training, then .venv-train/bin/wardstream")
+        raise ConfigurationError(
+            path="training", detail="needs the training environment: make training, then .venv-train/bin/wardstream"
+        )
     import msgspec
 
     from training.recipe import load_recipe

@@ -43,7 +43,9 @@ def _cut(example: Example, longest: int, random: Random) -> Iterator[tuple[int, 
         at, size = at + size, longest
 
 
-def _grouped(rows: list[tuple[Any, int, int]], lengths: Sequence[int], tokens: int, random: Random) -> Iterator[tuple[int, list[Any]]]:
+def _grouped(
+    rows: list[tuple[Any, int, int]], lengths: Sequence[int], tokens: int, random: Random
+) -> Iterator[tuple[int, list[Any]]]:
     """Rows in full groups of one length, lengths mixed; rows that fill no group wait for another epoch's cuts."""
     buckets: dict[int, list[tuple[Any, int, int]]] = {length: [] for length in lengths}
     for row in rows:
@@ -69,7 +71,9 @@ def _inputs(rows: list[tuple[Any, int, int]], length: int, pieces: WordPieces) -
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": shape}
 
 
-def token_batches(examples: list[Example], pieces: WordPieces, lengths: Sequence[int], tokens: int, random: Random) -> Iterator[Batch]:
+def token_batches(
+    examples: list[Example], pieces: WordPieces, lengths: Sequence[int], tokens: int, random: Random
+) -> Iterator[Batch]:
     """One epoch of documents cut into rows at random places. ``weight`` (rows x length x labels) is all 0 on special tokens and
     padding: they count for nothing."""
     rows = [(example, start, end) for example in examples for start, end in _cut(example, lengths[-1] - 2, random)]
@@ -86,7 +90,9 @@ def token_batches(examples: list[Example], pieces: WordPieces, lengths: Sequence
         yield {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def text_batches(examples: list[TextExample], pieces: WordPieces, lengths: Sequence[int], tokens: int, random: Random) -> Iterator[Batch]:
+def text_batches(
+    examples: list[TextExample], pieces: WordPieces, lengths: Sequence[int], tokens: int, random: Random
+) -> Iterator[Batch]:
     """One epoch of whole texts; what exceeds the longest row is seen through a window at a random place."""
     longest = lengths[-1] - 2
     rows = []
@@ -95,7 +101,10 @@ def text_batches(examples: list[TextExample], pieces: WordPieces, lengths: Seque
         rows.append((example, start, min(len(example.ids), start + longest)))
     for length, group in _grouped(rows, lengths, tokens, random):
         numbers = np.stack([row[0].numbers for row in group])
-        arrays: dict[str, npt.NDArray[Any]] = {**_inputs(group, length, pieces), "target": np.stack([row[0].target for row in group])}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            **_inputs(group, length, pieces),
+            "target": np.stack([row[0].target for row in group]),
+        }
         if group[0][0].teacher is not None:
             arrays["teacher"] = np.stack([row[0].teacher for row in group])
         if numbers.shape[1]:
@@ -126,4 +135,3 @@ def pair_batches(examples: list[PairExample], lengths: Sequence[int], tokens: in
             labels[k, : len(example.target)] = example.target
         arrays = {"input_ids": ids, "attention_mask": mask, "labels": labels}
         yield {name: torch.from_numpy(array) for name, array in arrays.items()}
-

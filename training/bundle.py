@@ -13,7 +13,19 @@ import msgspec
 from tokenizers import Tokenizer
 
 from models.bundle import (
-    DECODER, ENCODER, FORMAT, MANIFEST, MODEL, SHELF, TOKENIZER, DataSource, FileEntry, Manifest, Task, load_manifest, sha256_of,
+    DECODER,
+    ENCODER,
+    FORMAT,
+    MANIFEST,
+    MODEL,
+    SHELF,
+    TOKENIZER,
+    DataSource,
+    FileEntry,
+    Manifest,
+    Task,
+    load_manifest,
+    sha256_of,
 )  # fmt: skip
 from models.classifier import Classifier
 from models.generator import Generator
@@ -113,7 +125,9 @@ def _golden(opened: Tagger | Classifier | Generator, texts: list[str]) -> str:
     for text in texts:
         if isinstance(opened, Tagger):
             spans = [[s.start, s.end, s.label, s.score] for s in opened.tag(text)]
-            cases.append({"text": text, "spans": spans, "logits": [[round(float(x), 4) for x in row] for row in opened.logits(text)[:4]]})
+            cases.append(
+                {"text": text, "spans": spans, "logits": [[round(float(x), 4) for x in row] for row in opened.logits(text)[:4]]}
+            )
         elif isinstance(opened, Classifier):
             values = [n.mean for n in opened.manifest.numbers]
             cases.append({"text": text, "numbers": values, "probabilities": opened.classify(text, values)})
@@ -134,7 +148,9 @@ def make(recipe: Recipe, version: str, shelf: Path, *, scores: Scores, gate: Ver
         with open_bundle(folder, manifest_of(folder, recipe, version, {})) as opened:
             texts = texts_of(_card_of(recipe))["golden"] or golden_sources(recipe)
             (folder / "golden.json").write_text(_golden(opened, texts), encoding="utf-8")
-        (folder / "MODEL_CARD.md").write_text(card(manifest_of(folder, recipe, version, scores, gate), _card_of(recipe)), encoding="utf-8")
+        (folder / "MODEL_CARD.md").write_text(
+            card(manifest_of(folder, recipe, version, scores, gate), _card_of(recipe)), encoding="utf-8"
+        )
         write_manifest(folder, manifest_of(folder, recipe, version, scores, gate))
         (folder / SIGNATURE).write_text(sign((folder / MANIFEST).read_bytes(), key), encoding="ascii")
         public = Path(scratch).parent / f"{Path(scratch).name}-keys"

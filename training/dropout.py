@@ -29,7 +29,9 @@ def use_sequence_dropout(model: torch.nn.Module, p: float) -> None:
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, torch.nn.Dropout):
-                inside_attention = type(module).__name__.endswith("SelfAttention") or type(module).__name__.endswith("RelativeAttention")
+                inside_attention = type(module).__name__.endswith("SelfAttention") or type(module).__name__.endswith(
+                    "RelativeAttention"
+                )
                 setattr(module, name, SequenceDropout(0.0 if inside_attention else p))
         if hasattr(module, "dropout_prob"):
             module.dropout_prob = 0.0

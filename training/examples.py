@@ -18,9 +18,11 @@ from models.decoding import softmax
 from models.tokens import WordPieces
 from training.batches import Batch, PairExample, TextExample, pair_batches, text_batches, text_example, token_batches
 from training.data.alignment import Example, align
-from training.data.corpora import data_folder, entity_training, recased
+from training.data.corpora import data_folder, entity_development, entity_training, recased
 from training.data.document import Document, LabelledText
 from training.data.labels import bio_labels
+from training.data.own import read_annotated
+from training.data.splits import without_duplicates
 from training.data.texts import free_texts
 from training.families import Head, load_family
 from training.loss import class_loss, marginal_loss
@@ -120,18 +122,26 @@ class PairTask:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         random = Random(f"{self.recipe.seed}/{number}")
-        return pair_batches(sample(self.corpora, self.recipe.repeats, random), self.recipe.lengths, self.recipe.batch_tokens, random)
+        return pair_batches(
+            sample(self.corpora, self.recipe.repeats, random), self.recipe.lengths, self.recipe.batch_tokens, random
+        )
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), batch["labels"].flatten(), ignore_index=-100)
 
 
 def token_documents(recipe: Recipe, task: str) -> dict[str, list[Document]]:
-    """Training documents of a token task by corpus, some of them in capitals or small letters."""
+    """Training documents of a token task by corpus, some of them in capitals or small letters.
+
+    What is nearly a development document is taken out of the entity corpora.
+    """
     if task == "phi":
         found = phi_training(data_folder(), count=recipe.documents, seed=recipe.seed)
     else:
         found = entity_training(data_folder(), orders=recipe.documents, seed=recipe.seed)
+        apart = [d for documents in entity_development(data_folder()).values() for d in documents]
+        found = {name: without_duplicates(documents, apart)[0] for name, documents in found.items()}
+    found |= {name: read_annotated(one.format, Path(one.path), one.labels, one.corpus) for name, one in recipe.annotated.items()}
     return {name: recased(documents, share=recipe.recase_share, seed=recipe.seed) for name, documents in found.items()}
 
 

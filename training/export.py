@@ -21,7 +21,7 @@ from training.families import Family, load_family
 from training.families.longformer import SlidingWindowLongformer
 
 OPSET = 17
-FP32, FP16 = "model.fp32.onnx", "model.fp16.onnx"
+FP32, FP16, PARITY = "model.fp32.onnx", "model.fp16.onnx", "parity.md"
 ENCODER, DECODER = "encoder.fp32.onnx", "decoder.fp32.onnx"
 _TRACED = (2, 24)  # rows and pieces of the traced example; parity is proved at other shapes
 _BY_OPTIMUM = ("bert", "roberta", "distilbert")
@@ -106,9 +106,14 @@ class _Decoder(torch.nn.Module):
         self.decoder, self.lm_head = model.decoder, model.lm_head
         self.scale = model.model_dim**-0.5 if model.config.tie_word_embeddings else 1.0
 
-    def forward(self, input_ids: torch.Tensor, encoder_hidden_states: torch.Tensor, encoder_attention_mask: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, input_ids: torch.Tensor, encoder_hidden_states: torch.Tensor, encoder_attention_mask: torch.Tensor
+    ) -> torch.Tensor:
         states = self.decoder(
-            input_ids=input_ids, encoder_hidden_states=encoder_hidden_states, encoder_attention_mask=encoder_attention_mask, use_cache=False
+            input_ids=input_ids,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            use_cache=False,
         )[0]
         logits: torch.Tensor = self.lm_head(states * self.scale)
         return logits
@@ -151,7 +156,9 @@ def optimize(checkpoint: Path, source: Path, target: Path) -> None:
         return
     heads = getattr(model.config, "num_attention_heads", None) or model.config.n_heads
     width = getattr(model.config, "hidden_size", None) or model.config.dim
-    fused = optimize_model(str(source), model_type=kind, num_heads=heads, hidden_size=width, opt_level=0, optimization_options=FusionOptions(kind))
+    fused = optimize_model(
+        str(source), model_type=kind, num_heads=heads, hidden_size=width, opt_level=0, optimization_options=FusionOptions(kind)
+    )
     fused.save_model_to_file(str(target))
 
 

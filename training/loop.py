@@ -81,7 +81,9 @@ def fit(
                 group["lr"] = rate
             rows = _rows(batch, accelerator.process_index, accelerator.num_processes)
             with accelerator.autocast():
-                loss = loss_of(prepared, {k: v.to(accelerator.device) if isinstance(v, torch.Tensor) else v for k, v in rows.items()})
+                loss = loss_of(
+                    prepared, {k: v.to(accelerator.device) if isinstance(v, torch.Tensor) else v for k, v in rows.items()}
+                )
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
@@ -93,7 +95,15 @@ def fit(
             if accelerator.is_main_process and not bar.console.is_terminal and (step % 100 == 0 or step == total):
                 print(f"{recipe.name} step {step}/{total} loss {running:.4f} {time.monotonic() - began:.0f} s", flush=True)
             if step % 20 == 0 or step == total:
-                curve.append({"step": step, "loss": round(running, 5), "last": round(now, 5), "rate": rate, "seconds": round(time.monotonic() - began, 1)})
+                curve.append(
+                    {
+                        "step": step,
+                        "loss": round(running, 5),
+                        "last": round(now, 5),
+                        "rate": rate,
+                        "seconds": round(time.monotonic() - began, 1),
+                    }
+                )
             if recipe.save_every and step % recipe.save_every == 0 and step < total:
                 _save(accelerator, recipe, step, curve)
     if accelerator.is_main_process:
@@ -119,7 +129,9 @@ def _save(accelerator: Accelerator, recipe: Recipe, step: int, curve: list[dict[
     folder = recipe.checkpoint / _STATE
     accelerator.save_state(str(folder))
     if accelerator.is_main_process:
-        (folder / "progress.json").write_text(json.dumps({"recipe": recipe.digest, "step": step, "curve": curve}), encoding="utf-8")
+        (folder / "progress.json").write_text(
+            json.dumps({"recipe": recipe.digest, "step": step, "curve": curve}), encoding="utf-8"
+        )
 
 
 def _resume(accelerator: Accelerator, recipe: Recipe) -> tuple[int, list[dict[str, float]]]:

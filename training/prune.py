@@ -73,7 +73,9 @@ def kept_pieces(tokenizer: Path, texts: Iterable[str], least: int) -> list[int]:
         seen.update(pieces(text).ids.tolist())
     vocabulary = Tokenizer.from_file(str(tokenizer)).get_vocab(with_added_tokens=True)
     return sorted(
-        number for piece, number in vocabulary.items() if piece in _SPECIAL or len(piece.removeprefix("##")) == 1 or seen[number] >= least
+        number
+        for piece, number in vocabulary.items()
+        if piece in _SPECIAL or len(piece.removeprefix("##")) == 1 or seen[number] >= least
     )
 
 

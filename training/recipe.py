@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -39,6 +40,21 @@ class Prune(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vocabulary_least: int = 0
 
 
+class Annotated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A site's own annotated texts, added to the task's corpora.
+
+    Args:
+        path: file or folder.
+        format: ``iob``, ``pubtator``, ``brat``, ``label-studio``, ``doccano`` or ``reviewed``.
+        labels: TOML file of label maps, and ``corpus``: which of them; empty for labels that are the product's own types.
+    """
+
+    path: str
+    format: Literal["iob", "pubtator", "brat", "label-studio", "doccano", "reviewed"]
+    labels: str = ""
+    corpus: str = "own"
+
+
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One checkpoint and how it is made.
 
@@ -54,6 +70,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lengths: row lengths in pieces; a text goes into the shortest that holds it, and is cut by the longest.
         repeats: how often each corpus is seen in an epoch (fractions allowed; 0 leaves it out).
         documents: how many texts the generators make.
+        annotated: further annotated texts by a name of yours; ``repeats`` knows them by it.
         recase_share: share of documents turned to capitals, and again to small letters.
         auxiliary: further heads on the same encoder, trained along and dropped afterwards: task name -> share of the batches.
         precision: ``bf16`` (autocast; on CPUs too), ``fp16`` (GPU) or ``no``.
@@ -78,6 +95,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lengths: tuple[int, ...] = (32, 64, 128)
     repeats: dict[str, float] = {}
     documents: int = 2000
+    annotated: dict[str, Annotated] = {}
     recase_share: float = 0.08
     auxiliary: dict[str, float] = {}
     distil: Distil | None = None

@@ -57,7 +57,12 @@ def write_report(recipe: Recipe, sections: Mapping[str, str]) -> Path:
     if (folder / CURVE).exists():
         draw_curve(folder, recipe.name)
         last = curve_of(folder)[-1]
-        lines += [f"![loss]({CURVE_PICTURE})", "", f"{last['step']} steps in {last['seconds']} s, smoothed loss {last['loss']}.", ""]
+        lines += [
+            f"![loss]({CURVE_PICTURE})",
+            "",
+            f"{last['step']} steps in {last['seconds']} s, smoothed loss {last['loss']}.",
+            "",
+        ]
     for heading, body in sections.items():
         lines += [f"## {heading}", "", body, ""]
     lines += ["## Recipe", "", "```json", msgspec.json.format(msgspec.json.encode(recipe), indent=1).decode(), "```", ""]

@@ -12,6 +12,7 @@ from training.encoder import encoder_folder
 from training.examples import Task
 from training.families import family
 from training.recipe import Recipe
+from training.tasks import explanations
 
 
 def source_of(recipe: Recipe) -> Path:
@@ -20,15 +21,21 @@ def source_of(recipe: Recipe) -> Path:
 
 
 def tokenizer_of(recipe: Recipe) -> Path:
-    """The ``tokenizer.json`` that goes with the start."""
-    return source_of(recipe) / "tokenizer.json"
+    """The ``tokenizer.json`` that goes with the start; families that start from nothing get one of their task's language."""
+    if recipe.family != "t5":
+        return source_of(recipe) / "tokenizer.json"
+    path = recipe.checkpoint / "tokenizer.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    explanations.train_tokenizer(recipe.seed).save(str(path))
+    return path
 
 
 def start(recipe: Recipe, task: Task) -> Any:
     """The recipe's family with its head, weights from its start."""
     torch.manual_seed(recipe.seed)
+    source = recipe.checkpoint if recipe.family == "t5" else source_of(recipe)
     return family(recipe.family).start(
-        source_of(recipe), head=task.head, layers=recipe.layers, numbers=task.numbers, seed=recipe.seed, **recipe.sizes
+        source, head=task.head, layers=recipe.layers, numbers=task.numbers, seed=recipe.seed, **recipe.sizes
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -14,15 +15,26 @@ from ops.recipe_command import load
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--version", required=True, help="Version of the bundle: dotted numbers.")
-@click.option("--key", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Private signing key (wardstream keys models).")
+@click.option(
+    "--key",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Private signing key (wardstream keys models).",
+)
 @click.option("--shelf", type=click.Path(file_okay=False, path_type=Path), default=Path("models/shelf"), show_default=True)
-@click.option("--margin", type=click.FloatRange(0, 1), default=None, help="How far a class's recall may fall below the replaced bundle's; default: 0.02.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder of checkpoints; default: the recipe's.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="How far a class's recall may fall below the replaced bundle's; default: 0.02.",
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder of checkpoints; default: the recipe's."
+)
 def command(recipe: Path, version: str, key: Path, shelf: Path, margin: float | None, out: Path | None) -> None:
     """Judge the recipe's bundle by the gate, write its card, sign it and place it on the shelf. Exit 1 when the gate refuses."""
     made = load(recipe, out)
-    from training.steps.bundle import release
-
+    release = importlib.import_module("training.steps.bundle").release
     verdict, folder = release(made, version=version, key=key, shelf=shelf, margin=margin)
     for reason in verdict.reasons:
         click.echo(f"refused: {reason}", err=True)

@@ -18,12 +18,14 @@ from schemas.audit import AuditEntry
 from schemas.deidentified import DeidMap
 from schemas.findings import Findings
 from schemas.flags import Decision
+from schemas.labels import ReviewedLabel
 from schemas.samples import Sample
 
 RECORDS: dict[str, Any] = {
     "findings.v1": Findings,
     "decision.v1": Decision,
     "sample.v1": Sample,
+    "label.v1": ReviewedLabel,
     "audit.v1": AuditEntry,
     "deid-map.v1": DeidMap,
 }

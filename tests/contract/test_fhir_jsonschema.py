@@ -18,6 +18,7 @@ from schemas.deidentified import DeidMap, SpanMap
 from schemas.findings import Assertion, Findings, FindingsNote, Mention, Offsets, Relation, Versions
 from schemas.flags import Basis, Decision, Flag, Input, Rule, TextSpan
 from schemas.jsonschema.generate import RECORDS, render
+from schemas.labels import ReviewedLabel, ReviewedSpan
 from schemas.samples import Sample
 
 FOLDER = Path(next(iter(package.__path__)))
@@ -45,6 +46,18 @@ EXAMPLES: dict[str, Any] = {
     "findings.v1": FINDINGS,
     "decision.v1": Decision(id="d", findings=FINDINGS, flags=(FLAG,), evaluated={"r": "raised"}),
     "sample.v1": Sample(id="x", origin="o", subject="s", reason="uncertain", score=0.4, note=NOTE, mentions=(MENTION,)),
+    "label.v1": ReviewedLabel(
+        id="l",
+        sample="x",
+        subject="s",
+        note=NOTE,
+        reviewer="p",
+        guideline="1",
+        decided="2024",
+        annotated=("problem",),
+        spans=(ReviewedSpan(start=0, end=1, type="problem"),),
+        flags={"lab.critical": "right"},
+    ),
     "audit.v1": AuditEntry(id="a", action="deliver", outcome="success", time="2024", agent="publish", purpose="TREAT"),
     "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
 }

@@ -24,7 +24,9 @@ ENCODERS = [name for name in FAMILIES if name != "t5"]
 
 
 def started(name: str, source: Path, folder: Path, head: Head | None = None) -> Path:
-    model = family(name).start(source, head=head or HEADS[name], layers=(), numbers=3 if name == "xlnet" else 0, seed=1, window=16, d_model=32, n_head=4)
+    model = family(name).start(
+        source, head=head or HEADS[name], layers=(), numbers=3 if name == "xlnet" else 0, seed=1, window=16, d_model=32, n_head=4
+    )
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
     return folder
@@ -159,7 +161,9 @@ def test_a_trimmed_vocabulary_changes_nothing_where_its_pieces_stayed(tiny: Path
     def logits(pieces: WordPieces, text: str) -> np.ndarray:
         ids = torch.tensor([[pieces.cls, *pieces(text).ids.tolist(), pieces.sep]])
         with torch.no_grad():
-            answer: np.ndarray = model(input_ids=ids, attention_mask=torch.ones_like(ids), token_type_ids=torch.zeros_like(ids)).logits.numpy()
+            answer: np.ndarray = model(
+                input_ids=ids, attention_mask=torch.ones_like(ids), token_type_ids=torch.zeros_like(ids)
+            ).logits.numpy()
         return answer
 
     expected = logits(before, known)

@@ -16,7 +16,9 @@ from schemas.errors import ConfigurationError
 
 def graph_of(*nodes: onnx.NodeProto, initializers: tuple[onnx.TensorProto, ...] = ()) -> onnx.ModelProto:
     value = helper.make_tensor_value_info
-    graph = helper.make_graph(list(nodes), "g", [value("x", TensorProto.FLOAT, [1])], [value("y", TensorProto.FLOAT, [1])], list(initializers))
+    graph = helper.make_graph(
+        list(nodes), "g", [value("x", TensorProto.FLOAT, [1])], [value("y", TensorProto.FLOAT, [1])], list(initializers)
+    )
     return helper.make_model(graph)
 
 
@@ -33,7 +35,10 @@ def test_plain_graphs_and_the_shelf_pass(tmp_path: Path) -> None:
         refuse_strange_operators(shelf_bundle(name) / "model.onnx")
 
 
-@pytest.mark.parametrize(("operator", "domain"), [("Loop", ""), ("If", ""), ("Add", "evil.custom"), ("PyOp", "ai.onnx.contrib"), ("StringNormalizer", "")])
+@pytest.mark.parametrize(
+    ("operator", "domain"),
+    [("Loop", ""), ("If", ""), ("Add", "evil.custom"), ("PyOp", "ai.onnx.contrib"), ("StringNormalizer", "")],
+)
 def test_strange_operators_are_named_and_refused(operator: str, domain: str, tmp_path: Path) -> None:
     """Control flow, custom domains and whatever a tagger does not need."""
     path = written(graph_of(helper.make_node(operator, ["x"], ["y"], domain=domain)), tmp_path)
@@ -64,7 +69,9 @@ def test_data_in_other_files_is_refused(tmp_path: Path) -> None:
 def test_functions_are_refused(tmp_path: Path) -> None:
     """A model-local function could redefine an allowed operator."""
     model = graph_of(helper.make_node("Add", ["x", "x"], ["y"]))
-    model.functions.append(helper.make_function("", "Add", ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"])], [helper.make_opsetid("", 17)]))
+    model.functions.append(
+        helper.make_function("", "Add", ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"])], [helper.make_opsetid("", 17)])
+    )
     with pytest.raises(ConfigurationError, match="functions"):
         refuse_strange_operators(written(model, tmp_path))
 

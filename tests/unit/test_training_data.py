@@ -16,15 +16,12 @@ from training.data.alignment import SILENT, align
 from training.data.brat import read_document
 from training.data.document import Document, GoldSpan
 from training.data.iob import read_bc5cdr
-from training.data.labels import ENTITY_TYPES, PHI_TYPES, bio_labels
+from training.data.labels import ENTITY_TYPES, bio_labels
 from training.data.lexicon import Lexicon, load_lexicon
 from training.data.orders import OrderLines
 from training.data.phee import read_phee
 from training.data.pubtator import read_ncbi
 from training.data.symptoms import settled, symptom_heads
-from training.phi.corpus import BOUNDARY
-from training.phi.gazetteer import Gazetteer
-from training.phi.values import Values
 from training.scoring import covered, strict
 
 OPEN = ("problem", "finding")
@@ -124,47 +121,6 @@ def test_order_lines_are_deterministic_and_exact() -> None:
             assert words
             assert words == words.strip()
     assert {name for d in made for s in d.spans for name in s.types} == set(ENTITY_TYPES)
-
-
-def test_every_template_slot_has_a_value() -> None:
-    """Each slot of every PHI template is filled by a value with a known label or none, deterministically."""
-    import re
-    import tomllib
-    from random import Random
-
-    import training.phi.gazetteer as module
-
-    lists = tomllib.loads((Path(module.__file__).parent / "templates.toml").read_text(encoding="utf-8"))
-    gazetteer = Gazetteer(("Ana",), ("Bell",), ("zed",), ("quux",), (("Ames", "Iowa", "IA", "50010"),), ("Elm Hospital",), lists)
-    clinical = {"drug", "problem", "finding", "procedure", "test", "normal", "dose", "labs"}
-    slots = {
-        slot
-        for name in ("headers", "signatures", "sentences", "queries", "negatives")
-        for row in lists[name]
-        for slot in re.findall(r"\{(\w+)\}", row)
-    }
-    for slot in sorted(slots - clinical):
-        drawn = [Values(Random(k), gazetteer).of(slot) for k in range(20)]
-        assert drawn == [Values(Random(k), gazetteer).of(slot) for k in range(20)]
-        assert all(value and (label is None or label in PHI_TYPES) for value, label in drawn)
-
-
-def test_a_title_is_not_cut_from_its_name() -> None:
-    """Texts are cut at ends of sentences and lines, never between a title and the name that it announces."""
-    parts = BOUNDARY.split("Seen by Dr. Smith today. Mrs. Jones agrees.\nMr. Lee left (early). Done")
-    assert parts == ["Seen by Dr. Smith today.", "Mrs. Jones agrees.", "Mr. Lee left (early).", "Done"]
-
-
-def test_negatives_hold_no_identifier_slot() -> None:
-    """Sentences that stand for "nothing here" use clinical slots, years and ages up to 89 only."""
-    import re
-    import tomllib
-
-    import training.phi.gazetteer as module
-
-    lists = tomllib.loads((Path(module.__file__).parent / "templates.toml").read_text(encoding="utf-8"))
-    slots = {slot for row in lists["negatives"] for slot in re.findall(r"\{(\w+)\}", row)}
-    assert slots <= {"drug", "problem", "finding", "procedure", "test", "normal", "dose", "labs", "age", "year"}
 
 
 def test_strict_scores_count_by_hand() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.calibration import expected_calibration_error, fit_temperature
@@ -52,6 +52,7 @@ def test_without_figures_nothing_passes() -> None:
     assert not judge({}, {}).passed
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 3.0), st.integers(0, 2**31))
 def test_temperature_is_found_back(temperature: float, seed: int) -> None:
     """Labels drawn from softened logits give that temperature back."""

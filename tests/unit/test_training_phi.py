@@ -47,7 +47,7 @@ WORDS = {
 }
 LEXICON = Lexicon(("oxydone",), ("dry ague",), WORDS)
 BASES = (
-    "The patient is a 54-year-old man. He was seen by Dr. Smith on 3/4/2019.\nNo fever. Patient denies itch. The rash began in March.",
+    "The patient is a 54-year-old man. He was seen by Dr. Smith on 3/4/2019.\nNo fever. Patient denies itch. It began in March.",
     "CONSTITUTIONAL: no weight loss.\nBP 120/80. The patient was born in Norwich.",
 )
 
@@ -80,9 +80,18 @@ def slots_of(names: tuple[str, ...]) -> set[str]:
 
 
 WITH = (
-    "headers", "signatures", "sentences", "tables", "queries", "general", "questions", "openers", "subjects", "predicates", "adjuncts",
+    "headers", "signatures", "sentences", "tables", "queries", "general", "questions", "openers", "subjects", "predicates",
+    "adjuncts",
 )  # fmt: skip
-WITHOUT = ("negatives", "general_negatives", "plain_tables")
+WITHOUT = (
+    "negatives",
+    "general_negatives",
+    "plain_tables",
+    "plain_openers",
+    "plain_subjects",
+    "plain_predicates",
+    "plain_adjuncts",
+)
 
 
 def test_two_processes_make_the_same_documents() -> None:
@@ -190,7 +199,7 @@ def test_the_patient_keeps_the_name_within_a_document() -> None:
 
 
 def test_identifiers_of_base_texts_give_way_to_surrogates() -> None:
-    """The name after a title, dates and places that stand in a base text are replaced and marked, the patient becomes a name at times."""
+    """Names after titles, dates and places of a base text are replaced and marked; the patient becomes a name at times."""
     made = [d for d in maker().injected(300) if d.text.startswith("The patient is a 54-year-old man. He was seen by Dr. ")]
     assert made
     assert not any("Smith on 3/4/2019" in d.text for d in made)

@@ -8,6 +8,7 @@ and prepositions: hence the small weight, and none at all for function words.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,3 +70,33 @@ def align(document: Document, pieces: WordPieces, types: tuple[str, ...]) -> Exa
             for name in span.types:  # the span ends here, whatever else the corpus leaves open
                 weight[after, index[name] + 1] = 0
     return Example(tokens.ids, tokens.shape, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentReport:
+    """What word pieces could not express, by kind: ``exact`` spans begin and end where pieces do; ``cut`` ones begin or end inside a piece and
+    were widened to it; ``lost`` ones touch no piece. ``places`` names the first of the latter two as (document, start, end), no text."""
+
+    spans: int
+    exact: int
+    cut: int
+    lost: int
+    places: tuple[tuple[str, int, int], ...]
+
+
+def alignment_report(documents: Iterable[Document], pieces: WordPieces, *, shown: int = 20) -> AlignmentReport:
+    """How exactly the gold spans of some documents fall onto word pieces."""
+    exact = cut = lost = 0
+    places: list[tuple[str, int, int]] = []
+    for document in documents:
+        tokens = pieces(document.text)
+        starts, ends = set(tokens.start.tolist()), set(tokens.end.tolist())
+        for span in document.spans:
+            if span.start in starts and span.end in ends:
+                exact += 1
+                continue
+            touched = bool(((tokens.start < span.end) & (tokens.end > span.start)).any())
+            cut, lost = cut + touched, lost + (not touched)
+            if len(places) < shown:
+                places.append((document.id, span.start, span.end))
+    return AlignmentReport(exact + cut + lost, exact, cut, lost, tuple(places))

@@ -1,50 +1,55 @@
-"""Corpus labels -> the product's mention types.
-
-``None`` means "no product type"; a label that is absent is unknown territory (neither a mention nor surely not one).
-Diseases of BC5CDR and NCBI and the effects of PHEE include signs and symptoms, so they are ``problem`` or ``finding``.
-"""
+"""The product's types, and the one map (``labels.toml``) from each corpus's labels onto them."""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
+
+from training.data.errors import DataError
 
 ENTITY_TYPES: Final = (
     "problem", "finding", "medication", "dosage", "form", "route", "frequency", "duration", "procedure", "test", "value",
     "anatomy",
 )  # fmt: skip
 PHI_TYPES: Final = ("NAME", "DATE", "AGE", "ID", "PHONE", "EMAIL", "URL", "LOCATION", "ORGANIZATION")
-
 PROBLEM_OR_FINDING: Final = ("problem", "finding")
+UNKNOWN: Final = "unknown"
 
-BC5CDR: Final = {"Chemical": ("medication",), "Disease": PROBLEM_OR_FINDING}
-NCBI: Final = dict.fromkeys(("SpecificDisease", "DiseaseClass", "CompositeMention", "Modifier"), PROBLEM_OR_FINDING)
-MACCROBAT: Final[dict[str, tuple[str, ...] | None]] = {
-    "Disease_disorder": ("problem",),
-    "Sign_symptom": ("finding",),
-    "Medication": ("medication",),
-    "Dosage": ("dosage",),
-    "Administration": ("route",),
-    "Frequency": ("frequency",),
-    "Duration": ("duration",),
-    "Therapeutic_procedure": ("procedure",),
-    "Diagnostic_procedure": ("test",),
-    "Lab_value": ("value",),
-    "Biological_structure": ("anatomy",),
-}
-# Spans that may hold mentions which MACCROBAT does not mark again inside them, or measures that may pass for values.
-MACCROBAT_UNKNOWN: Final = frozenset({
-    "History", "Family_history", "Coreference", "Other_event", "Other_entity", "Outcome",
-    "Distance", "Mass", "Weight", "Height", "Volume", "Area", "Quantitative_concept", "Biological_attribute",
-})  # fmt: skip
-PHEE: Final = {
-    "Drug": ("medication",),
-    "Dosage": ("dosage",),
-    "Route": ("route",),
-    "Freq": ("frequency",),
-    "Duration": ("duration",),
-    "Effect": PROBLEM_OR_FINDING,
-    "Disorder": PROBLEM_OR_FINDING,
-}
+#: Label -> its types; ``()`` for no mention of ours, ``None`` for unknown territory.
+LabelMap = Mapping[str, tuple[str, ...] | None]
+
+
+def load_label_maps(path: Path) -> dict[str, LabelMap]:
+    """Read a file of label maps, corpus by corpus.
+
+    Raises:
+        DataError: a type that the product does not have (``type``), or a value that is neither types nor ``unknown`` or ``none``.
+    """
+    known = {*ENTITY_TYPES, *PHI_TYPES}
+    maps: dict[str, LabelMap] = {}
+    for corpus, labels in tomllib.loads(path.read_text(encoding="utf-8")).items():
+        found: dict[str, tuple[str, ...] | None] = {}
+        for label, types in labels.items():
+            if types == UNKNOWN:
+                found[label] = None
+            elif types == "none":
+                found[label] = ()
+            elif isinstance(types, list) and types and known.issuperset(types):
+                found[label] = tuple(types)
+            else:
+                raise DataError("type", path)
+        maps[corpus] = found
+    return maps
+
+
+LABEL_MAPS: Final = load_label_maps(Path(__file__).with_suffix(".toml"))
+
+
+def types_of(labels: LabelMap) -> frozenset[str]:
+    """Every product type that a map speaks of."""
+    return frozenset(name for types in labels.values() if types for name in types)
 
 
 def bio_labels(types: tuple[str, ...]) -> list[str]:

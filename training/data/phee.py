@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from training.data.document import Document, GoldSpan, flatten
-from training.data.labels import PHEE, PROBLEM_OR_FINDING
+from training.data.labels import LABEL_MAPS, PROBLEM_OR_FINDING
 
 _PHRASE = re.compile(r",|\b(?:and|or|with|of|in|to|the|a|an|severe|acute|chronic|mild|fatal|permanent)\b", re.IGNORECASE)
 _LONGEST = 3
+PHEE = LABEL_MAPS["phee"]
 
 
 def _arguments(node: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
@@ -39,7 +40,7 @@ def read_phee(path: Path) -> list[Document]:
         row = json.loads(line)
         text = row["context"]
         spans = {
-            GoldSpan(start, start + len(words), PHEE[role])
+            GoldSpan(start, start + len(words), PHEE[role] or ())
             for group in row["annotations"]
             for event in group["events"]
             for role, start, words in _arguments(event)

@@ -10,8 +10,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.data.corpora import Source, held_out
 from training.data.brat import read_maccrobat
+from training.data.corpora import Source, held_out
 from training.data.iob import read_bc5cdr
 from training.data.phee import read_phee
 from training.data.pubtator import read_ncbi

@@ -20,7 +20,8 @@ class _Bert:
     def start(self, source: Path, *, head: Head, layers: tuple[int, ...], numbers: int, seed: int, **sizes: int) -> Any:
         config, weights = read_encoder(source, layers)
         new = BertConfig(
-            **shared_sizes(config) | head_config(head.labels, head.multi_label), max_position_embeddings=config.max_position_embeddings
+            **shared_sizes(config) | head_config(head.labels, head.multi_label),
+            max_position_embeddings=config.max_position_embeddings,
         )
         new._attn_implementation = "eager"
         model = (BertForTokenClassification if head.kind == "token" else BertForSequenceClassification)(new)

@@ -67,5 +67,14 @@ def head_config(labels: tuple[str, ...], multi_label: bool) -> dict[str, Any]:
 
 def shared_sizes(config: BertConfig) -> dict[str, Any]:
     """What BERT, RoBERTa and Longformer name alike."""
-    names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps", "type_vocab_size")
+    names = (
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_act",
+        "layer_norm_eps",
+        "type_vocab_size",
+    )
     return {name: getattr(config, name) for name in names} | {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}

@@ -30,7 +30,11 @@ class LongformerTagger(LongformerForTokenClassification):
         everywhere = torch.zeros_like(input_ids)
         everywhere[:, 0] = 1
         return super().forward(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, global_attention_mask=everywhere, **options
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            global_attention_mask=everywhere,
+            **options,
         )
 
 
@@ -124,7 +128,9 @@ class _Longformer:
             weights[name.replace(f".{kind}.", f".{kind}_global.")] = weights[name].clone()
         sizes_and_head = shared_sizes(config) | head_config(head.labels, head.multi_label)
         new = LongformerConfig(
-            **sizes_and_head, max_position_embeddings=rows, attention_window=[sizes.get("window", WINDOW)] * config.num_hidden_layers
+            **sizes_and_head,
+            max_position_embeddings=rows,
+            attention_window=[sizes.get("window", WINDOW)] * config.num_hidden_layers,
         )
         model = LongformerTagger(new)
         fill(model, weights, "longformer")

@@ -43,7 +43,9 @@ class XLNetWithNumbers(XLNetPreTrainedModel):
         values = (numbers[..., None] * self.number_slope + self.number_bias) * known + self.number_missing * (1 - known)
         words = self.transformer.word_embedding(input_ids)
         mask = torch.cat([torch.ones_like(numbers_mask), attention_mask.to(numbers_mask.dtype)], dim=1)
-        states = self.transformer(inputs_embeds=torch.cat([values.to(words.dtype), words], dim=1), attention_mask=mask, use_mems=False)[0]
+        states = self.transformer(
+            inputs_embeds=torch.cat([values.to(words.dtype), words], dim=1), attention_mask=mask, use_mems=False
+        )[0]
         text = states[:, numbers.shape[1] :]
         logits = self.classifier(self.dropout(torch.tanh(self.summary(text[:, 0]))))
         return SequenceClassifierOutput(logits=logits, hidden_states=(text,) if output_hidden_states else None)

@@ -16,7 +16,7 @@ from training.data.document import Document, GoldSpan, flatten
 from training.data.labels import PHI_TYPES
 from training.data.lexicon import Lexicon, load_lexicon
 from training.data.template import fill
-from training.phi.bases import BOUNDARY, PRESENT, SUBJECT, base_texts
+from training.phi.bases import BOUNDARY, PRESENT, SUBJECT, YOUNGER, base_texts
 from training.phi.draw import Value
 from training.phi.gazetteer import Gazetteer, Part, load_gazetteer, toml_of
 from training.phi.noise import Text, noisy
@@ -40,8 +40,8 @@ TEMPLATES = ("notes.toml", "queries.toml", "general.toml", "negatives.toml")
 
 
 def phi_training(data: Path, *, count: int, seed: int) -> dict[str, list[Document]]:
-    """``count`` clinical texts with injected identifiers, three times as many (short) texts from templates alone, as many of general
-    English, and half as many without any identifier."""
+    """``count`` clinical texts with injected identifiers, three times as many (short) texts from templates alone, ``count`` of
+    general English, and half as many without any identifier."""
     maker = PhiTexts(data, "train", seed)
     return {
         "injected": maker.injected(count),
@@ -80,9 +80,11 @@ class PhiMaker:
 
         def row() -> str:
             draw = r.random()
-            if draw < 0.15:
+            if draw < 0.1:
                 return self._row("general_negatives")
-            return self._sentence() if draw < 0.5 else self._row("questions") if draw < 0.56 else self._row("general")
+            if draw < 0.5:
+                return self._sentence("plain_" if draw < 0.2 else "")
+            return self._row("questions" if draw < 0.56 else "general")
 
         def made() -> Text:
             return self._joined([row() for _ in range(r.choice((1, 1, 1, 2, 3)))], r.choice((" ", " ", "\n")))
@@ -97,8 +99,14 @@ class PhiMaker:
             draw = r.random()
             if draw < 0.1:
                 return self._table("plain_tables")
-            kind = "general_negatives" if draw < 0.18 else "negatives"
-            return self._joined([self._row(kind) for _ in range(r.randint(1, 5))], r.choice((" ", "\n")))
+            if draw < 0.25:
+                rows = [
+                    self._sentence("plain_") if r.random() < 0.6 else self._row("general_negatives")
+                    for _ in range(r.randint(1, 3))
+                ]
+            else:
+                rows = [self._row("negatives") for _ in range(r.randint(1, 5))]
+            return self._joined(rows, r.choice((" ", "\n")))
 
         return self._documents("negative", count, made)
 
@@ -165,6 +173,7 @@ class PhiMaker:
         r = self._random
         found = [(m.start(), m.end(), slot) for pattern, slot in PRESENT for m in pattern.finditer(piece)]
         found += [(m.start(), m.end(), "") for m in SUBJECT.finditer(piece) if r.random() < 0.3]
+        found += [(m.start(), m.end(), "old_age") for m in YOUNGER.finditer(piece) if r.random() < 0.12]
         parts: list[Text] = []
         at = 0
         for start, end, slot in sorted(found, key=lambda f: (f[0], -f[1])):
@@ -186,12 +195,12 @@ class PhiMaker:
             parts += [(separator, []), fill(template, self._slot)] if parts else [fill(template, self._slot)]
         return concatenated(parts)
 
-    def _sentence(self) -> str:
-        """A template put together from the parts of general sentences."""
+    def _sentence(self, kind: str) -> str:
+        """A template put together from the parts of general sentences; ``plain_``: from those without an identifier."""
         r = self._random
-        parts = [self._row("openers")] if r.random() < 0.3 else []
-        parts += [self._row("subjects"), self._row("predicates")]
-        parts += [self._row("adjuncts") for _ in range(r.choice((0, 0, 1, 1, 2)))]
+        parts = [self._row(f"{kind}openers")] if r.random() < 0.3 else []
+        parts += [self._row(f"{kind}subjects"), self._row(f"{kind}predicates")]
+        parts += [self._row(f"{kind}adjuncts") for _ in range(r.choice((0, 0, 1, 1, 2)))]
         text = " ".join(parts)
         return text[0].upper() + text[1:] + r.choice((".", ".", ".", "!", "?", ""))
 

@@ -1,8 +1,8 @@
 """How well identifiers are found: own unseen-name texts, ASQ-PHI by value, presidio-research by character, and names by subgroup.
 
-Everything takes ``tag_many``: texts in, their spans out (anything with ``start``, ``end`` and ``label``), so that a model, the rules
-and both together are measured alike. ASQ-PHI and presidio-research are for evaluation only. Their first half (first queries; even
-template numbers) was read while developing, the second was not.
+Everything takes ``tag_many``: texts in, their spans out (anything with ``start``, ``end`` and ``label``), so that a model, the
+rules and both together are measured alike. ASQ-PHI and presidio-research are for evaluation only.
+Their first half (first queries; even template numbers) was read while developing, the second was not.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def phi_scores(tag_many: TagMany, data: Path) -> Scores:
 
 
 def characters_of(documents: Sequence[Document], predicted: Sequence[Sequence[ScoredSpan]]) -> dict[str, float]:
-    """Share of the letters and digits of gold spans that are covered, and of the others that are left alone; types do not matter."""
+    """Share of the letters and digits of gold spans that are covered, and of the others left alone; types do not matter."""
     hit = wanted = spared = other = 0
     for document, spans in zip(documents, predicted, strict=True):
         letters = {k for k, c in enumerate(document.text) if c.isalnum()}
@@ -87,7 +87,7 @@ def asq_halves(data: Path) -> tuple[list[Query], list[Query]]:
 def asq_scores(tag_many: TagMany, queries: Sequence[Query]) -> dict[str, float]:
     """Recall by value (all of it covered at every occurrence; or touched), and the share of queries without PHI that were touched.
 
-    A value is looked for with its quotation marks straightened, as the tags write them; one that is not in its query counts as missed.
+    A value is looked for with straight quotation marks, as the tags write them; one that is not in its query counts as missed.
     """
     predicted = tag_many([query for query, _ in queries])
     seen: dict[str, list[int]] = {}
@@ -169,8 +169,9 @@ _SENTENCES: Final = (
     "Family history was given by {name}.",
 )
 _FILLER: Final = (
-    "The lungs are clear to auscultation bilaterally and the heart has a regular rate and rhythm without murmurs. The abdomen is soft and "
-    "not tender. Metoprolol 25 mg twice daily is continued, potassium 4.1 mmol/L and creatinine 0.9 mg/dL are unchanged since 2019. "
+    "The lungs are clear to auscultation bilaterally and the heart has a regular rate and rhythm without murmurs. The abdomen is "
+    "soft and not tender. Metoprolol 25 mg twice daily is continued, potassium 4.1 mmol/L and creatinine 0.9 mg/dL are unchanged "
+    "since 2019. "
 )
 
 

@@ -30,7 +30,7 @@ class Gazetteer:
     """Lists of one part.
 
     Args:
-        first, last: British and US names. ``rare_*`` come from a long list of unusual spellings, all in small letters at the source.
+        first, last: British and US names. ``rare_*`` come from a long list of unusual spellings, in small letters.
         places: (city, state, abbreviation, ZIP code, county).
         origins: own lists of names by origin, with the marks of their script.
         lists: own word lists of ``lists.toml`` and ``names.toml``.

@@ -1,4 +1,4 @@
-"""What hands and systems do to a text: typing errors, run-on lines, hard wraps, lost blanks, capitals. Gold spans keep their place."""
+"""What hands and systems do to a text: typing errors, run-on lines, hard wraps, lost blanks, capitals. Spans keep their place."""
 
 from __future__ import annotations
 

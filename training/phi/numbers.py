@@ -117,8 +117,10 @@ class Numbers(People):
         first, last = self._account()
         number = self._random.randint(1, 99)
         account = self._weighted(
-            (5, f"{first}.{last}"), (4, f"{first[0]}{last}"), (3, f"{first}{number}"), (2, f"{last}_{first}"), (1, f"{first}.{last[0]}"), (2, f"{first.title()}{last.title()}"),
-            (1, f"{first}{last}{number}"), (1, f"{first}-{last}"), (1, f"{first}.{last}+clinic"), (1, f"{first[0]}.{last}{number}"), (1, f"{last}.family"),
+            (5, f"{first}.{last}"), (4, f"{first[0]}{last}"), (3, f"{first}{number}"), (2, f"{last}_{first}"),
+            (1, f"{first}.{last[0]}"), (2, f"{first.title()}{last.title()}"),
+            (1, f"{first}{last}{number}"), (1, f"{first}-{last}"), (1, f"{first}.{last}+clinic"),
+            (1, f"{first[0]}.{last}{number}"), (1, f"{last}.family"),
         )  # fmt: skip
         address = f"{account}@{self._host()}"
         return self._weighted(
@@ -131,10 +133,15 @@ class Numbers(People):
         end = self._pick("mail_ends")
         coined = self._pick("coined_starts") + self._pick("coined_ends").title()
         return self._weighted(
-            (2, f"https://portal.{last}clinic.com/patients/{number}"), (3, f"www.{last}family{end}"), (2, f"http://www.{last}{end}"), (2, f"https://www.facebook.com/{first}.{last}{number}"),
-            (2, f"www.myhealth-{last}.com"), (2, f"{last}medical.org/{number}"), (2, f"http://{last.title()}{first.title()}{end}/"), (3, f"http://www.{coined}{end}/"), (2, f"https://{coined.lower()}{end}"),
-            (1, f"https://www.{coined}{end}/{first}"), (1, f"instagram.com/{first}{last}"), (1, f"linkedin.com/in/{first}-{last}-{number}"), (1, f"https://mychart.{last}health.org/visit?id={number}"),
-            (1, f"ftp://files.{coined.lower()}{end}/{number}"), (1, f"gofundme.com/{first}-{last}-recovery"), (2, f"{coined.lower()}{end}"), (1, f"https://{first}{last}.blog/{number}"),
+            (2, f"https://portal.{last}clinic.com/patients/{number}"), (3, f"www.{last}family{end}"),
+            (2, f"http://www.{last}{end}"), (2, f"https://www.facebook.com/{first}.{last}{number}"),
+            (2, f"www.myhealth-{last}.com"), (2, f"{last}medical.org/{number}"),
+            (2, f"http://{last.title()}{first.title()}{end}/"), (3, f"http://www.{coined}{end}/"),
+            (2, f"https://{coined.lower()}{end}"),
+            (1, f"https://www.{coined}{end}/{first}"), (1, f"instagram.com/{first}{last}"),
+            (1, f"linkedin.com/in/{first}-{last}-{number}"), (1, f"https://mychart.{last}health.org/visit?id={number}"),
+            (1, f"ftp://files.{coined.lower()}{end}/{number}"), (1, f"gofundme.com/{first}-{last}-recovery"),
+            (2, f"{coined.lower()}{end}"), (1, f"https://{first}{last}.blog/{number}"),
         ), "URL"  # fmt: skip
 
     def handle(self) -> Value:
@@ -154,7 +161,8 @@ class Numbers(People):
         r = self._random
         end = self._pick("file_ends")
         name = self._weighted(
-            (3, f"{self._pattern('photo_name')}.{end}"), (2, f"{last}_{first}_{self._pick('file_stems')}.{end}"), (2, f"{self._pick('file_stems')}_{r.randint(1000, 9999999)}.{end}"),
+            (3, f"{self._pattern('photo_name')}.{end}"), (2, f"{last}_{first}_{self._pick('file_stems')}.{end}"),
+            (2, f"{self._pick('file_stems')}_{r.randint(1000, 9999999)}.{end}"),
             (1, f"{first}{last}.{end}"), (1, f"{last}-{self._pick('file_stems')}-{r.randint(1, 99):02}.{end}"),
         )  # fmt: skip
         return name, "ID"

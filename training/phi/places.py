@@ -43,9 +43,7 @@ class Places(People):
     def region(self) -> Value:
         if self._chance(0.5):
             return self._pick("regions"), "LOCATION"
-        return (
-            f"{self._random.choice(('Northern', 'Southern', 'Eastern', 'Western', 'Central', 'northern', 'southern', 'rural'))} {self._pick('countries')}"
-        ), "LOCATION"
+        return f"{self._pick('sides')} {self._pick('countries')}", "LOCATION"
 
     def article_place(self) -> Value:
         return self._pick("article_places"), "LOCATION"
@@ -67,15 +65,21 @@ class Places(People):
     def landmark(self) -> Value:
         stem = self._last() if self._chance(0.5) else self._place()[0]
         return self._random.choice(
-            (f"{stem} {self._pick('landmark_types')}", f"Lake {stem}", f"Mount {stem}", f"Fort {stem}", f"Camp {stem}", f"Interstate {self._random.randint(4, 99)}")
+            (f"{stem} {self._pick('landmark_types')}", f"Lake {stem}", f"Mount {stem}", f"Fort {stem}", f"Camp {stem}",
+             f"Interstate {self._random.randint(4, 99)}")
         ), "LOCATION"  # fmt: skip
 
     def coordinates(self) -> Value:
         r = self._random
         north, west = r.uniform(25, 49), r.uniform(68, 124)
+        minutes = [f"{r.randint(0, 59)}'{r.randint(0, 59)}\"" for _ in "ab"]
         return r.choice(
-            (f"{north:.4f}, -{west:.4f}", f"{north:.5f} N, {west:.5f} W", f"{int(north)}°{r.randint(0, 59)}'{r.randint(0, 59)}\"N {int(west)}°{r.randint(0, 59)}'{r.randint(0, 59)}\"W")
-        ), "LOCATION"  # fmt: skip
+            (
+                f"{north:.4f}, -{west:.4f}",
+                f"{north:.5f} N, {west:.5f} W",
+                f"{int(north)}°{minutes[0]}N {int(west)}°{minutes[1]}W",
+            )
+        ), "LOCATION"
 
     def _street_name(self) -> str:
         draw = self._random.random()
@@ -92,7 +96,8 @@ class Places(People):
         number = r.randint(1, 9999)
         return self._weighted(
             (82, f"{number} {self._plain_street()}{self._pattern('unit')}"), (8, f"P.O. Box {number}"), (2, f"PO Box {number}"),
-            (2, f"RR {r.randint(1, 9)} Box {number}"), (2, f"{number} County Road {r.randint(1, 999)}"), (1, f"{number} State Route {r.randint(1, 99)}"),
+            (2, f"RR {r.randint(1, 9)} Box {number}"), (2, f"{number} County Road {r.randint(1, 999)}"),
+            (1, f"{number} State Route {r.randint(1, 99)}"),
             (2, f"{number}{self._letter()} {self._plain_street()}"), (1, f"{self._plain_street()} {number}"),
         ), "LOCATION"  # fmt: skip
 
@@ -100,9 +105,21 @@ class Places(People):
         return self._plain_street(), "LOCATION"
 
     def corner(self) -> Value:
-        joint = self._random.choice((" and ", " and ", " & ", " at "))
-        first, second = (self._plain_street() if self._chance(0.6) else self._street_name() for _ in "ab")
+        joint = self._random.choice((" and ", " and ", " and ", " & ", " at "))
+        first, second = (
+            self._weighted(
+                (5, self._plain_street()), (3, self._street_name()), (2, self.world_street()[0]), (1, self.street()[0])
+            )
+            for _ in "ab"
+        )
         return f"{first}{joint}{second}", "LOCATION"
+
+    def corner_of(self) -> Value:
+        """The whole phrase is the address."""
+        return (
+            f"{self._random.choice(('the corner of', 'the corner of', 'corner of', 'the intersection of'))} {self.corner()[0]}",
+            "LOCATION",
+        )
 
     def zip(self) -> Value:
         code = self._place()[3]
@@ -118,10 +135,8 @@ class Places(People):
     def address(self) -> Value:
         if self._chance(0.12):
             return self.world_address()
-        if self._chance(0.03):
-            r = self._random
-            text = f"{r.choice(('PSC', 'CMR', 'Unit'))} {r.randint(1, 9999)}, Box {r.randint(1, 9999)}{r.choice((', ', chr(10), ' '))}{r.choice(('APO', 'FPO', 'DPO'))} {r.choice(('AE', 'AP', 'AA'))} {r.randint(9000, 99999):05}"
-            return text, "LOCATION"
+        if self._chance(0.06):
+            return self.military_address()
         city, state, short, code, _ = self._place()
         joint = self._random.choice((", ", ", ", "\n", " ", ",\n"))
         end = self._weighted(
@@ -134,6 +149,14 @@ class Places(People):
         text = f"{self.street()[0]}{joint}{end}"
         return (text.upper() if self._chance(0.05) else text), "LOCATION"
 
+    def military_address(self) -> Value:
+        r = self._random
+        joint = r.choice((", ", " "))
+        box = f"{r.choice(('PSC', 'CMR', 'Unit'))} {r.randint(1, 9999)}{joint}Box {r.randint(1, 9999)}"
+        ship = f"{r.choice(('USS', 'USCGC', 'USNS'))} {self._last()}"
+        post = f"{r.choice(('APO', 'FPO', 'DPO'))} {r.choice(('AE', 'AP', 'AA'))} {r.randint(9000, 99999):05}"
+        return f"{box if self._chance(0.75) else ship}{r.choice((', ', chr(10), ' '))}{post}", "LOCATION"
+
     def world_street(self) -> Value:
         name = self._last() if self._chance(0.7) else self._pick("streets")
         return self._pick("world_streets").format(n=name, h=self._random.randint(1, 240)), "LOCATION"
@@ -143,7 +166,9 @@ class Places(People):
         street = self.world_street()[0] if self._chance(0.6) else self.street()[0]
         if self._chance(0.3):  # forms put the number of the house in front whatever the country
             street = f"{r.randint(1, 9999)} {street}"
-        joint = r.choice((", ", "\n", " ", ",\n", "\n "))
+        joint = r.choice((", ", "\n", " ", ",\n", "\n ", "\n, ", " / "))
+        if self._chance(0.05):
+            return self.military_address()
         town, code = self.world_city()[0], self._pattern("zip")
         parts = r.choice(
             (
@@ -175,10 +200,14 @@ class Places(People):
         stem, town = self._pick("hospital_stems"), self._place()[0]
         letters = "".join(self._letter() for _ in range(self._random.randint(1, 3)))
         name = self._weighted(
-            (35, self._random.choice(self._gazetteer.hospitals)), (18, f"{stem} {kind}"), (13, f"{town} {kind}"), (9, f"{self._last()} {kind}"),
-            (3, f"St. {self._first()}'s"), (2, f"St. {self._first()} {kind}"), (2, f"Mt. {self._first()}"), (3, stem), (3, f"{stem} {self._pick('facility_words')}"),
-            (2, f"{self._last()} {self._random.choice(('Ridge', 'Valley', 'Creek', 'Crest', 'Park', 'Grove'))}"), (2, f"{self._first()} {self._last()} {kind}"),
-            (4, letters + self._pick("hospital_letters")), (4, f"University of {self._place()[1]} {kind}"), (2, f"{self._last()} {self._last()}"), (2, f"{self._last()}-{self._last()} {kind}"),
+            (35, self._random.choice(self._gazetteer.hospitals)), (18, f"{stem} {kind}"), (13, f"{town} {kind}"),
+            (9, f"{self._last()} {kind}"),
+            (3, f"St. {self._first()}'s"), (2, f"St. {self._first()} {kind}"), (2, f"Mt. {self._first()}"), (3, stem),
+            (3, f"{stem} {self._pick('facility_words')}"),
+            (2, f"{self._last()} {self._random.choice(('Ridge', 'Valley', 'Creek', 'Crest', 'Park', 'Grove'))}"),
+            (2, f"{self._first()} {self._last()} {kind}"),
+            (4, letters + self._pick("hospital_letters")), (4, f"University of {self._place()[1]} {kind}"),
+            (2, f"{self._last()} {self._last()}"), (2, f"{self._last()}-{self._last()} {kind}"),
             (2, f"{self._place()[1]} {kind}"), (2, f"{self._place()[4]} County {kind}"), (1, f"{kind} of {town}"),
         )  # fmt: skip
         return (name.upper() if self._chance(0.03) else name), "ORGANIZATION"
@@ -212,15 +241,21 @@ class Places(People):
         end = end if end.startswith(",") else f" {end}"
         letters = "".join(self._letter() for _ in range(self._random.randint(2, 4)))
         name = self._weighted(
-            (12, f"{a} & {b}"), (8, f"{a}, {b} and {c}"), (3, f"{a}, {b} & {c}"), (6, f"{a}-{b}"), (5, f"{a} and {b}"), (4, f"{a} and Sons"), (2, f"{a} Brothers"), (14, a + end),
-            (5, self._place()[0] + end), (12, self._coined()), (7, self._coined() + end), (9, f"{word} {self._pick('brand_words')}"), (6, f"{word} {self._pick('brand_words')}" + end),
-            (3, f"{word} {self._pick('brand_words')} {self._pick('brand_words')}"), (4, f"{self._coined()} {self._pick('organization_types')}"), (2, letters + end), (2, letters), (1, f"{self._first()}'s"),
+            (10, f"{a} & {b}"), (12, f"{a}, {b} and {c}"), (3, f"{a}, {b} and {c} {self._pick('organization_types')}"),
+            (3, f"{a}, {b} & {c}"), (6, f"{a}-{b}"), (5, f"{a} and {b}"), (4, f"{a} and Sons"), (2, f"{a} Brothers"),
+            (14, a + end),
+            (5, self._place()[0] + end), (12, self._coined()), (7, self._coined() + end),
+            (9, f"{word} {self._pick('brand_words')}"), (6, f"{word} {self._pick('brand_words')}" + end),
+            (3, f"{word} {self._pick('brand_words')} {self._pick('brand_words')}"),
+            (4, f"{self._coined()} {self._pick('organization_types')}"), (2, letters + end), (2, letters),
+            (1, f"{self._first()}'s"),
         )  # fmt: skip
         return (name.upper() if self._chance(0.03) else name.lower() if self._chance(0.03) else name), "ORGANIZATION"
 
     def firm(self) -> Value:
-        """A company by one coined word alone."""
-        return self._coined() if self._chance(0.7) else f"{self._pick('brand_words')}{self._pick('coined_ends')}", "ORGANIZATION"
+        """A company by one word alone, coined or plain."""
+        word = self._pick("brand_words")
+        return self._weighted((6, self._coined()), (2, word + self._pick("coined_ends")), (2, word)), "ORGANIZATION"
 
     def public_body(self) -> Value:
         """School, church, jail, shop, club."""

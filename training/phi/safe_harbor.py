@@ -9,10 +9,15 @@ from typing import Final
 
 #: Letter of the paragraph -> slots (methods of ``Values``).
 KINDS: Final[dict[str, tuple[str, ...]]] = {
-    "A": ("name", "full", "first", "last", "short", "listed", "caret", "doctor", "common_last", "common_full", "word_full", "nick", "initials", "capital_name",
-          "patient", "patient_first", "patient_last", "patient_listed", "quoted"),
-    "B": ("city", "big_city", "city_state", "city_line", "street", "zip", "address", "county", "corner", "landmark", "coordinates", "world_address",
-          "hospital", "hospital_place", "city_clinic", "practice", "company", "firm", "public_body"),
+    "A": (
+        "name", "full", "first", "last", "short", "listed", "caret", "doctor", "common_last", "common_full", "word_full", "nick",
+        "initials", "capital_name", "patient", "patient_first", "patient_last", "patient_listed", "quoted",
+    ),
+    "B": (
+        "city", "big_city", "city_state", "city_line", "street", "zip", "address", "county", "corner", "corner_of",
+        "military_address", "landmark", "coordinates", "world_address", "hospital", "hospital_place", "city_clinic", "practice",
+        "company", "firm", "public_body",
+    ),
     "C": ("date", "full_date", "date_range", "date_words", "holiday", "old_age", "old_decade", "birth_date"),
     "D": ("phone",),
     "E": ("fax",),

@@ -7,7 +7,8 @@ import datetime as dt
 from training.phi.draw import Draw, Value
 
 _ORDINALS = (
-    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth",
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth",
+    "thirteenth",
     "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth",
 )  # fmt: skip
 
@@ -52,8 +53,10 @@ class Times(Draw):
         day, r = self._day(), self._random
         month, word = day.strftime("%B"), r.choice(_ORDINALS)
         forms = (
-            "last {m}", "this past {m}", "next {m}", "early {m}", "late {m} {y}", "mid-{m}", "mid {m} {y}", "early {m} of {y}", "{m} {w}", "the {w} of {m}",
-            "{m} {w}, {y}", "the end of {m}", "the week of {m} {d}", "{a}, {m} {d}", "{a} {m} {d}, {y}", "{m} '{s}", "{b} '{s}", "{b}-{y}", "{m}/{y}", "{a} the {n}",
+            "last {m}", "this past {m}", "next {m}", "early {m}", "late {m} {y}", "mid-{m}", "mid {m} {y}", "early {m} of {y}",
+            "{m} {w}", "the {w} of {m}",
+            "{m} {w}, {y}", "the end of {m}", "the week of {m} {d}", "{a}, {m} {d}", "{a} {m} {d}, {y}", "{m} '{s}", "{b} '{s}",
+            "{b}-{y}", "{m}/{y}", "{a} the {n}",
             "{m} of last year",
         )  # fmt: skip
         return r.choice(forms).format(
@@ -108,6 +111,26 @@ class Times(Draw):
 
     def age(self) -> Value:
         return str(self._random.randint(1, 89)), None
+
+    def vague_date(self) -> Value:
+        """A time no finer than a season, which is no identifier."""
+        year, r = self._random.randint(1975, 2027), self._random
+        forms = (
+            "the {s} of {y}",
+            "{s} {y}",
+            "early {y}",
+            "late {y}",
+            "mid-{y}",
+            "the end of {y}",
+            "the {d}s",
+            "{y}",
+            "{y}-{z}",
+            "the early {d}s",
+            "the first half of {y}",
+        )
+        return r.choice(forms).format(
+            s=r.choice(("spring", "summer", "fall", "autumn", "winter")), y=year, z=year + 1, d=year // 10 * 10
+        ), None
 
     def weekday(self) -> Value:
         return self._pick("weekdays"), None

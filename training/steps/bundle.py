@@ -13,9 +13,7 @@ from training.recipe import Recipe
 from training.steps.evaluate import SCORES
 
 
-def release(
-    recipe: Recipe, *, version: str, key: Path, shelf: Path, margin: float | None = None
-) -> tuple[Verdict, Path | None]:
+def release(recipe: Recipe, *, version: str, key: Path, shelf: Path, margin: float | None = None) -> tuple[Verdict, Path | None]:
     """Judge the evaluated checkpoint and, when it passes, place its bundle on the shelf.
 
     Returns:
@@ -25,7 +23,9 @@ def release(
         ConfigurationError: the checkpoint was not evaluated at full precision and quantized.
     """
     scores = _scores(recipe.checkpoint / SCORES)
-    verdict = judge(scores["onnx"], scores["int8"], _replaced(recipe.bundle, version, shelf), margin=MARGIN if margin is None else margin)
+    verdict = judge(
+        scores["onnx"], scores["int8"], _replaced(recipe.bundle, version, shelf), margin=MARGIN if margin is None else margin
+    )
     if not verdict.passed:
         return verdict, None
     return verdict, make(recipe, version, shelf, scores=scores["int8"], gate=verdict, key=key)

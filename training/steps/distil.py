@@ -57,7 +57,9 @@ class _Loss:
         hidden, logits = forward(self._student, model, batch)
         loss = distil.labels * self._task.loss(logits, batch)
         if "weight" in batch:
-            loss = loss + distil.logits * distillation_loss(logits, batch["teacher"], batch["attention_mask"].float(), distil.temperature)
+            loss = loss + distil.logits * distillation_loss(
+                logits, batch["teacher"], batch["attention_mask"].float(), distil.temperature
+            )
         else:
             loss = loss + distil.logits * binary_distillation_loss(logits, batch["teacher"], distil.temperature)
         if self._teacher:

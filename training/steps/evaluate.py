@@ -1,33 +1,38 @@
 """``wardstream evaluate``: score a checkpoint's graphs on the development sets, through the serving code.
 
-Every graph that lies beside the checkpoint is scored: PyTorch, float32 ONNX, int8. The figures go into ``scores.json``, the page
-``report.md``, and, recorded, into ``benchmarks/results/models.json``.
+Both graphs are scored, float32 and int8. The figures go into ``scores.json`` and the page ``report.md`` beside the checkpoint.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-import time
-from pathlib import Path
 
-from models.bundle import MODEL, TOKENIZER
+from models.bundle import ENCODER, MODEL
 from training.evaluation import scores_of
+from training.export import PARITY
+from training.gate import judge
 from training.recipe import Recipe
 from training.report import scores_table, write_report
 
-GRAPHS = {"onnx": "model.fp32.onnx", "int8": MODEL}
 SCORES = "scores.json"
+_GRAPHS = {"onnx": ".fp32", "int8": ""}
 
 
 def run(recipe: Recipe) -> None:
-    """Score and report."""
+    """Score what lies beside the checkpoint and write the report."""
     folder = recipe.checkpoint
-    found = {}
-    for name, graph in GRAPHS.items():
-        if (folder / graph).exists():
-            found[name] = scores_of(recipe, folder / graph)
+    found = {
+        name: scores_of(recipe, suffix)
+        for name, suffix in _GRAPHS.items()
+        if any((folder / graph.replace(".onnx", f"{suffix}.onnx")).exists() for graph in (MODEL, ENCODER))
+    }
     (folder / SCORES).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    path = write_report(recipe, {f"Scores, {name}": scores_table(scores) for name, scores in found.items()})
-    print(path)
+    sections = {f"Scores, {name}": scores_table(scores) for name, scores in found.items()}
+    if (folder / PARITY).exists():
+        sections = {"Parity with PyTorch": (folder / PARITY).read_text(encoding="utf-8"), **sections}
+    if {"onnx", "int8"} <= set(found):
+        verdict = judge(found["onnx"], found["int8"])
+        sections["Gate, quantization alone"] = (
+            "passed" if verdict.passed else "\n".join(f"- {reason}" for reason in verdict.reasons)
+        )
+    print(write_report(recipe, sections))

@@ -10,9 +10,10 @@ from training.batches import Batch
 from training.data.corpora import data_folder
 from training.data.texts import free_texts
 from training.examples import task_of, token_documents
-from training.families import family, load_family, run as forward
+from training.families import family, load_family
+from training.families import run as forward
 from training.prune import gather_gradients, kept_pieces, prune_feed_forward, prune_heads, trim_embeddings, trim_tokenizer
-from training.recipe import Prune, Recipe
+from training.recipe import Recipe
 from training.start import source_of
 
 _BATCHES = 60  # about 90,000 pieces: the ranking of heads no longer changes by more

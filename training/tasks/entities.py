@@ -50,7 +50,11 @@ def scores(tag_many: TagMany, data: Path) -> Scores:
         if name == "phee":
             for group, counts in sorted(by_type.items()):
                 share = touched(documents, predicted, group)
-                found[f"phee-{group}"] = {"recall": round(counts.recall, 4), "touched": round(share, 4), "support": float(counts.right + counts.missed)}
+                found[f"phee-{group}"] = {
+                    "recall": round(counts.recall, 4),
+                    "touched": round(share, 4),
+                    "support": float(counts.right + counts.missed),
+                }
             continue
         for group, counts in sorted(by_type.items()):
             found[f"{name}-{group}"] = _figures(counts)

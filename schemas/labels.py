@@ -1,0 +1,37 @@
+"""What reviewers decided (``train.label.reviewed.v1``): labels of de-identified notes, for training and for the gate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from schemas.findings import FindingsNote, MentionType
+
+FlagVerdict = Literal["right", "wrong", "unsure"]
+
+
+class ReviewedSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """Characters ``[start, end)`` of the note, code points, and the type that the reviewer gave."""
+
+    start: int
+    end: int
+    type: MentionType
+
+
+class ReviewedLabel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="label.v1", tag_field="schema"):
+    """One reviewer's verdict on one sample. ``spans`` are complete for ``annotated``: outside of them nothing is of these types.
+
+    ``reviewer`` is a pseudonym, ``guideline`` the version of the annotation guideline, ``decided`` an ISO 8601 instant.
+    """
+
+    id: str
+    sample: str
+    subject: str
+    note: FindingsNote
+    reviewer: str
+    guideline: str
+    decided: str
+    annotated: tuple[MentionType, ...]
+    spans: tuple[ReviewedSpan, ...] = ()
+    flags: dict[str, FlagVerdict] = {}

@@ -1,0 +1,66 @@
+"""Scores of a checkpoint's graphs on the development sets of its task, through the serving code."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from models.classifier import Classifier
+from models.generator import Generator
+from models.tagger import Tagger
+from training.bundle import copy_graphs, manifest_of, open_bundle
+from training.data.corpora import data_folder
+from training.gate import Scores
+from training.phi.evaluation import phi_scores
+from training.recipe import Recipe
+from training.tasks import entities, explanations, flags, messages, vitals
+
+TEXT_TASKS = {"messages": messages, "flags": flags, "vitals": vitals}
+_SENTENCE = "The patient reports chest pain and shortness of breath for three days and takes metoprolol 25 mg daily. "
+_NOTE_PIECES = 600
+
+
+def scores_of(recipe: Recipe, suffix: str, *, threads: int = 1) -> Scores:
+    """Scores of one set of graphs beside the checkpoint: ``suffix`` is empty for int8, ``.fp32`` for full precision."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        copy_graphs(recipe.checkpoint, folder, suffix)
+        with open_bundle(folder, manifest_of(folder, recipe, "0.0.0", {}), threads) as opened:
+            return _scores(opened, recipe) | {"speed": speed(opened)}
+
+
+def _scores(opened: Tagger | Classifier | Generator, recipe: Recipe) -> Scores:
+    data = data_folder()
+    if isinstance(opened, Tagger):
+        return entities.scores(opened.tag_many, data) if recipe.task == "entities" else phi_scores(opened.tag_many, data)
+    if isinstance(opened, Classifier):
+        module = TEXT_TASKS[recipe.task]
+        found: Scores = {}
+        for name, rows in module.development(data, seed=recipe.seed).items():
+            answers = opened.classify_many([r.text for r in rows], [r.numbers for r in rows])
+            chosen = [frozenset(opened.labels_of(answer)) for answer in answers]
+            found |= module.scores(name, rows, answers, chosen)
+        return found
+    found = {}
+    for name, pairs in explanations.development(data, seed=recipe.seed).items():
+        found |= explanations.scores(name, pairs, [opened.generate(pair.source) for pair in pairs])
+    return found
+
+
+def speed(opened: Tagger | Classifier | Generator) -> dict[str, float]:
+    """Notes of 600 word pieces a second on one thread: the best of 30, since other work on the machine only slows it."""
+    if isinstance(opened, Generator):
+        return {}
+    values = [[n.mean for n in opened.manifest.numbers]]
+    pieces = opened.logits(_SENTENCE).shape[0] if isinstance(opened, Tagger) else 24
+    note = _SENTENCE * (_NOTE_PIECES // pieces)
+    best = float("inf")
+    for _ in range(30):
+        began = time.perf_counter()
+        if isinstance(opened, Tagger):
+            opened.tag(note)
+        else:
+            opened.classify_many([note], values)
+        best = min(best, time.perf_counter() - began)
+    return {"notes_of_600_pieces_per_second": round(1 / best, 1)}
