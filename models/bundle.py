@@ -26,6 +26,9 @@ ENCODER: Final = "encoder.onnx"
 DECODER: Final = "decoder.onnx"
 TOKENIZER: Final = "tokenizer.json"
 FORMAT: Final = 2
+#: What ``models.encoder`` can feed, and how long a window may be (Longformer).
+INPUTS: Final = frozenset({"input_ids", "attention_mask", "token_type_ids", "numbers", "numbers_mask"})
+MOST_WINDOW_TOKENS: Final = 4096
 Task = Literal["token-classification", "text-classification", "text-generation"]
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
@@ -150,10 +153,11 @@ def load_manifest(path: Path, *, trusted_keys: Path = KEYS) -> Manifest:
             raise ConfigurationError(path=str(manifest_path), detail="file names are plain names")
         file = path / name
         _regular(file)
-        if file.stat().st_size != entry.bytes or sha256_of(file) != entry.sha256:
+        stored = file.read_bytes()
+        if len(stored) != entry.bytes or hashlib.sha256(stored).hexdigest() != entry.sha256:
             raise ConfigurationError(path=str(file), detail="content differs from the manifest's SHA-256")
         if name.endswith(".onnx"):
-            refuse_strange_operators(file)
+            refuse_strange_operators(file, stored)
     strangers = {p.name for p in path.iterdir()} - set(manifest.files) - {MANIFEST, SIGNATURE}
     if strangers:
         raise ConfigurationError(path=str(path / min(strangers)), detail="not in the manifest")
@@ -178,6 +182,9 @@ def _consistent(manifest: Manifest, path: Path) -> None:
         "labels do not follow from entity_types": tokens and manifest.labels != tags,
         "a classifier without labels": manifest.task == "text-classification" and not manifest.labels,
         "files lack a graph or the tokenizer": not graphs | {TOKENIZER} <= set(manifest.files),
+        "inputs that nothing feeds, or numbers without their description": not set(manifest.inputs) <= INPUTS
+        or ("numbers" in manifest.inputs) != bool(manifest.numbers),
+        "window_tokens must be 8 to 4096": not 8 <= manifest.window_tokens <= MOST_WINDOW_TOKENS,
         "window_overlap must be even and less than half of the window": manifest.window_overlap % 2 != 0
         or not 0 <= manifest.window_overlap < (manifest.window_tokens - 2) / 2,
         "thresholds name unknown types or leave 0 to 1": any(

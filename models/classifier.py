@@ -8,10 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from models.bundle import KEYS, Manifest, NumberInput, load_manifest, refuse_other_task
+from models.bundle import Manifest, NumberInput, load_manifest, refuse_other_task
 from models.decoding import FloatArray, softmax
 from models.encoder import Arrays, Encoder, Job
 from models.session import Execution
+from models.signature import KEYS
 from models.tokens import Tokens
 from models.windows import Window
 
@@ -54,22 +55,29 @@ class Classifier:
         """``name@version#`` and the first 12 digits of the model's SHA-256."""
         return self.manifest.label
 
-    def classify(self, text: str, numbers: Sequence[float] = ()) -> dict[str, float]:
-        """Probability of each class of one text, 0 to 1, four places. ``numbers``: one for each of the manifest's, NaN where missing."""
-        return self.classify_many((text,), (numbers,))[0]
+    def classify(self, text: str, numbers: Sequence[float] | None = None) -> dict[str, float]:
+        """Probability of each class of one text, 0 to 1, four places.
 
-    def classify_many(self, texts: Sequence[str], numbers: Sequence[Sequence[float]] = ()) -> list[dict[str, float]]:
+        Args:
+            numbers: one value for each of the manifest's ``numbers``, in their units, NaN where missing; none at all: all missing.
+
+        Raises:
+            ValueError: not one value for each input.
+        """
+        return self.classify_many((text,), None if numbers is None else (numbers,))[0]
+
+    def classify_many(self, texts: Sequence[str], numbers: Sequence[Sequence[float]] | None = None) -> list[dict[str, float]]:
         """The same for several texts, in the order given; the same as classifying each alone.
 
         Of a text longer than a window, a class that excludes no other has the probability of its most certain window; exclusive
         classes share the mean of the windows' logits, weighted by their length.
         """
-        if self.manifest.numbers and len(numbers) != len(texts):
-            raise ValueError("one row of values is needed for each text")
         tokens = self._encoder.tokens(texts)
         jobs = self._jobs(texts, tokens, numbers)
-        answers = self._encoder.run(tokens, jobs)
-        return [self._merged([(j, a) for j, a in zip(jobs, answers, strict=True) if j.text == k]) for k in range(len(texts))]
+        answers: list[list[tuple[Window, FloatArray]]] = [[] for _ in texts]
+        for job, answer in zip(jobs, self._encoder.run(tokens, jobs), strict=True):
+            answers[job.text].append((job.window, answer))
+        return [self._merged(one) for one in answers]
 
     def labels_of(self, probabilities: dict[str, float]) -> tuple[str, ...]:
         """The classes that hold: those at or above their threshold, or the likeliest one where they exclude each other."""
@@ -77,10 +85,11 @@ class Classifier:
             return (max(probabilities, key=lambda name: probabilities[name]),)
         return tuple(n for n, p in probabilities.items() if p >= self.manifest.thresholds.get(n, DEFAULT_THRESHOLD))
 
-    def logits(self, text: str, numbers: Sequence[float] = ()) -> FloatArray:
+    def logits(self, text: str, numbers: Sequence[float] | None = None) -> FloatArray:
         """Logits of each window of one text (windows x labels): for golden checks and calibration."""
         tokens = self._encoder.tokens([text])
-        return np.stack(self._encoder.run(tokens, self._jobs([text], tokens, [numbers])))
+        jobs = self._jobs([text], tokens, None if numbers is None else [numbers])
+        return np.stack(self._encoder.run(tokens, jobs))
 
     def close(self) -> None:
         """End the threads."""
@@ -92,20 +101,24 @@ class Classifier:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _jobs(self, texts: Sequence[str], tokens: Sequence[Tokens], numbers: Sequence[Sequence[float]]) -> list[Job]:
+    def _jobs(self, texts: Sequence[str], tokens: Sequence[Tokens], numbers: Sequence[Sequence[float]] | None) -> list[Job]:
+        inputs = self.manifest.numbers
+        rows = [(np.nan,) * len(inputs)] * len(texts) if numbers is None else numbers
+        if len(rows) != len(texts):
+            raise ValueError(f"{len(texts)} texts and {len(rows)} rows of values")
         beside: list[Arrays] = []
-        for row in numbers if self.manifest.numbers else ():
-            values = standardised(row, self.manifest.numbers)
+        for row in rows:
+            values = standardised(row, inputs)
             beside.append({"numbers": np.nan_to_num(values), "numbers_mask": (~np.isnan(values)).astype(np.float32)})
         blank = Window(0, 0, 0, 0)  # a text without pieces has no window, and is asked all the same
         found = self._encoder.jobs(texts, tokens, beside)
-        return found + [Job(k, blank, beside[k] if beside else {}) for k, pieces in enumerate(tokens) if not len(pieces)]
+        return found + [Job(k, blank, beside[k]) for k, pieces in enumerate(tokens) if not len(pieces)]
 
-    def _merged(self, answers: list[tuple[Job, FloatArray]]) -> dict[str, float]:
+    def _merged(self, answers: list[tuple[Window, FloatArray]]) -> dict[str, float]:
         logits = np.stack([answer for _, answer in answers]) / self.manifest.temperature
         if self.manifest.multi_label:
-            each = (1 / (1 + np.exp(-logits.astype(np.float64)))).max(axis=0)
+            each = (0.5 + 0.5 * np.tanh(logits.astype(np.float64) / 2)).max(axis=0)  # the sigmoid, which here cannot overflow
         else:
-            weights = np.array([max(1, job.window.own_end - job.window.own_start) for job, _ in answers], dtype=np.float32)
+            weights = np.array([max(1, window.own_end - window.own_start) for window, _ in answers], dtype=np.float32)
             each = softmax(((logits * weights[:, None]).sum(axis=0) / weights.sum())[None])[0]
         return {name: round(float(p), 4) for name, p in zip(self.manifest.labels, each, strict=True)}

@@ -24,7 +24,7 @@ from schemas.errors import ConfigurationError
 
 FloatArray = npt.NDArray[np.float32]
 Arrays = Mapping[str, npt.NDArray[Any]]
-GPU_ROWS: Final = 32
+GPU_TOKENS: Final = 4096  # word pieces a call on CUDA: 32 windows of 128, or one of 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,12 @@ class Encoder:
 
     def _batches(self, tokens: Sequence[Tokens], jobs: Sequence[Job]) -> list[FloatArray]:
         # One shape for everything: a short last batch is filled with its first row again.
+        size = max(1, GPU_TOKENS // self.manifest.window_tokens)
         found: list[FloatArray] = []
-        for at in range(0, len(jobs), GPU_ROWS):
-            some = jobs[at : at + GPU_ROWS]
+        for at in range(0, len(jobs), size):
+            some = jobs[at : at + size]
             rows = [self._inputs(tokens[job.text], job, self.manifest.window_tokens) for job in some]
-            rows += [rows[0]] * (GPU_ROWS - len(rows))
+            rows += [rows[0]] * (size - len(rows))
             feed = {name: np.stack([row[name] for row in rows]) for name in self.manifest.inputs}
             answers = self._session.run(self.manifest.outputs, feed)[0].astype(np.float32)
             found += list(answers[: len(some)])

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from models.bundle import DECODER, ENCODER, KEYS, TOKENIZER, Manifest, load_manifest, refuse_other_task
+from models.bundle import DECODER, ENCODER, TOKENIZER, Manifest, load_manifest, refuse_other_task
 from models.session import CPU, Execution, open_session
+from models.signature import KEYS
 from schemas.errors import ConfigurationError
 
 PAD, END = "<pad>", "</s>"
@@ -24,12 +25,17 @@ class Generator:
 
     def __init__(self, folder: Path, manifest: Manifest, execution: Execution) -> None:
         refuse_other_task(folder, manifest, "text-generation")
-        if execution.require_gpu:
+        if execution.require_gpu or execution.provider == "cuda":
             raise ConfigurationError(path=str(folder), detail="generation has no graph for CUDA")
         self.manifest = manifest
         self.provider = CPU
         self._encoder, self._decoder = open_session(folder / ENCODER, CPU), open_session(folder / DECODER, CPU)
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        except Exception as error:  # the library raises bare Exception
+            raise ConfigurationError(path=str(folder / TOKENIZER), detail="unreadable tokenizer") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
         self._pad, self._end = self._special(folder, PAD), self._special(folder, END)
 
     @classmethod

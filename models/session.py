@@ -68,6 +68,8 @@ def open_session(model: Path, provider: str) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Otherwise the runtime would take bytes of its own format too, whose operators nobody has looked at.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # Loading from bytes leaves the runtime no folder in which to look for external data.
     content = model.read_bytes()
     providers: list[Any] = [provider] if provider == CPU else [provider, CPU]

@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 
@@ -29,9 +29,12 @@ def key_id(public: Ed25519PublicKey) -> str:
 def new_key_pair() -> tuple[bytes, str]:
     """A private key (PEM, not encrypted: its file must be) and the line that goes into a ``.pub`` file."""
     private = Ed25519PrivateKey.generate()
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return pem, base64.b64encode(public).decode() + "\n"
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), _line(private.public_key())
+
+
+def public_line(private_key: Path) -> str:
+    """The line of the ``.pub`` file that belongs to a private key. Raises ConfigurationError as ``sign`` does."""
+    return _line(_private(private_key).public_key())
 
 
 def sign(content: bytes, private_key: Path) -> str:
@@ -40,12 +43,7 @@ def sign(content: bytes, private_key: Path) -> str:
     Raises:
         ConfigurationError: the file holds no Ed25519 private key.
     """
-    try:
-        key = load_pem_private_key(private_key.read_bytes(), password=None)
-    except (ValueError, TypeError, OSError) as error:
-        raise ConfigurationError(path=str(private_key), detail="no readable private key") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigurationError(path=str(private_key), detail="not an Ed25519 key")
+    key = _private(private_key)
     return f"{key_id(key.public_key())} {base64.b64encode(key.sign(content)).decode()}\n"
 
 
@@ -63,6 +61,20 @@ def verify(content: bytes, signature: Path, trusted_keys: Path) -> None:
         public.verify(base64.b64decode(encoded, validate=True), content)
     except (InvalidSignature, binascii.Error) as error:
         raise ConfigurationError(path=str(signature), detail="the signature does not fit the manifest") from error
+
+
+def _line(public: Ed25519PublicKey) -> str:
+    return base64.b64encode(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode() + "\n"
+
+
+def _private(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, OSError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(path=str(path), detail="no readable private key") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError(path=str(path), detail="not an Ed25519 key")
+    return key
 
 
 def _trusted(folder: Path) -> dict[str, Ed25519PublicKey]:

@@ -8,10 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from models.bundle import KEYS, Manifest, load_manifest, refuse_other_task
+from models.bundle import Manifest, load_manifest, refuse_other_task
 from models.decoding import FloatArray, ScoredSpan, softmax, spans_of
 from models.encoder import Encoder
 from models.session import Execution
+from models.signature import KEYS
 from models.tokens import Tokens
 
 DEFAULT_THRESHOLD: Final = 0.5

@@ -10,13 +10,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 
-def quantize(source: Path, target: Path) -> None:
-    """Write the int8 graph of the unfused float32 graph ``source``."""
+def quantize(source: Path, target: Path, keep_float: Sequence[str] = ()) -> None:
+    """Write the int8 graph of the unfused float32 graph ``source``.
+
+    Args:
+        keep_float: products whose name holds one of these stay in float32: a single one whose activations have outliers can cost
+            more than all others together.
+    """
     options = {"MatMulConstBOnly": True, "DefaultTensorType": 1}
-    quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8, extra_options=options)
+    nodes = [node.name for node in onnx.load(str(source)).graph.node if node.op_type in ("MatMul", "Gemm")] if keep_float else []
+    kept = [name for name in nodes if any(part in name for part in keep_float)]
+    quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=kept, extra_options=options)
 
 
 class _Feeds(CalibrationDataReader):  # type: ignore[misc]

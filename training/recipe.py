@@ -76,6 +76,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         precision: ``bf16`` (autocast; on CPUs too), ``fp16`` (GPU) or ``no``.
         compile: compile the encoder first (a minute; then a third faster on CPUs).
         save_every: steps between states from which an interrupted run goes on; 0 for none.
+        keep_float: matrix products that stay in float32 when quantized, by a part of their name in the graph.
         bundle, window_tokens, window_overlap, thresholds, temperature, max_new_tokens: go into the bundle's manifest.
     """
 
@@ -103,6 +104,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: str = "bf16"
     compile: bool = False
     save_every: int = 0
+    keep_float: tuple[str, ...] = ()
     bundle: str = ""
     window_tokens: int = 128
     window_overlap: int = 24

@@ -45,7 +45,8 @@ def phi_scores(tag_many: TagMany, data: Path) -> Scores:
     for name, documents in made.items():
         predicted = tag_many([d.text for d in documents])
         for group, counts in sorted(strict(documents, predicted).items()):
-            scores[f"{name}-{group}"] = {k: round(getattr(counts, k), 4) for k in ("precision", "recall", "f1")}
+            figures = {k: round(getattr(counts, k), 4) for k in ("precision", "recall", "f1")}
+            scores[f"{name}-{group}"] = figures | {"support": float(counts.right + counts.missed)}
         scores[f"{name}-characters"] = characters_of(documents, predicted)
     first, second = asq_halves(data)
     scores["asq-phi-first-half"] = asq_scores(tag_many, first)

@@ -15,7 +15,7 @@ def run(recipe: Recipe) -> None:
     for name in (MODEL, ENCODER, DECODER):
         source = folder / name.replace(".onnx", ".fp32.onnx")
         if source.exists():
-            quantize(source, folder / name)
+            quantize(source, folder / name, recipe.keep_float)
     found = (
         parity(folder, {"int8": folder / MODEL})
         if (folder / MODEL).exists()
