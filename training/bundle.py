@@ -18,6 +18,7 @@ from models.bundle import (
     FORMAT,
     MANIFEST,
     MODEL,
+    MODEL_FP16,
     SHELF,
     TOKENIZER,
     DataSource,
@@ -30,12 +31,12 @@ from models.bundle import (
 from models.classifier import Classifier
 from models.generator import Generator
 from models.session import Execution
-from models.signature import SIGNATURE, sign
+from models.signature import PUBLIC, SIGNATURE, public_line, sign
 from models.tagger import Tagger
 from training.card import CARDS, attributes_of, card, texts_of
 from training.data.corpora import data_folder, digest
 from training.data.labels import bio_labels
-from training.gate import Scores, Verdict
+from training.gate import LARGEST_LOSS, Scores, Verdict
 from training.recipe import Recipe
 from training.sources import inputs_of, labels_of, multi_label_of, sources_of
 
@@ -59,7 +60,6 @@ def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores, gate
     task = _TASKS.get(recipe.task, "text-classification")
     tags = task == "token-classification"
     skipped = {MANIFEST, SIGNATURE}
-    card_name = _card_of(recipe)
     return Manifest(
         format=FORMAT,
         name=recipe.bundle,
@@ -83,8 +83,8 @@ def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores, gate
         numbers=inputs_of(recipe.task),
         max_new_tokens=recipe.max_new_tokens,
         temperature=recipe.temperature,
-        attributes={name: text for group in attributes_of(card_name).values() for name, text in group.items()},
-        gate={} if gate is None else {"passed": str(gate.passed), "figures compared": str(gate.compared)},
+        attributes=_attributes(recipe),
+        gate={} if gate is None else _said(gate),
     )
 
 
@@ -93,6 +93,24 @@ def _card_of(recipe: Recipe) -> str:
     if (CARDS / f"{recipe.bundle}.toml").exists():
         return recipe.bundle
     return {"explanations": "wardstream-explain"}.get(recipe.task, f"wardstream-{recipe.task}")
+
+
+def _attributes(recipe: Recipe) -> dict[str, str]:
+    card_name = _card_of(recipe)
+    found = {name: text for group in attributes_of(card_name).values() for name, text in group.items()}
+    if card_name != recipe.bundle:  # a site's own bundle: we cannot speak for who made it
+        found["developer"] = "The site that trained this bundle with the Wardstream model factory; not the Wardstream project"
+        found["funding"] = "Not known: for the site to state"
+    return found
+
+
+def _said(gate: Verdict) -> dict[str, str]:
+    return {
+        "passed": "yes" if gate.passed else "no",
+        "figures compared": str(gate.compared),
+        "F1 that int8 may cost": f"{LARGEST_LOSS:g}",
+        **({"reasons": "; ".join(gate.reasons)} if gate.reasons else {}),
+    }
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -107,8 +125,11 @@ def open_bundle(folder: Path, manifest: Manifest, threads: int = 1) -> Tagger | 
     return opened
 
 
-def copy_graphs(checkpoint: Path, folder: Path, suffix: str = "") -> None:
-    """Copy the graphs (``suffix`` ``.fp32`` for full precision) and the tokenizer, without padding and truncation."""
+def copy_graphs(checkpoint: Path, folder: Path, suffix: str = "", *, fp16: bool = False) -> None:
+    """Copy the graphs (``suffix`` ``.fp32`` for full precision; ``fp16``: the one for GPUs too) and the tokenizer, without padding and
+    truncation."""
+    if fp16 and (checkpoint / MODEL_FP16).exists():
+        shutil.copyfile(checkpoint / MODEL_FP16, folder / MODEL_FP16)
     for name in (MODEL, ENCODER, DECODER):
         source = checkpoint / name.replace(".onnx", f"{suffix}.onnx")
         if source.exists():
@@ -136,30 +157,30 @@ def _golden(opened: Tagger | Classifier | Generator, texts: list[str]) -> str:
     return json.dumps({"tolerance": 0.5, "score_tolerance": 0.05, "cases": cases}, indent=1) + "\n"
 
 
-def make(recipe: Recipe, version: str, shelf: Path, *, scores: Scores, gate: Verdict, key: Path) -> Path:
+def make(recipe: Recipe, version: str, shelf: Path, *, scores: Scores, gate: Verdict, key: Path, fp16: bool = False) -> Path:
     """Build, sign and place the bundle; returns its folder. It is verified as serving will verify it before it is placed.
+
+    Args:
+        key: private key (``wardstream keys models``).
+        fp16: whether the graph for GPUs goes in too; it is twice as large as the one for CPUs.
 
     Raises:
         ConfigurationError: the key is unreadable, or the bundle does not verify (an operator that is not allowed, say).
     """
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        copy_graphs(recipe.checkpoint, folder)
+        folder, trusted = Path(scratch, "bundle"), Path(scratch, "keys")
+        folder.mkdir()
+        trusted.mkdir()
+        (trusted / f"own{PUBLIC}").write_text(public_line(key), encoding="ascii")
+        copy_graphs(recipe.checkpoint, folder, fp16=fp16)
         with open_bundle(folder, manifest_of(folder, recipe, version, {})) as opened:
             texts = texts_of(_card_of(recipe))["golden"] or golden_sources(recipe)
             (folder / "golden.json").write_text(_golden(opened, texts), encoding="utf-8")
-        (folder / "MODEL_CARD.md").write_text(
-            card(manifest_of(folder, recipe, version, scores, gate), _card_of(recipe)), encoding="utf-8"
-        )
+        made = card(manifest_of(folder, recipe, version, scores, gate), _card_of(recipe))
+        (folder / "MODEL_CARD.md").write_text(made, encoding="utf-8")
         write_manifest(folder, manifest_of(folder, recipe, version, scores, gate))
         (folder / SIGNATURE).write_text(sign((folder / MANIFEST).read_bytes(), key), encoding="ascii")
-        public = Path(scratch).parent / f"{Path(scratch).name}-keys"
-        public.mkdir()
-        try:
-            shutil.copyfile(key.with_name(key.name + ".pub"), public / "own.pub")
-            load_manifest(folder, trusted_keys=public)
-        finally:
-            shutil.rmtree(public)
+        load_manifest(folder, trusted_keys=trusted)
         target = shelf / recipe.bundle / version
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder, target)

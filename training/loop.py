@@ -67,9 +67,8 @@ def fit(
     total = max(1, round(per_epoch * recipe.epochs))
     optimizer = _optimizer(model, recipe)
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    step, curve = _resume(accelerator, recipe)
+    step, curve, running = _resume(accelerator, recipe)
     began = time.monotonic()
-    running = curve[-1]["loss"] if curve else None
     prepared.train()
     folder.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn(recipe.name), BarColumn(), TextColumn("{task.completed}/{task.total} loss {task.fields[loss]}"))
@@ -105,7 +104,7 @@ def fit(
                     }
                 )
             if recipe.save_every and step % recipe.save_every == 0 and step < total:
-                _save(accelerator, recipe, step, curve)
+                _save(accelerator, recipe, step, curve, running)
     if accelerator.is_main_process:
         (folder / CURVE).write_text("".join(json.dumps(row) + "\n" for row in curve), encoding="utf-8")
     unwrapped: torch.nn.Module = accelerator.unwrap_model(prepared)
@@ -125,24 +124,24 @@ def _from(epoch: Callable[[int], Iterable[Batch]], step: int, total: int) -> Ite
         number += 1
 
 
-def _save(accelerator: Accelerator, recipe: Recipe, step: int, curve: list[dict[str, float]]) -> None:
+def _save(accelerator: Accelerator, recipe: Recipe, step: int, curve: list[dict[str, float]], running: float) -> None:
     folder = recipe.checkpoint / _STATE
     accelerator.save_state(str(folder))
     if accelerator.is_main_process:
         (folder / "progress.json").write_text(
-            json.dumps({"recipe": recipe.digest, "step": step, "curve": curve}), encoding="utf-8"
+            json.dumps({"recipe": recipe.digest, "step": step, "curve": curve, "running": running}), encoding="utf-8"
         )
 
 
-def _resume(accelerator: Accelerator, recipe: Recipe) -> tuple[int, list[dict[str, float]]]:
+def _resume(accelerator: Accelerator, recipe: Recipe) -> tuple[int, list[dict[str, float]], float | None]:
     path = recipe.checkpoint / _STATE / "progress.json"
     if not recipe.save_every or not path.exists():
-        return 0, []
+        return 0, [], None
     progress = json.loads(path.read_text(encoding="utf-8"))
     if progress["recipe"] != recipe.digest:
-        return 0, []
+        return 0, [], None
     accelerator.load_state(str(path.parent))
-    return progress["step"], progress["curve"]
+    return progress["step"], progress["curve"], progress["running"]
 
 
 def curve_of(folder: Path) -> list[dict[str, float]]:

@@ -310,7 +310,9 @@ def make_deidentifier(settings: Settings) -> Deidentifier:
         execution = Execution(
             "cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads
         )
-        model = ModelLayer(Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys))
+        model = ModelLayer(
+            Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
+        )
     return Deidentifier(
         load_policy(settings.deid.profile),
         model,

@@ -197,4 +197,6 @@ def make_extractor(settings: Settings) -> Extractor:
     """The extractor with the entity model that the settings name. Raises ConfigurationError when it cannot be loaded."""
     chosen = settings.models
     execution = Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)
-    return Extractor(Tagger.load(shelf_bundle(chosen.entities, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys))
+    return Extractor(
+        Tagger.load(shelf_bundle(chosen.entities, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
+    )

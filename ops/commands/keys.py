@@ -57,6 +57,9 @@ def models(path: Path) -> None:
     """Write a new model-signing key to PATH (mode 0600) and its public half to PATH.pub, for the folder models.trusted_keys."""
     from models.signature import PUBLIC, new_key_pair
 
+    half = path.with_name(path.name + PUBLIC)
+    if half.exists():
+        raise click.ClickException("the public half exists already; nothing was changed")
     private, public = new_key_pair()
     _create(path, private.decode().rstrip())
-    path.with_name(path.name + PUBLIC).write_text(public, encoding="ascii")
+    half.write_text(public, encoding="ascii")

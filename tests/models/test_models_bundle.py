@@ -12,7 +12,7 @@ from models.bundle import SHELF, load_manifest, shelf_bundle
 from models.signature import new_key_pair, sign
 from schemas.errors import ConfigurationError
 
-NAMES = ("wardstream-entities", "wardstream-phi")
+NAMES = tuple(sorted(path.name for path in SHELF.iterdir()))
 
 
 @pytest.fixture
@@ -28,9 +28,16 @@ def test_shelf_bundles_verify_and_carry_their_papers(name: str) -> None:
     manifest = load_manifest(folder)
     assert manifest.name == name
     assert manifest.version == folder.name
-    assert {"model.onnx", "tokenizer.json", "MODEL_CARD.md", "golden.json"} == set(manifest.files)
+    graphs = {"encoder.onnx", "decoder.onnx"} if manifest.task == "text-generation" else {"model.onnx"}
+    assert graphs | {"tokenizer.json", "MODEL_CARD.md", "golden.json"} == set(manifest.files)
     assert manifest.scores
+    assert manifest.gate
     assert all(len(source.digest) == 64 and source.licence for source in manifest.data)
+
+
+def test_the_default_bundles_ship() -> None:
+    """What the settings name is on the shelf."""
+    assert {"wardstream-entities", "wardstream-phi"} <= set(NAMES)
 
 
 def test_the_shelf_stays_small() -> None:
@@ -126,11 +133,11 @@ def test_a_changed_manifest_no_longer_fits_its_signature(copy: Path) -> None:
 
 
 def test_every_shelf_bundle_carries_the_31_source_attributes() -> None:
-    """The source attributes of the decision-support rule are fields of every manifest made since they are asked for."""
+    """The source attributes of the decision-support rule are fields of every manifest, and all of them say something."""
     for name in NAMES:
         attributes = load_manifest(shelf_bundle(name)).attributes
         assert len(attributes) == 31
-        assert all(text.strip() and text != "Set by the bundle" for text in attributes.values())
+        assert all(text.strip() and text != "Set by the bundle" and "{" not in text for text in attributes.values())
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
