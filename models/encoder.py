@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle import MODEL, MODEL_FP16, TOKENIZER, Manifest
-from models.session import CPU, CUDA, Execution, cuda_listed, open_session
+from models.session import CPU, CUDA, Execution, cuda_listed, open_session, refuse_other_names
 from models.tokens import Tokens, WordPieces
 from models.windows import Window, windows
 from schemas.errors import ConfigurationError
@@ -42,6 +42,8 @@ class Encoder:
     def __init__(self, folder: Path, manifest: Manifest, execution: Execution) -> None:
         self.manifest = manifest
         self.provider, self._session = _open(folder, manifest, execution)
+        graph = folder / (MODEL if self.provider == CPU else MODEL_FP16)
+        refuse_other_names(graph, self._session, manifest.inputs, manifest.outputs)
         self._pieces = WordPieces(folder / TOKENIZER)
         self._pool = ThreadPoolExecutor(execution.threads, "windows") if execution.threads > 1 and self.provider == CPU else None
 

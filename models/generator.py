@@ -10,12 +10,13 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from models.bundle import DECODER, ENCODER, TOKENIZER, Manifest, load_manifest, refuse_other_task
-from models.session import CPU, Execution, open_session
+from models.session import CPU, Execution, open_session, refuse_other_names
 from models.signature import KEYS
 from schemas.errors import ConfigurationError
 
 PAD, END = "<pad>", "</s>"
 MOST_SOURCE_PIECES: Final = 512
+DECODER_INPUTS: Final = ("input_ids", "encoder_hidden_states", "encoder_attention_mask")
 
 __all__ = ["Execution", "Generator"]
 
@@ -30,6 +31,8 @@ class Generator:
         self.manifest = manifest
         self.provider = CPU
         self._encoder, self._decoder = open_session(folder / ENCODER, CPU), open_session(folder / DECODER, CPU)
+        refuse_other_names(folder / ENCODER, self._encoder, ("input_ids", "attention_mask"), ())
+        refuse_other_names(folder / DECODER, self._decoder, DECODER_INPUTS, ("logits",))
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         except Exception as error:  # the library raises bare Exception

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -82,6 +82,19 @@ def open_session(model: Path, provider: str) -> ort.InferenceSession:
     if session.get_providers()[0] != provider:
         raise ConfigurationError(path=str(model), detail=f"{provider} was asked for and did not come up")
     return session
+
+
+def refuse_other_names(model: Path, session: Any, inputs: Iterable[str], outputs: Iterable[str]) -> None:
+    """A graph that takes something else than what will be fed would fail at the first text; this fails at load.
+
+    Raises:
+        ConfigurationError: the inputs are not exactly ``inputs``, or one of ``outputs`` is missing.
+    """
+    taken, given = {i.name for i in session.get_inputs()}, {o.name for o in session.get_outputs()}
+    if taken != set(inputs) or not set(outputs) <= given:
+        raise ConfigurationError(
+            path=str(model), detail=f"the graph takes {', '.join(sorted(taken))} and gives {', '.join(sorted(given))}"
+        )
 
 
 def cuda_listed() -> bool:

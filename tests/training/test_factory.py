@@ -196,7 +196,7 @@ def test_a_pruned_model_goes_the_same_way(trained: Recipe) -> None:
         trained, name="pruned", start=str(trained.checkpoint), prune=Prune(heads=0.5, feed_forward=0.5, vocabulary_least=1)
     )
     prune.run(pruned)
-    again = msgspec.structs.replace(trained, name="again", start=str(pruned.checkpoint), epochs=3.0)
+    again = msgspec.structs.replace(trained, name="again", start=str(pruned.checkpoint), epochs=10.0)
     for step in (train, export, quantize, evaluate):
         step.run(again)
     scores = json.loads((again.checkpoint / "scores.json").read_text())

@@ -177,6 +177,20 @@ def test_manifests_that_cannot_be_served_do_not_load(reason: str, fields: dict[s
         classifier(tmp_path / "b", **fields)
 
 
+def test_a_graph_that_takes_something_else_is_refused_at_load(tmp_path: Path) -> None:
+    """The manifest's inputs and outputs are the graph's; a difference is no surprise for the first text."""
+    for fields in (
+        {"inputs": ("input_ids", "attention_mask", "token_type_ids")},
+        {"inputs": ("input_ids",)},
+        {"outputs": ("scores",)},
+    ):
+        with pytest.raises(ConfigurationError, match=r"model\.onnx.*takes attention_mask, input_ids and gives logits"):
+            classifier(tmp_path / "-".join(next(iter(fields.values()))), **fields)
+    keys = generator(tmp_path / "g", follows=CHAIN, **{"decoder.onnx": encoder_graph(SILENT)})
+    with pytest.raises(ConfigurationError, match=r"decoder\.onnx.*gives last_hidden_state"):
+        Generator.load(tmp_path / "g", trusted_keys=keys)
+
+
 @pytest.mark.parametrize("most", [0, 1025])
 def test_generation_without_a_bound_does_not_load(most: int, tmp_path: Path) -> None:
     """The longest output is part of the bundle, 1 to 1024 pieces."""

@@ -25,6 +25,8 @@ class _Bert:
         )
         new._attn_implementation = "eager"
         model = (BertForTokenClassification if head.kind == "token" else BertForSequenceClassification)(new)
+        if config.pruned_heads:
+            model.prune_heads(config.pruned_heads)
         fill(model, weights, "bert")
         return model
 

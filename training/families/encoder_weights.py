@@ -33,6 +33,7 @@ def read_encoder(source: Path, layers: tuple[int, ...]) -> tuple[BertConfig, Wei
         weights["embeddings.token_type_embeddings.weight"] = table[:1].repeat(SHAPES, 1)
     config = model.config
     config.num_hidden_layers, config.type_vocab_size = len(kept), SHAPES
+    config.pruned_heads = {kept.index(number): heads for number, heads in config.pruned_heads.items() if number in kept}
     return config, weights
 
 
