@@ -198,15 +198,17 @@ def _consistent(manifest: Manifest, path: Path) -> None:
             raise ConfigurationError(path=str(path), detail=detail)
 
 
-def shelf_bundle(name: str, shelf: Path = SHELF) -> Path:
-    """Folder of the newest version of ``name`` on the shelf (versions are dotted numbers).
+def shelf_bundle(name: str, shelf: Path = SHELF, *, but: str = "") -> Path:
+    """Folder of the newest version of ``name`` on the shelf (versions are dotted numbers), ``but`` one.
 
     Raises:
         ConfigurationError: there is none.
     """
     if not _NAME.fullmatch(name):
         raise ConfigurationError(path=str(shelf), detail="bundle names are lower-case letters, digits, dots and hyphens")
-    versions = [p for p in (shelf / name).glob("*") if p.is_dir() and all(part.isdigit() for part in p.name.split("."))]
+    versions = [
+        p for p in (shelf / name).glob("*") if p.is_dir() and p.name != but and all(part.isdigit() for part in p.name.split("."))
+    ]
     if not versions:
         raise ConfigurationError(path=str(shelf / name), detail="no such bundle on the shelf")
     return max(versions, key=lambda p: tuple(int(part) for part in p.name.split(".")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,10 @@ def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores, gate
         inputs=_GRAPH_INPUTS[recipe.family],
         outputs=("logits",),
         files={p.name: FileEntry(sha256_of(p), p.stat().st_size) for p in sorted(folder.iterdir()) if p.name not in skipped},
-        data=tuple(DataSource(s.name, digest(data / s.folder), s.licence, s.credit) for s in sources_of(recipe)),
+        data=(
+            *(DataSource(s.name, digest(data / s.folder), s.licence, s.credit) for s in sources_of(recipe)),
+            *_own_data(recipe),
+        ),
         tools={name: installed(name) for name in _TOOLS},
         scores=scores,
         seed=recipe.seed,
@@ -86,6 +90,13 @@ def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores, gate
         attributes=_attributes(recipe),
         gate={} if gate is None else _said(gate),
     )
+
+
+def _own_data(recipe: Recipe) -> Iterator[DataSource]:
+    """A site's annotations, by the name that the recipe gives them and the digest of their files."""
+    for name, one in recipe.annotated.items():
+        path = Path(one.path)
+        yield DataSource(name, digest(path) if path.is_dir() else sha256_of(path), "the site's own", "the site")
 
 
 def _card_of(recipe: Recipe) -> str:

@@ -13,7 +13,9 @@ from training.recipe import Recipe
 from training.steps.evaluate import SCORES
 
 
-def release(recipe: Recipe, *, version: str, key: Path, shelf: Path, margin: float | None = None) -> tuple[Verdict, Path | None]:
+def release(
+    recipe: Recipe, *, version: str, key: Path, shelf: Path, margin: float | None = None, fp16: bool = False
+) -> tuple[Verdict, Path | None]:
     """Judge the evaluated checkpoint and, when it passes, place its bundle on the shelf.
 
     Returns:
@@ -28,7 +30,7 @@ def release(recipe: Recipe, *, version: str, key: Path, shelf: Path, margin: flo
     )
     if not verdict.passed:
         return verdict, None
-    return verdict, make(recipe, version, shelf, scores=scores["int8"], gate=verdict, key=key)
+    return verdict, make(recipe, version, shelf, scores=scores["int8"], gate=verdict, key=key, fp16=fp16)
 
 
 def _scores(path: Path) -> dict[str, Scores]:
@@ -41,7 +43,7 @@ def _scores(path: Path) -> dict[str, Scores]:
 def _replaced(name: str, version: str, shelf: Path) -> Scores | None:
     """Scores of the newest other version on the shelf; none for a first bundle."""
     try:
-        folder = shelf_bundle(name, shelf)
+        folder = shelf_bundle(name, shelf, but=version)
     except ConfigurationError:
         return None
-    return None if folder.name == version else load_manifest(folder).scores
+    return load_manifest(folder).scores

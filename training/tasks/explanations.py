@@ -77,7 +77,12 @@ def accepted(text: str, evidence: Evidence) -> str | None:
         shown = relexicalise(text, slots)
     except ValueError:
         return None
-    return None if unsupported(shown, [*slots, *KINDS[evidence.kind].get("words", ())], VOCABULARY) else shown
+    return None if unsupported(shown, [*slots, *KINDS[evidence.kind].get("words", ())], vocabulary_of(evidence.kind)) else shown
+
+
+def vocabulary_of(kind: str) -> frozenset[str]:
+    """The plain words that a kind of flag may use: not those that would turn its direction around, or calm where it warns."""
+    return VOCABULARY - frozenset(_LISTS["calming"]) - frozenset(_LISTS["directions"].get(kind, ()))
 
 
 def drawn(random: Random) -> Evidence:
