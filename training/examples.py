@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from models.classifier import standardised
 from models.decoding import softmax
+from models.generator import END
 from models.tokens import WordPieces
 from training.batches import Batch, PairExample, TextExample, pair_batches, text_batches, text_example, token_batches
 from training.data.alignment import Example, align
@@ -211,7 +212,7 @@ def _text_task(recipe: Recipe, pieces: WordPieces) -> TextTask:
 
 def _pair_task(recipe: Recipe, tokenizer: Path) -> PairTask:
     reader = Tokenizer.from_file(str(tokenizer))
-    end = reader.token_to_id("</s>")
+    end = int(reader.token_to_id(END))
     texts = explanations.training(data_folder(), count=recipe.documents, seed=recipe.seed)
     corpora = {
         name: [PairExample([*reader.encode(p.source).ids, end], [*reader.encode(p.target).ids, end]) for p in pairs]

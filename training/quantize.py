@@ -27,7 +27,7 @@ def quantize(source: Path, target: Path, keep_float: Sequence[str] = ()) -> None
     quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=kept, extra_options=options)
 
 
-class _Feeds(CalibrationDataReader):  # type: ignore[misc]
+class _Feeds(CalibrationDataReader):
     def __init__(self, feeds: Sequence[dict[str, Any]]) -> None:
         self._feeds: Iterator[dict[str, Any]] = iter(feeds)
 

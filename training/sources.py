@@ -14,8 +14,9 @@ _MODULES = {"messages": messages, "flags": flags, "vitals": vitals, "explanation
 
 def sources_of(recipe: Recipe) -> tuple[Source, ...]:
     """Every source that shaped the recipe's weights, each once."""
+    found: tuple[Source, ...]
     if recipe.task == "entities":
-        found = ENTITY_SOURCES + TEXT_SOURCES
+        found = (*ENTITY_SOURCES, *TEXT_SOURCES)
     elif recipe.task == "phi":
         found = PHI_SOURCES + TEXT_SOURCES + ENTITY_SOURCES
     else:

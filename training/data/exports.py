@@ -47,7 +47,7 @@ def read_label_studio(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[
         DataError: ``json``, ``record``, ``offset``.
     """
     translator = Translator(labels)
-    found = []
+    found: list[Document] = []
     for number, row in _rows(path):
         data, annotations = row.get("data"), [a for a in row.get("annotations", ()) if not a.get("was_cancelled")]
         text = data.get("text") if isinstance(data, dict) else None
@@ -74,7 +74,7 @@ def read_doccano(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[Docum
         DataError: ``json``, ``record``, ``offset``.
     """
     translator = Translator(labels)
-    found = []
+    found: list[Document] = []
     for number, row in _rows(path):
         text = row.get("text", row.get("data"))
         spans = row.get("label", row.get("labels", row.get("entities")))

@@ -12,7 +12,7 @@ import torch
 
 from training.batches import Batch
 from training.dropout import use_sequence_dropout
-from training.examples import task_of, taught_by
+from training.examples import Task, task_of, taught_by
 from training.families import family, load_family
 from training.families import run as forward
 from training.loop import fit
@@ -45,7 +45,7 @@ def run(recipe: Recipe) -> None:
 class _Loss:
     """Gold labels, teachers' logits and hidden states, weighted as the recipe says."""
 
-    def __init__(self, recipe: Recipe, distil: Distil, task: object, teachers: list[Path]) -> None:
+    def __init__(self, recipe: Recipe, distil: Distil, task: Task, teachers: list[Path]) -> None:
         self._student = family(recipe.family)
         self._distil, self._task = distil, task
         self._teacher = load_family(teachers[0]) if distil.hidden else None

@@ -17,6 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import msgspec
+
 from models.bundle import NumberInput
 from training.data.corpora import Source
 from training.data.document import LabelledText
@@ -25,9 +27,7 @@ from training.tasks.metrics import Scores, class_scores
 from training.tasks.texts import background, part, restyled
 
 _LISTS: Final[dict[str, Any]] = tomllib.loads((Path(__file__).with_suffix(".toml")).read_text(encoding="utf-8"))
-NUMBERS: Final = tuple(
-    NumberInput(**{k: v if isinstance(v, str) else float(v) for k, v in row.items()}) for row in _LISTS["numbers"]
-)
+NUMBERS: Final = tuple(msgspec.convert(row, NumberInput) for row in _LISTS["numbers"])
 LABELS: Final = ("suspected-sepsis", "hyperkalemia-with-signs", "kidney-injury-on-nephrotoxin")
 MULTI_LABEL: Final = True
 SOURCES: Final[tuple[Source, ...]] = flags.SOURCES
