@@ -6,12 +6,20 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
+from models.bundle import TOKENIZER
 from models.classifier import Classifier
 from models.generator import Generator
 from models.tagger import Tagger
+from models.tokens import WordPieces
 from training.bundle import copy_graphs, manifest_of, open_bundle
-from training.data.corpora import data_folder
+from training.calibration import calibrate
+from training.data.alignment import align
+from training.data.corpora import data_folder, entity_development
+from training.data.document import Document
 from training.gate import Scores
+from training.phi.corpus import PhiTexts
 from training.phi.evaluation import phi_scores
 from training.recipe import Recipe
 from training.tasks import entities, explanations, flags, messages, vitals
@@ -27,7 +35,41 @@ def scores_of(recipe: Recipe, suffix: str, *, threads: int = 1) -> Scores:
         folder = Path(scratch)
         copy_graphs(recipe.checkpoint, folder, suffix)
         with open_bundle(folder, manifest_of(folder, recipe, "0.0.0", {}), threads) as opened:
-            return _scores(opened, recipe) | {"speed": speed(opened)}
+            return _scores(opened, recipe) | {"calibration": calibration(opened, recipe), "speed": speed(opened)}
+
+
+def calibration(opened: Tagger | Classifier | Generator, recipe: Recipe) -> dict[str, float]:
+    """The temperature that the recipe should state, and the calibration error before and after it (``training.calibration``).
+
+    Entities are calibrated on MACCROBAT, the one corpus that marks nearly every type, and on pieces inside or beside a mention: the others
+    are too easy. Nothing for generation.
+    """
+    logits, targets = [], []
+    if isinstance(opened, Classifier):
+        for rows in TEXT_TASKS[recipe.task].development(data_folder(), seed=recipe.seed).values():
+            for row in rows:
+                answer = opened.logits(row.text, row.numbers or None)
+                logits.append(answer.max(axis=0, keepdims=True))
+                targets.append(np.array([[name in row.labels for name in opened.manifest.labels]], dtype=np.float32))
+    elif isinstance(opened, Tagger):
+        pieces = WordPieces(recipe.checkpoint / TOKENIZER)
+        for document in calibration_documents(recipe.task):
+            answer, weight = opened.logits(document.text), align(document, pieces, recipe.types).weight
+            kept = (answer.argmax(-1) > 0) | (weight[:, 1:] == 1).any(-1) & (weight[:, 0] == 0)
+            if kept.any():
+                logits.append(answer[kept])
+                targets.append((weight[kept] == 1).astype(np.float32))
+    if len(logits) < 2:
+        return {}
+    found = calibrate(logits, targets, multi_label=opened.manifest.multi_label)
+    return {"temperature": found.temperature, "ece": round(found.before, 4), "ece_calibrated": round(found.after, 4)}
+
+
+def calibration_documents(task: str) -> list[Document]:
+    """Development documents of a token task whose labels are complete."""
+    if task == "entities":
+        return entity_development(data_folder())["maccrobat"]
+    return PhiTexts(data_folder(), "dev", 98).injected(60)
 
 
 def _scores(opened: Tagger | Classifier | Generator, recipe: Recipe) -> Scores:

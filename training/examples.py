@@ -212,7 +212,7 @@ def _text_task(recipe: Recipe, pieces: WordPieces) -> TextTask:
 
 def _pair_task(recipe: Recipe, tokenizer: Path) -> PairTask:
     reader = Tokenizer.from_file(str(tokenizer))
-    end = int(reader.token_to_id(END))
+    end = reader.get_vocab()[END]
     texts = explanations.training(data_folder(), count=recipe.documents, seed=recipe.seed)
     corpora = {
         name: [PairExample([*reader.encode(p.source).ids, end], [*reader.encode(p.target).ids, end]) for p in pairs]

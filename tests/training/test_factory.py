@@ -80,6 +80,7 @@ def test_it_learns_and_says_so(trained: Recipe) -> None:
     assert scores["onnx"]["bc5cdr-all"]["f1"] > 0.9
     assert abs(scores["onnx"]["bc5cdr-all"]["f1"] - scores["int8"]["bc5cdr-all"]["f1"]) <= 0.05
     report = (trained.checkpoint / "report.md").read_text()
+    assert scores["int8"]["calibration"]["temperature"] > 0
     assert "curve.svg" in report
     assert "Parity with PyTorch" in report
     assert (trained.checkpoint / "curve.svg").stat().st_size > 1000
@@ -203,6 +204,23 @@ def test_a_pruned_model_goes_the_same_way(trained: Recipe) -> None:
     assert scores["int8"]["bc5cdr-all"]["f1"] > 0.85
     sizes = [(r.checkpoint / "model.onnx").stat().st_size for r in (again, trained)]
     assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_a_second_head_learns_along_and_is_dropped(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Identifiers are learned on the same encoder in a share of the batches; what is saved has the head of the main task alone."""
+    import training.examples as examples
+    from training.data.document import Document, GoldSpan
+
+    named = [Document(f"n{k}", "Seen by Zoe today.", (GoldSpan(8, 11, ("NAME",)),), frozenset({"NAME"})) for k in range(40)]
+    monkeypatch.setattr(examples, "phi_training", lambda *_, **__: {"names": named})
+    recipe = recipe_of(tmp_path, tiny, epochs=2.0, auxiliary={"phi": 0.3})
+    train.run(recipe)
+    plain = recipe_of(tmp_path, tiny, name="plain", epochs=2.0)
+    train.run(plain)
+    assert curve_of(recipe.checkpoint)[-1]["step"] > 1.2 * curve_of(plain.checkpoint)[-1]["step"]
+    assert len(json.loads((recipe.checkpoint / "config.json").read_text())["id2label"]) == 25
+    with pytest.raises(ValueError, match="token tasks"):
+        train.run(msgspec.structs.replace(recipe, name="wrong", auxiliary={"flags": 0.3}))
 
 
 def test_pretraining_lowers_its_loss(tiny: Path, tmp_path: Path) -> None:
