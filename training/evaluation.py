@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle import TOKENIZER
+from models.bundle import TOKENIZER, Manifest
 from models.classifier import Classifier
 from models.generator import Generator
 from models.tagger import Tagger
@@ -36,6 +36,12 @@ def scores_of(recipe: Recipe, suffix: str, *, threads: int = 1) -> Scores:
         copy_graphs(recipe.checkpoint, folder, suffix)
         with open_bundle(folder, manifest_of(folder, recipe, "0.0.0", {}), threads) as opened:
             return _scores(opened, recipe) | {"calibration": calibration(opened, recipe), "speed": speed(opened)}
+
+
+def scores_of_bundle(folder: Path, manifest: Manifest, recipe: Recipe) -> Scores:
+    """Scores of a bundle that lies on a shelf, on today's development sets: those that it carries may be of older ones."""
+    with open_bundle(folder, manifest) as opened:
+        return _scores(opened, recipe)
 
 
 def calibration(opened: Tagger | Classifier | Generator, recipe: Recipe) -> dict[str, float]:

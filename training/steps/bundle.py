@@ -8,6 +8,7 @@ from pathlib import Path
 from models.bundle import load_manifest, shelf_bundle
 from schemas.errors import ConfigurationError
 from training.bundle import make
+from training.evaluation import scores_of_bundle
 from training.gate import MARGIN, Scores, Verdict, judge
 from training.recipe import Recipe
 from training.steps.evaluate import SCORES
@@ -26,7 +27,7 @@ def release(
     """
     scores = _scores(recipe.checkpoint / SCORES)
     verdict = judge(
-        scores["onnx"], scores["int8"], _replaced(recipe.bundle, version, shelf), margin=MARGIN if margin is None else margin
+        scores["onnx"], scores["int8"], _replaced(recipe, version, shelf), margin=MARGIN if margin is None else margin
     )
     if not verdict.passed:
         return verdict, None
@@ -40,10 +41,10 @@ def _scores(path: Path) -> dict[str, Scores]:
     return found
 
 
-def _replaced(name: str, version: str, shelf: Path) -> Scores | None:
-    """Scores of the newest other version on the shelf; none for a first bundle."""
+def _replaced(recipe: Recipe, version: str, shelf: Path) -> Scores | None:
+    """Scores of the newest other version on the shelf, measured anew; none for a first bundle."""
     try:
-        folder = shelf_bundle(name, shelf, but=version)
+        folder = shelf_bundle(recipe.bundle, shelf, but=version)
     except ConfigurationError:
         return None
-    return load_manifest(folder).scores
+    return scores_of_bundle(folder, load_manifest(folder), recipe)

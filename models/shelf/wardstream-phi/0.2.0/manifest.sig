@@ -1,1 +1,0 @@
-befd38b29892d264 h5tMTqmsuZM1CViBmsTi1BOJM2+GOcwv/xx/KSpk9o1Jwlq1Yz6Bu0nn3RGl3/4hVBh1E2ZNJdc/CnP3vgnmDQ==
