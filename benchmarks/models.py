@@ -1,7 +1,7 @@
 """The table of models: what each scored, against what was asked, with its interval; and what each technique gained or cost.
 
     python -m benchmarks.models record RECIPE...   # take the figures of evaluated checkpoints into results/models.json
-    python -m benchmarks.models page               # write the tables of docs/reference/models.md anew from results/models.json
+    python -m benchmarks.models page               # write the tables of the two pages on models anew from results/models.json
 
 Figures are of development parts, through the serving code. Training wall time and the loss curve lie beside each checkpoint.
 """
@@ -19,7 +19,7 @@ from training.recipe import Recipe, load_recipe
 from training.report import table
 
 RESULTS = Path(__file__).with_name("results") / "models.json"
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "models.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- tables: python -m benchmarks.models page -->", "<!-- end of tables -->"
 
 
@@ -98,8 +98,55 @@ def family_table(found: dict[str, Any]) -> str:
     )
 
 
+#: What a technique gained or cost: the technique, the checkpoint without it, the checkpoint with it.
+TECHNIQUES: tuple[tuple[str, str, str], ...] = (
+    ("continued pretraining", "entities-teacher-plain", "entities-teacher"),
+    ("windows of 256 instead of 128, NCBI seen 1.5 times", "entities-teacher", "entities-teacher-long"),
+    ("identifiers as a second head (multi-task)", "study-all-corpora", "study-multi-task"),
+    ("distillation, 6 layers, two teachers", "entities-teacher", "study-two-teachers"),
+    ("third teacher and windows of 256", "study-two-teachers", "entities"),
+    ("distillation, 3 layers, against labels alone", "study-without-teacher", "study-small-two-teachers"),
+    ("3 layers instead of 6", "entities", "entities-small"),
+    ("a third of heads and half the width pruned, nothing trained after", "entities", "entities-pruned"),
+    ("the same, distilled once more", "entities", "entities-narrow"),
+    ("word pieces seen less than three times dropped", "entities", "study-vocabulary"),
+)
+_CORPORA = ("bc5cdr", "ncbi", "maccrobat")
+
+
+def _full(found: dict[str, Any], name: str, corpus: str, figure: str) -> float | None:
+    """A figure of the float32 graph."""
+    value: float | None = found.get(name, {}).get("scores", {}).get("onnx", {}).get(f"{corpus}-all", {}).get(figure)
+    return value
+
+
+def technique_table(found: dict[str, Any]) -> str:
+    """One row a technique: strict F1 with it and the difference from the checkpoint without it, float32; int8 in the last row."""
+    rows = []
+    for what, before, after in TECHNIQUES:
+        pairs = [(_full(found, before, corpus, "f1"), _full(found, after, corpus, "f1")) for corpus in _CORPORA]
+        if all(a is not None and b is not None for a, b in pairs):
+            rows.append([what, *(f"{b:.4f} ({b - a:+.4f})" for a, b in pairs if a is not None and b is not None)])
+    if "entities" in found:
+        pairs = [(_full(found, "entities", c, "f1"), _score(found, "entities", f"{c}-all", "f1")) for c in _CORPORA]
+        rows.append(
+            ["int8 of the shipped model", *(f"{b:.4f} ({b - a:+.4f})" for a, b in pairs if a is not None and b is not None)]
+        )
+    return table(["technique", *_CORPORA], rows)
+
+
+def left_out_table(found: dict[str, Any]) -> str:
+    """One row a corpus: how the model does on it when it was trained on it, and when it never saw it."""
+    rows = []
+    for corpus, figure in (("bc5cdr", "f1"), ("ncbi", "f1"), ("maccrobat", "f1"), ("phee", "recall")):
+        seen, unseen = "study-all-corpora", f"study-without-{corpus}"
+        values = [_full(found, name, corpus, key) for key in (figure, "touched") for name in (seen, unseen)]
+        rows.append([corpus, "F1" if figure == "f1" else "recall", *("" if v is None else f"{v:.3f}" for v in values)])
+    return table(["corpus", "strict", "trained on", "left out", "mentions touched, trained on", "left out"], rows)
+
+
 def tables(found: dict[str, Any]) -> str:
-    """All tables of the page, as Markdown."""
+    """The tables of the reference page, as Markdown."""
     shipped = {one["task"]: name for name, one in found.items() if one.get("bundle") and one["task"] in ("entities", "phi")}
     return "\n".join(
         [
@@ -129,10 +176,24 @@ def main(arguments: list[str]) -> None:
             found[recipe.name] = figures_of(recipe)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     else:
-        text = PAGE.read_text(encoding="utf-8")
-        before, _, rest = text.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(before + BEGIN + "\n\n" + tables(recorded()) + "\n\n" + END + after, encoding="utf-8")
+        found = recorded()
+        _write(DOCS / "reference" / "models.md", tables(found))
+        explained = [
+            "### Techniques",
+            "",
+            technique_table(found),
+            "",
+            "### Corpora that were not seen",
+            "",
+            left_out_table(found),
+        ]
+        _write(DOCS / "explanation" / "models.md", "\n".join(explained))
+
+
+def _write(page: Path, made: str) -> None:
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

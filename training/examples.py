@@ -28,7 +28,7 @@ from training.data.texts import free_texts
 from training.families import Head, load_family
 from training.loss import class_loss, marginal_loss
 from training.phi.corpus import phi_training
-from training.recipe import Recipe
+from training.recipe import Distil, Recipe
 from training.tasks import explanations, flags, messages, vitals
 from training.torch_classifier import text_logits
 from training.torch_tagger import TorchTagger
@@ -168,8 +168,11 @@ def taught_by(task: Task, teachers: list[Path], recipe: Recipe) -> Task:
         ValueError: tasks of generation are not distilled.
     """
     if isinstance(task, TokenTask):
-        window = recipe.distil.window if recipe.distil else recipe.window_tokens
-        models = [TorchTagger.load(folder, window=window, overlap=recipe.window_overlap) for folder in teachers]
+        distil = recipe.distil or Distil(teachers=())
+        models = [
+            TorchTagger.load(folder, window=distil.window_of(k), overlap=recipe.window_overlap)
+            for k, folder in enumerate(teachers)
+        ]
         return replace(task, corpora={name: _taught_pieces(found, models) for name, found in task.corpora.items()})
     if isinstance(task, TextTask):
         return replace(task, corpora={name: _taught_texts(found, teachers, task.pieces) for name, found in task.corpora.items()})

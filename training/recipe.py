@@ -19,7 +19,7 @@ class Distil(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         labels, logits, hidden: weights of the gold loss, of KL at ``temperature``, and of the squared distance of the last hidden
             states (0 where widths differ or several teachers speak).
         unlabelled: how often the free texts are seen in an epoch; only the teachers speak there.
-        window: pieces that a teacher sees at a time; a longer teacher may see more than its student.
+        windows: pieces that each teacher sees at a time (128 where not said): those that it was trained on, whatever the student's.
     """
 
     teachers: tuple[str, ...]
@@ -28,7 +28,11 @@ class Distil(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hidden: float = 0.1
     temperature: float = 2.0
     unlabelled: float = 0.6
-    window: int = 128
+    windows: tuple[int, ...] = ()
+
+    def window_of(self, number: int) -> int:
+        """Window of the teacher in that place."""
+        return self.windows[number] if number < len(self.windows) else 128
 
 
 class Prune(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

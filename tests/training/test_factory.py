@@ -172,7 +172,7 @@ def test_a_student_learns_from_two_teachers(trained: Recipe, tmp_path: Path) -> 
         layers=(0,),
         epochs=6.0,
         distil=Distil(
-            teachers=(str(trained.checkpoint), str(trained.checkpoint)), labels=0.1, hidden=0.0, unlabelled=0.5, window=64
+            teachers=(str(trained.checkpoint), str(trained.checkpoint)), labels=0.1, hidden=0.0, unlabelled=0.5, windows=(64, 64)
         ),
     )
     distil.run(student)
@@ -184,7 +184,7 @@ def test_a_student_learns_from_two_teachers(trained: Recipe, tmp_path: Path) -> 
         student,
         name="single",
         epochs=0.5,
-        distil=Distil(teachers=(str(trained.checkpoint),), hidden=0.1, unlabelled=0.5, window=64),
+        distil=Distil(teachers=(str(trained.checkpoint),), hidden=0.1, unlabelled=0.5, windows=(64,)),
     )
     distil.run(single)
     with pytest.raises(ValueError, match="one teacher"):
