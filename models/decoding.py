@@ -48,7 +48,7 @@ def spans_of(
     continues the span before it unless its first piece says ``B`` ``BEGINS`` times as likely as ``I`` (all types together: two
     mentions seldom touch), and when the span's type is its likeliest or at least ``FOLLOWS`` likely. A span's label is the type
     that is likeliest over its words, and the span counts when the mean probability of that type reaches the type's threshold.
-    Words are those of the tokenizer: they end at white space and punctuation, so no span ends inside one.
+    No span reaches over an empty line. Words are those of the tokenizer: they end at white space and punctuation, so no span ends inside one.
     """
     if len(tokens) == 0:
         return ()
@@ -76,7 +76,8 @@ def spans_of(
 
     kind = -1
     for k in taken.tolist():
-        if not (words and k == words[-1] + 1 and not begins[k] and (best[k] == kind or word_type[k, kind] >= FOLLOWS)):
+        goes_on = words and k == words[-1] + 1 and not begins[k] and (best[k] == kind or word_type[k, kind] >= FOLLOWS)
+        if not goes_on or text.count("\n", int(tokens.end[lasts[words[-1]]]), int(tokens.start[firsts[k]])) > 1:
             close()
             kind = int(best[k])
         words.append(k)

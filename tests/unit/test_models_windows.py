@@ -67,6 +67,30 @@ def test_an_inside_label_without_a_beginning_still_makes_a_span() -> None:
     assert [(text[s.start : s.end], s.label) for s in found] == [("folic acid", "drug"), ("5 mg", "dose")]
 
 
+def test_a_doubtful_beginning_goes_on_and_a_sure_one_does_not() -> None:
+    """Two mentions of one type seldom touch: a word begins a new one when that is three times as likely as going on."""
+    text = "folic acid"
+    for begins, expected in ((0.5, ["folic acid"]), (0.8, ["folic", "acid"])):
+        table = np.array([[0.02, 0.9, 0.06, 0.01, 0.01], [0.02, begins, 0.96 - begins, 0.01, 0.01]], dtype=np.float32)
+        assert [text[s.start : s.end] for s in spans_of(text, words(text), table, TYPES, HALF)] == expected
+
+
+def test_a_word_of_doubtful_type_joins_the_mention_that_it_stands_in() -> None:
+    """A word of which the model is only two fifths sure does not break a mention in two."""
+    text = "prostate and lung cancer"
+    sure, doubtful = [0.02, 0.02, 0.94, 0.01, 0.01], [0.6, 0.02, 0.36, 0.01, 0.01]
+    table = np.array([[0.02, 0.94, 0.02, 0.01, 0.01], doubtful, sure, sure], dtype=np.float32)
+    assert [text[s.start : s.end] for s in spans_of(text, words(text), table, TYPES, HALF)] == [text]
+
+
+def test_no_span_reaches_over_an_empty_line() -> None:
+    """A heading and the paragraph under it are no mention together; a line end inside a paragraph is nothing."""
+    for text, expected in (("review systems\n\nlungs", ["review systems", "lungs"]), ("right\nlung", ["right\nlung"])):
+        tokens = PIECES(text)
+        found = spans_of(text, tokens, probabilities("B-drug", *["I-drug"] * (len(tokens) - 1)), TYPES, HALF)
+        assert [text[s.start : s.end] for s in found] == expected
+
+
 def test_edges_lose_punctuation_but_keep_initials_and_closed_brackets() -> None:
     """Trimming removes what does not belong to the mention, and nothing else."""
     for text, expected in (

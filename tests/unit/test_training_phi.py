@@ -18,7 +18,7 @@ import pytest
 from training.data.document import Document, GoldSpan
 from training.data.labels import PHI_TYPES
 from training.data.lexicon import Lexicon
-from training.phi.bases import BOUNDARY
+from training.phi.bases import BOUNDARY, without_patient
 from training.phi.corpus import TEMPLATES, PhiMaker
 from training.phi.gazetteer import Gazetteer, own_lists, own_origins, own_patterns, toml_of
 from training.phi.noise import edited, joined_labels, noisy, run_on, typos, wrapped
@@ -249,3 +249,15 @@ def test_marked_text_shows_each_span_with_its_type() -> None:
     """A person reads the type and the words of each span in place."""
     document = Document("a", "Dr. Bell, 3/4", (GoldSpan(4, 8, ("NAME",)), GoldSpan(10, 13, ("DATE",))), frozenset(PHI_TYPES))
     assert marked(document) == "Dr. [NAME Bell], [DATE 3/4]"
+
+
+def test_a_base_text_keeps_no_name_of_its_patient() -> None:
+    """The metadata write names in small letters, misspell or lack them: what the note itself introduces goes too."""
+    note = (
+        "Jane Torres is a pleasant 40-year-old female. Ms. Torres denies pain. TORRES, JANE. Has Mason syndrome and a mason jar."
+    )
+    expected = (
+        "The patient is a pleasant 40-year-old female. The patient denies pain. The patient, The patient. Has Mason syndrome and"
+    )
+    assert without_patient(note, "jane", "tores").startswith(expected)
+    assert "Roe" not in without_patient("Richard Roe was a 50-year-old male. Roe smokes.", "", "")

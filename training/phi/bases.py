@@ -52,6 +52,10 @@ PRESENT: Final = (
     (re.compile(r"\b(?:9\d|10\d)(?=[- ]year)"), "old_age"),
 )
 _MASKED = re.compile(r"\b(?:XYZ|ABC[D]?|XXX+)\b|_{3,}")
+#: A patient as a note introduces one: "Jane Roe is a 40-year-old", "Jane is a pleasant woman".
+INTRODUCED: Final = re.compile(
+    r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)?(?=,? (?:is|was) an? (?:\d|pleasant|very pleasant|right-hand|left-hand))"
+)
 _VERB = "is|was|has|had|reports?|denies|states|presents?|presented|underwent|will|who|notes|complains?"
 #: Words that stand for the patient at the beginning of a sentence and may give way to a name.
 SUBJECT: Final = re.compile(rf"(?<![\w] )\b(?:The patient|Patient|The pt|Pt)\b(?=,? (?:{_VERB})\b)")
@@ -59,6 +63,18 @@ SUBJECT: Final = re.compile(rf"(?<![\w] )\b(?:The patient|Patient|The pt|Pt)\b(?
 YOUNGER: Final = re.compile(r"(?<![\d.,/-])\d{2}(?=(?:-| )years?(?:-| )old\b| ?y/?o\b)")
 #: Ends of sentences and lines. The full stop of a title ends no sentence: a name must not lose the title by which it is found.
 BOUNDARY: Final = re.compile(r"(?<=[a-z)]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)\s+|\n+")
+
+
+def without_patient(note: str, first: str, last: str) -> str:
+    """The note with its patient's name taken out: as its metadata spell it in any case, and as it introduces the patient itself."""
+    names = {f"{first} {last}", f"{last}, {first}", first, last}
+    for introduced in INTRODUCED.findall(note):
+        names |= {introduced, *introduced.split()}
+    for name in sorted((n for n in names if len(n.strip(" ,")) > 1), key=len, reverse=True):
+        note = re.sub(
+            rf"(?:(?:Mr|Ms|Mrs)\. )?\b{re.escape(name)}\b(?! (?:syndrome|disease))", "The patient", note, flags=re.IGNORECASE
+        )
+    return note
 
 
 def base_texts(data: Path) -> Iterator[str]:
@@ -72,10 +88,7 @@ def base_texts(data: Path) -> Iterator[str]:
             for row in csv.DictReader(file):
                 note = row["note"]
                 first, last = known.get(row["encounter_id"], ("", ""))
-                for name in (f"{first} {last}", f"{last}, {first}", first, last):
-                    if len(name.strip()) > 1:
-                        note = re.sub(rf"(?:(?:Mr|Ms|Mrs)\. )?\b{re.escape(name)}\b", "The patient", note)
-                yield note
+                yield without_patient(note, first, last)
     for part in ("Training", "Validation"):
         with (data / f"dialog_mts_dialog/Main-Dataset/MTS-Dialog-{part}Set.csv").open(encoding="utf-8") as file:
             for row in csv.DictReader(file):

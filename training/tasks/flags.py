@@ -53,6 +53,9 @@ def _notes(data: Path, count: int, random: Random, *, development: bool) -> list
     found = []
     for k in range(count):
         labels = set(random.sample(LABELS, random.choice((0, 0, 1, 1, 1, 2, 3))))
+        if not development and k % 2:  # a statement by itself: what decides is learned much sooner than in the midst of a note
+            found.append(_alone(f"flags-train-{k}", yes, no, random))
+            continue
         parts = [_filled(random.choice(yes[name]), random) for name in sorted(labels)]
         others = [name for name in LABELS if name not in labels]
         parts += [_filled(random.choice(no[name]), random) for name in random.sample(others, random.randint(0, 3))]
@@ -63,8 +66,14 @@ def _notes(data: Path, count: int, random: Random, *, development: bool) -> list
     return found
 
 
+def _alone(name: str, yes: Mapping[str, list[str]], no: Mapping[str, list[str]], random: Random) -> LabelledText:
+    label, holds = random.choice(LABELS), random.random() < 0.5
+    text = _filled(random.choice((yes if holds else no)[label]), random)
+    return LabelledText(name, restyled(text, random), frozenset({label} if holds else ()))
+
+
 def training(data: Path, *, count: int, seed: int) -> dict[str, list[LabelledText]]:
-    """``count`` notes of none to three supported flags among look-alikes and background."""
+    """``count`` texts: half of them notes of none to three supported flags among look-alikes and background, half one statement."""
     return {"flags": _notes(data, count, Random(f"flags/{seed}"), development=False)}
 
 
