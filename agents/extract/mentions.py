@@ -21,6 +21,11 @@ from schemas.ids import derived_id
 STAGE = "extract"
 #: What de-identification left in place of an identifier ("[NAME]", "[DATE-2]", "**NAME[AAA]"): never clinical content.
 _TAG = re.compile(r"\[[A-Z][A-Z_]{1,30}(?:[ _-]?\d{1,6})?\]|\*\*[A-Z][A-Z-]{1,30}(?:\[[^\]\n]{0,60}\])?")
+#: SNOMED CT's semantic tag behind a fully specified name, as generated notes carry it: "sprain of ankle (disorder)".
+_SEMANTIC_TAG = re.compile(
+    r"\((?:disorder|finding|procedure|situation|event|substance|product|body structure|morphologic abnormality|regime/therapy|"
+    r"observable entity|physical object|organism|person|qualifier value)\)"
+)
 _EDGE = " \t\r\n,;:.•*\"'"
 _GIVEN = "given"
 #: Parts of a statement: the assertion stands at its head.
@@ -228,10 +233,10 @@ def _index(starts: list[int], offset: int) -> int:
 
 
 def _forbidden(text: str, replaced: tuple[SpanMap, ...]) -> list[tuple[int, int]]:
-    """Where replacements stand, merged, in order."""
+    """Where replacements and semantic tags stand, merged, in order."""
     merged: list[tuple[int, int]] = []
     spans = [(s.clean_start, s.clean_end) for s in replaced if s.clean_end > s.clean_start]
-    for a, b in sorted([*spans, *(m.span() for m in _TAG.finditer(text))]):
+    for a, b in sorted([*spans, *(m.span() for mark in (_TAG, _SEMANTIC_TAG) for m in mark.finditer(text))]):
         if merged and a < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(b, merged[-1][1]))
         else:

@@ -19,7 +19,7 @@ from agents.extract.sentences import Sentence, split_sentences
 OTHER = "other"
 
 _FILE = Path(__file__).with_name("lexicon") / "sections.toml"
-_MARK = r"[ \t]*(?:[-*•]+[ \t]+|\d{1,2}[.)][ \t]+)?(?:(?i:his|her|the|patient's|significant|pertinent|past)[ \t]+)?"
+_MARK = r"[ \t]*(?:[-*•#]+[ \t]+|\d{1,2}[.)][ \t]+)?(?:(?i:his|her|the|patient's|significant|pertinent|past)[ \t]+)?"
 
 
 @dataclass(frozen=True, slots=True)

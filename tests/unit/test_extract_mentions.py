@@ -45,6 +45,13 @@ def test_replaced_years_and_tokens_are_cut_by_the_map() -> None:
     assert read_note("n", text, inside, source="m", origin=ORIGIN, replaced=(SpanMap(7, 17, 7, 11, "DATE"),)).mentions == ()
 
 
+def test_a_semantic_tag_is_no_mention() -> None:
+    """Generated notes write SNOMED CT names with their tag; the name counts, the tag does not."""
+    text = "History of sprain of ankle (disorder), asthma."
+    result = read(text, {"sprain of ankle": "problem", "disorder": "problem", "asthma": "problem"})
+    assert [m.text for m in result.mentions] == ["sprain of ankle", "asthma"]
+
+
 def test_original_offsets_lead_back_through_the_map() -> None:
     """``original`` is in the note as received, where the replaced text was longer or shorter."""
     original = "Mrs Featherstonehaugh has asthma."

@@ -23,6 +23,7 @@ def named(text: str) -> list[str]:
         ("ASSESSMENT AND PLAN\nx", ["assessment_plan"]),
         ("A/P: x", ["assessment_plan"]),
         ("1. Medications: aspirin", ["medications"]),
+        ("# Medications\naspirin\n## Plan\nx", ["medications", "plan"]),
         ("HPI: x\nPMH: y", ["history_of_present_illness", "past_medical_history"]),
         ("Stable. PAST MEDICAL HISTORY: gout", ["", "past_medical_history"]),
         ("PHYSICAL EXAM\nHEENT: clear\nLUNGS: clear", ["physical_exam"]),
