@@ -15,10 +15,10 @@ from random import Random
 
 import pytest
 
+from training.data.bases import BOUNDARY, without_patient
 from training.data.document import Document, GoldSpan
 from training.data.labels import PHI_TYPES
 from training.data.lexicon import Lexicon
-from training.phi.bases import BOUNDARY, without_patient
 from training.phi.corpus import TEMPLATES, PhiMaker
 from training.phi.gazetteer import Gazetteer, own_lists, own_origins, own_patterns, toml_of
 from training.phi.noise import edited, joined_labels, noisy, run_on, typos, wrapped

@@ -10,12 +10,12 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
+from training.data.bases import base_texts
 from training.data.brat import read_maccrobat
 from training.data.corpora import Source, held_out
 from training.data.iob import read_bc5cdr
 from training.data.phee import read_phee
 from training.data.pubtator import read_ncbi
-from training.phi.corpus import base_texts
 
 TEXT_SOURCES = (
     Source("MedQuAD answers, unlabelled", "qa_medquad", "CC BY 4.0", "Ben Abacha and Demner-Fushman 2019"),

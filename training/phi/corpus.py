@@ -11,18 +11,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
+from training.data.bases import BOUNDARY, PRESENT, SUBJECT, YOUNGER, base_texts
 from training.data.corpora import Source, data_folder
 from training.data.document import Document, GoldSpan, flatten
 from training.data.labels import PHI_TYPES
 from training.data.lexicon import Lexicon, load_lexicon
 from training.data.template import fill
-from training.phi.bases import BOUNDARY, PRESENT, SUBJECT, YOUNGER, base_texts
 from training.phi.draw import Value
 from training.phi.gazetteer import Gazetteer, Part, load_gazetteer, toml_of
 from training.phi.noise import Text, noisy
 from training.phi.values import Values
 
-__all__ = ["BOUNDARY", "PHI_SOURCES", "PhiMaker", "PhiTexts", "base_texts", "phi_training"]
+__all__ = ["PHI_SOURCES", "PhiMaker", "PhiTexts", "phi_training"]
 
 PHI_SOURCES = (
     Source("ACI-Bench notes", "dialog_aci_bench", "CC BY 4.0", "Yim et al. 2023"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from zlib import crc32
 
-from training.phi.corpus import base_texts
+from training.data.bases import base_texts
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _SHORTEST, _LONGEST = 25, 220  # characters of a background sentence
