@@ -10,6 +10,7 @@ import click
 
 from ops.cli import EXIT_FAILED
 from ops.recipe_command import load
+from streams.settings import Settings
 
 
 @click.command()
@@ -28,15 +29,31 @@ from ops.recipe_command import load
     default=None,
     help="How far a class's recall may fall below the replaced bundle's; default: 0.02.",
 )
+@click.option(
+    "--trusted-keys",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Public keys that the replaced bundle may be signed with; default: the setting models.trusted_keys.",
+)
 @click.option("--fp16", is_flag=True, help="Put the graph for GPUs in too (twice the size of the one for CPUs).")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder of checkpoints; default: the recipe's."
 )
-def command(recipe: Path, version: str, key: Path, shelf: Path, margin: float | None, fp16: bool, out: Path | None) -> None:
+def command(
+    recipe: Path,
+    version: str,
+    key: Path,
+    shelf: Path,
+    margin: float | None,
+    trusted_keys: Path | None,
+    fp16: bool,
+    out: Path | None,
+) -> None:
     """Judge the recipe's bundle by the gate, write its card, sign it and place it on the shelf. Exit 1 when the gate refuses."""
     made = load(recipe, out)
     release = importlib.import_module("training.steps.bundle").release
-    verdict, folder = release(made, version=version, key=key, shelf=shelf, margin=margin, fp16=fp16)
+    trusted = trusted_keys or Settings().models.trusted_keys
+    verdict, folder = release(made, version=version, key=key, shelf=shelf, margin=margin, fp16=fp16, trusted_keys=trusted)
     for reason in verdict.reasons:
         click.echo(f"refused: {reason}", err=True)
     if folder is None:

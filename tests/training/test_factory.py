@@ -124,13 +124,7 @@ def test_the_gate_protects_a_class(trained: Recipe, key: Path, tmp_path: Path) -
     for kind in scores.values():
         kind["bc5cdr-medication"]["recall"] -= 0.1
     (worse.checkpoint / "scores.json").write_text(json.dumps(scores))
-    import training.steps.bundle as step
-
-    original, step.load_manifest = step.load_manifest, lambda folder: load_manifest(folder, trusted_keys=key.parent)
-    try:
-        verdict, folder = release(worse, version="1.1.0", key=key, shelf=tmp_path)
-    finally:
-        step.load_manifest = original
+    verdict, folder = release(worse, version="1.1.0", key=key, shelf=tmp_path, trusted_keys=key.parent)
     assert folder is None
     assert any("bc5cdr-medication: recall" in reason for reason in verdict.reasons)
     assert not (tmp_path / "wardstream-entities" / "1.1.0").exists()

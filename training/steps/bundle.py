@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from models.bundle import load_manifest, shelf_bundle
+from models.signature import KEYS
 from schemas.errors import ConfigurationError
 from training.bundle import make
 from training.evaluation import scores_of_bundle
@@ -15,9 +16,21 @@ from training.steps.evaluate import SCORES
 
 
 def release(
-    recipe: Recipe, *, version: str, key: Path, shelf: Path, margin: float | None = None, fp16: bool = False
+    recipe: Recipe,
+    *,
+    version: str,
+    key: Path,
+    shelf: Path,
+    margin: float | None = None,
+    fp16: bool = False,
+    trusted_keys: Path = KEYS,
 ) -> tuple[Verdict, Path | None]:
     """Judge the evaluated checkpoint and, when it passes, place its bundle on the shelf.
+
+    Args:
+        key: signs the new bundle.
+        margin: how far a class's recall may fall below the replaced bundle's; ``MARGIN`` when not given.
+        trusted_keys: folder of the public keys that the replaced bundle may be signed with.
 
     Returns:
         The verdict, and the bundle's folder; no folder when the gate refused.
@@ -26,9 +39,8 @@ def release(
         ConfigurationError: the checkpoint was not evaluated at full precision and quantized.
     """
     scores = _scores(recipe.checkpoint / SCORES)
-    verdict = judge(
-        scores["onnx"], scores["int8"], _replaced(recipe, version, shelf), margin=MARGIN if margin is None else margin
-    )
+    replaced = _replaced(recipe, version, shelf, trusted_keys)
+    verdict = judge(scores["onnx"], scores["int8"], replaced, margin=MARGIN if margin is None else margin)
     if not verdict.passed:
         return verdict, None
     return verdict, make(recipe, version, shelf, scores=scores["int8"], gate=verdict, key=key, fp16=fp16)
@@ -41,10 +53,10 @@ def _scores(path: Path) -> dict[str, Scores]:
     return found
 
 
-def _replaced(recipe: Recipe, version: str, shelf: Path) -> Scores | None:
+def _replaced(recipe: Recipe, version: str, shelf: Path, trusted_keys: Path) -> Scores | None:
     """Scores of the newest other version on the shelf, measured anew; none for a first bundle."""
     try:
         folder = shelf_bundle(recipe.bundle, shelf, but=version)
     except ConfigurationError:
         return None
-    return scores_of_bundle(folder, load_manifest(folder), recipe)
+    return scores_of_bundle(folder, load_manifest(folder, trusted_keys=trusted_keys), recipe)
