@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from training.recipe import Recipe
@@ -28,11 +28,15 @@ _SMOOTH = 0.98
 
 def accelerator_for(recipe: Recipe) -> Accelerator:
     """Where the machine has no GPU this is the CPU, with gloo between processes."""
-    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=recipe.precision)
+    # A batch of one head leaves the others without a gradient, and XLNet has parameters that no task here uses.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=recipe.precision, kwargs_handlers=[unused])
 
 
 def _rows(batch: Batch, rank: int, world: int) -> Batch:
-    """This process's rows of a batch; entries that are no tensors are the same for all."""
+    """This process's rows of a batch; entries that are no tensors, and batches of too few rows, are the same for all."""
+    if any(len(v) < world for v in batch.values() if isinstance(v, torch.Tensor)):
+        return batch
     return {k: v[rank::world] if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
 
 

@@ -13,9 +13,10 @@ from models.tokens import Tokens, WordPieces
 from training.data.corpora import data_folder
 from training.data.texts import free_texts
 from training.dropout import use_sequence_dropout
-from training.encoder import encoder_folder, with_letter_shapes
+from training.encoder import with_letter_shapes
 from training.loop import Batch, fit
 from training.recipe import Recipe
+from training.start import save, source_of
 
 MASKED = 0.15  # share of words; of these 80 % become [MASK], 10 % another piece, 10 % stay
 _MOST = 0.2  # share of a row's pieces that are predicted at most: one fixed number a row keeps the shapes few
@@ -92,7 +93,7 @@ class MaskedLanguageLoss(torch.nn.Module):
 
 def pretrain(recipe: Recipe) -> None:
     """Go on pretraining and save the encoder (no head is used later) with its tokenizer."""
-    source = recipe.folder_of(recipe.start) if recipe.start else encoder_folder()
+    source = source_of(recipe)
     model = BertForMaskedLM.from_pretrained(source, attn_implementation="eager")
     with_letter_shapes(model)
     use_sequence_dropout(model, recipe.dropout)
@@ -102,5 +103,4 @@ def pretrain(recipe: Recipe) -> None:
         model.bert.compile()
     vocabulary = model.config.vocab_size
     fit(MaskedLanguageLoss(model), lambda k: masked_batches(texts, pieces, vocabulary, recipe, k), recipe, masked_loss)
-    model.save_pretrained(recipe.checkpoint)
-    (recipe.checkpoint / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
+    save(model, recipe, source / "tokenizer.json")

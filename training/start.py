@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from training.encoder import encoder_folder
 from training.examples import Task
@@ -26,7 +28,9 @@ def tokenizer_of(recipe: Recipe) -> Path:
         return source_of(recipe) / "tokenizer.json"
     path = recipe.checkpoint / "tokenizer.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    explanations.train_tokenizer(recipe.seed).save(str(path))
+    own = path.with_name(f"tokenizer.{os.getpid()}.json")  # several processes make the same file: each puts it there whole
+    explanations.train_tokenizer(recipe.seed).save(str(own))
+    own.replace(path)
     return path
 
 
@@ -40,7 +44,12 @@ def start(recipe: Recipe, task: Task) -> Any:
 
 
 def save(model: Any, recipe: Recipe, tokenizer: Path) -> None:
-    """Save a checkpoint folder: weights, config, tokenizer. The state of the run, if any, is removed: it is finished."""
+    """Save a checkpoint folder: weights, config, tokenizer; of several processes the first does it.
+
+    The state of the run, if any, is removed: it is finished.
+    """
+    if not PartialState().is_main_process:
+        return
     recipe.checkpoint.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(recipe.checkpoint)
     (recipe.checkpoint / "tokenizer.json").write_bytes(tokenizer.read_bytes())
