@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from models.bundle import Manifest, NumberInput, load_manifest, refuse_other_task
+from models.bundle import Manifest, NumberInput
 from models.decoding import FloatArray, softmax
 from models.encoder import Arrays, Encoder, Job
+from models.opened import OpenBundle
 from models.session import Execution
-from models.signature import KEYS
 from models.tokens import Tokens
 from models.windows import Window
 
@@ -32,28 +32,15 @@ def standardised(values: Sequence[float], inputs: Sequence[NumberInput]) -> Floa
     return np.clip(np.array(scaled, dtype=np.float32), -CLIPPED_AT, CLIPPED_AT)
 
 
-class Classifier:
+class Classifier(OpenBundle):
     """One bundle, ready to classify. Safe to call from several threads; close it (or use ``with``) to end its threads."""
 
+    task = "text-classification"
+
     def __init__(self, folder: Path, manifest: Manifest, execution: Execution) -> None:
-        refuse_other_task(folder, manifest, "text-classification")
-        self.manifest = manifest
+        super().__init__(folder, manifest, execution)
         self._encoder = Encoder(folder, manifest, execution)
         self.provider = self._encoder.provider
-
-    @classmethod
-    def load(cls, bundle_dir: Path, *, execution: Execution | None = None, trusted_keys: Path = KEYS) -> Classifier:
-        """Verify and open the bundle in ``bundle_dir``.
-
-        Raises:
-            ConfigurationError: the bundle does not verify, or the provider asked for does not come up.
-        """
-        return cls(bundle_dir, load_manifest(bundle_dir, trusted_keys=trusted_keys), execution or Execution())
-
-    @property
-    def version(self) -> str:
-        """``name@version#`` and the first 12 digits of the model's SHA-256."""
-        return self.manifest.label
 
     def classify(self, text: str, numbers: Sequence[float] | None = None) -> dict[str, float]:
         """Probability of each class of one text, 0 to 1, four places.
@@ -94,12 +81,6 @@ class Classifier:
     def close(self) -> None:
         """End the threads."""
         self._encoder.close()
-
-    def __enter__(self) -> Classifier:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _jobs(self, texts: Sequence[str], tokens: Sequence[Tokens], numbers: Sequence[Sequence[float]] | None) -> list[Job]:
         inputs = self.manifest.numbers

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from models.bundle import DECODER, ENCODER, TOKENIZER, Manifest, load_manifest, refuse_other_task
+from models.bundle import DECODER, ENCODER, TOKENIZER, Manifest
+from models.opened import OpenBundle
 from models.session import CPU, Execution, open_session, refuse_other_names
-from models.signature import KEYS
 from schemas.errors import ConfigurationError
 
 PAD, END = "<pad>", "</s>"
@@ -21,14 +21,15 @@ DECODER_INPUTS: Final = ("input_ids", "encoder_hidden_states", "encoder_attentio
 __all__ = ["Execution", "Generator"]
 
 
-class Generator:
+class Generator(OpenBundle):
     """One bundle, ready to write. Safe to call from several threads. The CPU is enough: outputs are a few sentences."""
 
+    task = "text-generation"
+
     def __init__(self, folder: Path, manifest: Manifest, execution: Execution) -> None:
-        refuse_other_task(folder, manifest, "text-generation")
+        super().__init__(folder, manifest, execution)
         if execution.require_gpu or execution.provider == "cuda":
             raise ConfigurationError(path=str(folder), detail="generation has no graph for CUDA")
-        self.manifest = manifest
         self.provider = CPU
         self._encoder, self._decoder = open_session(folder / ENCODER, CPU), open_session(folder / DECODER, CPU)
         refuse_other_names(folder / ENCODER, self._encoder, ("input_ids", "attention_mask"), ())
@@ -40,20 +41,6 @@ class Generator:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._pad, self._end = self._special(folder, PAD), self._special(folder, END)
-
-    @classmethod
-    def load(cls, bundle_dir: Path, *, execution: Execution | None = None, trusted_keys: Path = KEYS) -> Generator:
-        """Verify and open the bundle in ``bundle_dir``.
-
-        Raises:
-            ConfigurationError: the bundle does not verify.
-        """
-        return cls(bundle_dir, load_manifest(bundle_dir, trusted_keys=trusted_keys), execution or Execution())
-
-    @property
-    def version(self) -> str:
-        """``name@version#`` and the first 12 digits of the model's SHA-256."""
-        return self.manifest.label
 
     def generate(self, source: str) -> str:
         """What the model writes for ``source``: the likeliest piece each time, until it ends or ``max_new_tokens`` are written."""
@@ -74,15 +61,6 @@ class Generator:
             written.append(piece)
         text: str = self._tokenizer.decode(written[1:], skip_special_tokens=True)
         return text.strip()
-
-    def close(self) -> None:
-        """Nothing to end; there for symmetry."""
-
-    def __enter__(self) -> Generator:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _special(self, folder: Path, piece: str) -> int:
         number: int | None = self._tokenizer.token_to_id(piece)

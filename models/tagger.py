@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from models.bundle import Manifest, load_manifest, refuse_other_task
+from models.bundle import Manifest
 from models.decoding import FloatArray, ScoredSpan, softmax, spans_of
 from models.encoder import Encoder
+from models.opened import OpenBundle
 from models.session import Execution
-from models.signature import KEYS
 from models.tokens import Tokens
 
 DEFAULT_THRESHOLD: Final = 0.5
@@ -20,30 +20,17 @@ DEFAULT_THRESHOLD: Final = 0.5
 __all__ = ["Execution", "ScoredSpan", "Tagger"]
 
 
-class Tagger:
+class Tagger(OpenBundle):
     """One bundle, ready to tag. Safe to call from several threads; close it (or use ``with``) to end its threads."""
 
+    task = "token-classification"
+
     def __init__(self, folder: Path, manifest: Manifest, execution: Execution) -> None:
-        refuse_other_task(folder, manifest, "token-classification")
-        self.manifest = manifest
+        super().__init__(folder, manifest, execution)
         self._encoder = Encoder(folder, manifest, execution)
         self.provider = self._encoder.provider
         given = manifest.thresholds
         self._thresholds = np.array([given.get(name, DEFAULT_THRESHOLD) for name in manifest.entity_types], dtype=np.float32)
-
-    @classmethod
-    def load(cls, bundle_dir: Path, *, execution: Execution | None = None, trusted_keys: Path = KEYS) -> Tagger:
-        """Verify and open the bundle in ``bundle_dir``.
-
-        Raises:
-            ConfigurationError: the bundle does not verify, or the provider asked for does not come up.
-        """
-        return cls(bundle_dir, load_manifest(bundle_dir, trusted_keys=trusted_keys), execution or Execution())
-
-    @property
-    def version(self) -> str:
-        """``name@version#`` and the first 12 digits of the model's SHA-256."""
-        return self.manifest.label
 
     def tag(self, text: str) -> tuple[ScoredSpan, ...]:
         """Spans of one text, in order, not overlapping."""
@@ -65,12 +52,6 @@ class Tagger:
     def close(self) -> None:
         """End the threads."""
         self._encoder.close()
-
-    def __enter__(self) -> Tagger:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _logits(self, texts: Sequence[str], tokens: list[Tokens]) -> list[FloatArray]:
         merged = [np.zeros((len(found), len(self.manifest.labels)), dtype=np.float32) for found in tokens]
