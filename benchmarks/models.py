@@ -133,7 +133,7 @@ TECHNIQUES: tuple[tuple[str, str, str], ...] = (
     ("identifiers as a second head (multi-task)", "study-all-corpora", "study-multi-task"),
     ("distillation, 6 layers, two teachers", "entities-teacher", "study-two-teachers"),
     ("third teacher and windows of 256", "study-two-teachers", "entities"),
-    ("distillation, 3 layers, against labels alone", "study-without-teacher", "study-small-two-teachers"),
+    ("distillation from the Longformer, 3 layers, against labels alone", "study-all-corpora", "study-with-teacher"),
     ("3 layers instead of 6", "entities", "entities-small"),
     ("a third of heads and half the width pruned, nothing trained after", "entities", "entities-pruned"),
     ("the same, distilled once more", "entities", "entities-narrow"),
