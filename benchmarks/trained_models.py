@@ -1,7 +1,7 @@
 """The table of models: what each scored, against what was asked, with its interval; and what each technique gained or cost.
 
-    python -m benchmarks.models record RECIPE...   # take the figures of evaluated checkpoints into results/models.json
-    python -m benchmarks.models page               # write the tables of the two pages on models anew from results/models.json
+    python -m benchmarks.trained_models record RECIPE...   # take the figures of evaluated checkpoints into results/trained_models.json
+    python -m benchmarks.trained_models page               # write the tables of the two pages on models anew from results/trained_models.json
 
 Figures are of development parts, through the serving code. Training wall time and the loss curve lie beside each checkpoint.
 """
@@ -18,13 +18,13 @@ from typing import Any
 from training.recipe import Recipe, load_recipe
 from training.report import table
 
-RESULTS = Path(__file__).with_name("results") / "models.json"
+RESULTS = Path(__file__).with_name("results") / "trained_models.json"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-BEGIN, END = "<!-- tables: python -m benchmarks.models page -->", "<!-- end of tables -->"
+BEGIN, END = "<!-- tables: python -m benchmarks.trained_models page -->", "<!-- end of tables -->"
 
 
 def recorded() -> dict[str, Any]:
-    """What results/models.json holds: checkpoint name -> figures."""
+    """What results/trained_models.json holds: checkpoint name -> figures."""
     found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     return found
 
