@@ -1,7 +1,8 @@
 """Checkpoints to ONNX graphs that compute the same function at every shape, and their optimized and half-precision forms.
 
-Stock families go through optimum's exporter. XLNet with numbers and Longformer are exported by torch's tracing exporter from
-modules of our own: optimum does not know the first, and its graph of the second is wrong away from the traced length.
+Stock models go through optimum's exporter. XLNet with numbers, DistilBERT over the mean of its pieces and Longformer are exported by
+torch's tracing exporter from modules of our own: optimum does not know the first two, and its graph of the third is wrong away from the
+traced length.
 Attention is eager and the graph unfused: int8 is made from it, and fused files are bound to one provider.
 """
 
@@ -70,7 +71,7 @@ def export(checkpoint: Path, folder: Path) -> list[Path]:
     if family.name == "t5":
         return _export_t5(model, folder)
     target = folder / FP32
-    if family.name in _BY_OPTIMUM:
+    if family.name in _BY_OPTIMUM and type(model).__module__.startswith("transformers."):
         _by_optimum(model, target)
     else:
         _by_tracing(family, model, target)

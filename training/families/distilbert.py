@@ -1,11 +1,17 @@
-"""DistilBERT (Sanh et al. 2019): decision-support flags from note text. It has no token types: the first row joins the positions."""
+"""DistilBERT (Sanh et al. 2019): decision-support flags from note text. It has no token types: the first row joins the positions.
+
+Texts are classified from the mean of their pieces: the encoder was made for that (Reimers and Gurevych 2019), while nothing ever taught its
+[CLS], from which a few hundred steps learn no paraphrase.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoConfig, DistilBertConfig, DistilBertForSequenceClassification, DistilBertForTokenClassification
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from training.families.encoder_weights import Weights, fill, head_config, read_encoder
 from training.families.family import Head
@@ -36,6 +42,19 @@ def _renamed(weights: Weights) -> Weights:
     return found
 
 
+class MeanOfPieces(DistilBertForSequenceClassification):
+    """The stock classifier over the mean of the pieces instead of the first."""
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, output_hidden_states: bool = False, **_: Any
+    ) -> SequenceClassifierOutput:
+        states = self.distilbert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        seen = attention_mask[..., None].to(states.dtype)
+        mean = (states * seen).sum(1) / seen.sum(1)
+        logits = self.classifier(self.dropout(torch.relu(self.pre_classifier(mean))))
+        return SequenceClassifierOutput(logits=logits, hidden_states=(states,) if output_hidden_states else None)
+
+
 class _DistilBert:
     name = "distilbert"
 
@@ -55,13 +74,13 @@ class _DistilBert:
             **head_config(head.labels, head.multi_label),
         )
         new._attn_implementation = "eager"
-        model = (DistilBertForTokenClassification if head.kind == "token" else DistilBertForSequenceClassification)(new)
+        model = (DistilBertForTokenClassification if head.kind == "token" else MeanOfPieces)(new)
         fill(model, _renamed(weights), "distilbert")
         return model
 
     def load(self, checkpoint: Path) -> Any:
         token = "Token" in AutoConfig.from_pretrained(checkpoint).architectures[0]
-        kind = DistilBertForTokenClassification if token else DistilBertForSequenceClassification
+        kind = DistilBertForTokenClassification if token else MeanOfPieces
         return kind.from_pretrained(checkpoint, attn_implementation="eager").eval()
 
 
