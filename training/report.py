@@ -37,7 +37,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; floats with four places."""
 
     def cell(value: object) -> str:
-        return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+        return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value).replace("|", r"\|")
 
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows]
