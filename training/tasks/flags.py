@@ -53,7 +53,7 @@ def _notes(data: Path, count: int, random: Random, *, development: bool) -> list
     found = []
     for k in range(count):
         labels = set(random.sample(LABELS, random.choice((0, 0, 1, 1, 1, 2, 3))))
-        if not development and k % 2:  # a statement by itself: what decides is learned much sooner than in the midst of a note
+        if not development and k % 8:  # a statement by itself: what decides is learned much sooner than in the midst of a note
             found.append(_alone(f"flags-train-{k}", yes, no, random))
             continue
         parts = [_filled(random.choice(yes[name]), random) for name in sorted(labels)]
@@ -73,7 +73,7 @@ def _alone(name: str, yes: Mapping[str, list[str]], no: Mapping[str, list[str]],
 
 
 def training(data: Path, *, count: int, seed: int) -> dict[str, list[LabelledText]]:
-    """``count`` texts: half of them notes of none to three supported flags among look-alikes and background, half one statement."""
+    """``count`` texts: seven of eight are one statement, the others notes of none to three supported flags among look-alikes."""
     return {"flags": _notes(data, count, Random(f"flags/{seed}"), development=False)}
 
 
