@@ -108,7 +108,7 @@ def _tables(manifest: Manifest, names: Iterable[str]) -> str:
     for name in names:
         by_columns.setdefault(tuple(manifest.scores[name]), []).append(name)
     return "\n\n".join(
-        table(["set", *columns], [[name.replace("|", "\\|"), *manifest.scores[name].values()] for name in some])
+        table(["set", *columns], [[name, *manifest.scores[name].values()] for name in some])
         for columns, some in by_columns.items()
         if columns
     )
