@@ -15,8 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from models.bundle import DECODER, ENCODER, MODEL
+from training.loop import CURVE, curve_of
 from training.recipe import Recipe, load_recipe
 from training.report import table
+from training.steps.evaluate import SCORES
 
 RESULTS = Path(__file__).with_name("results") / "trained_models.json"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -32,10 +35,9 @@ def recorded() -> dict[str, Any]:
 def figures_of(recipe: Recipe) -> dict[str, Any]:
     """Everything that is known of one evaluated checkpoint."""
     folder = recipe.checkpoint
-    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    curve = folder / "curve.jsonl"
-    last = json.loads(curve.read_text(encoding="utf-8").splitlines()[-1]) if curve.exists() else {}
-    graphs = [p for p in (folder / "model.onnx", folder / "encoder.onnx", folder / "decoder.onnx") if p.exists()]
+    scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+    last = curve_of(folder)[-1] if (folder / CURVE).exists() else {}
+    graphs = [path for path in (folder / name for name in (MODEL, ENCODER, DECODER)) if path.exists()]
     return {
         "task": recipe.task,
         "family": recipe.family,

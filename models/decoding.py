@@ -44,11 +44,12 @@ def spans_of(
     """Spans of one text.
 
     A word's probability of a type is the mean over its pieces of ``B`` plus ``I``. A word may belong to a span when all types
-    reach ``TOGETHER`` (or the threshold of the likeliest, if lower) and the likeliest alone ``LIKELIEST`` of its threshold. It
-    continues the span before it unless its first piece says ``B`` ``BEGINS`` times as likely as ``I`` (all types together: two
+    together reach ``TOGETHER`` (or the threshold of the likeliest, if lower) and the likeliest alone ``LIKELIEST`` of its threshold.
+    It continues the span before it unless its first piece says ``B`` ``BEGINS`` times as likely as ``I`` (all types together: two
     mentions seldom touch), and when the span's type is its likeliest or at least ``FOLLOWS`` likely. A span's label is the type
     that is likeliest over its words, and the span counts when the mean probability of that type reaches the type's threshold.
-    No span reaches over an empty line. Words are those of the tokenizer: they end at white space and punctuation, so no span ends inside one.
+    No span reaches over an empty line. Words are those of the tokenizer: they end at white space and punctuation, so no span ends
+    inside one.
     """
     if len(tokens) == 0:
         return ()
