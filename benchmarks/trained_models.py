@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import DECODER, ENCODER, MODEL
-from training.loop import CURVE, curve_of
+from training.loop import CURVE, curve_of, machine_of
 from training.recipe import Recipe, load_recipe
 from training.report import table
 from training.steps.evaluate import SCORES
@@ -45,6 +45,7 @@ def figures_of(recipe: Recipe) -> dict[str, Any]:
         "bundle": recipe.bundle,
         "steps": last.get("step"),
         "train_seconds": last.get("seconds"),
+        "trained_on": machine_of(folder).get("device", "CPU, 1 thread") if last else None,
         "int8_bytes": sum(p.stat().st_size for p in graphs) or None,
         "scores": scores,
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
@@ -94,7 +95,7 @@ def goals_table(found: dict[str, Any]) -> str:
 def student_table(found: dict[str, Any]) -> str:
     """The entity models by size: what the smaller and faster ones cost against their best teacher."""
     teacher, rows = "entities-teacher", []
-    for name in (teacher, "entities", "entities-narrow", "entities-small"):
+    for name in (teacher, "entities-wide", "entities", "entities-fast", "entities-small"):
         f1 = [_score(found, name, f"{corpus}-all", "f1") or _full(found, name, corpus, "f1") for corpus in _CORPORA]
         base = [_full(found, teacher, corpus, "f1") for corpus in _CORPORA]
         if all(value is not None for value in (*f1, *base)):
@@ -110,7 +111,7 @@ def family_table(found: dict[str, Any]) -> str:
     for name, one in found.items():
         if name.startswith("study-"):
             continue
-        int8, full = (one["scores"].get(kind, {}) for kind in ("int8", "onnx"))
+        int8, full = one["scores"].get("int8", {}), _full_scores(one)
         sets = [key for key, figures in int8.items() if key.endswith("-all") and "f1" in figures]
         best = "; ".join(
             f"{key.removesuffix('-all')} {int8[key]['f1']:.3f} ({full.get(key, {}).get('f1', float('nan')):.3f})" for key in sets
@@ -120,7 +121,7 @@ def family_table(found: dict[str, Any]) -> str:
             if key.endswith("-all") and "f1" in figures
         )
         size = f"{one['int8_bytes'] / 1e6:.1f} MB" if one["int8_bytes"] else ""
-        seconds = f"{one['train_seconds'] / 60:.0f} min" if one["train_seconds"] else ""
+        seconds = f"{one['train_seconds'] / 60:.0f} min, {one['trained_on']}" if one["train_seconds"] else ""
         speed = int8.get("speed", {}).get("notes_of_600_pieces_per_second", "")
         rows.append([name, one["family"], one["note"], best, size, speed, seconds])
     return table(
@@ -131,23 +132,31 @@ def family_table(found: dict[str, Any]) -> str:
 #: What a technique gained or cost: the technique, the checkpoint without it, the checkpoint with it.
 TECHNIQUES: tuple[tuple[str, str, str], ...] = (
     ("continued pretraining", "entities-teacher-plain", "entities-teacher"),
-    ("windows of 256 instead of 128, NCBI seen 1.5 times", "entities-teacher", "entities-teacher-long"),
-    ("identifiers as a second head (multi-task)", "study-all-corpora", "study-multi-task"),
-    ("distillation, 6 layers, two teachers", "entities-teacher", "study-two-teachers"),
-    ("third teacher and windows of 256", "study-two-teachers", "entities"),
+    ("mention replacement", "entities-teacher-names", "entities-teacher"),
+    ("windows of 256 instead of 128", "entities-teacher-short", "entities-teacher"),
+    ("another seed", "entities-teacher", "entities-teacher-again"),
+    ("identifiers as a second head (multi-task), 3 layers", "study-all-corpora", "study-multi-task"),
     ("distillation from the Longformer, 3 layers, against labels alone", "study-all-corpora", "study-with-teacher"),
-    ("3 layers instead of 6", "entities", "entities-small"),
-    ("a third of heads and half the width pruned, nothing trained after", "entities", "entities-pruned"),
-    ("a third of heads and half the width pruned, distilled once more", "entities", "entities-narrow"),
+    ("distillation from five teachers", "entities-teacher", "entities-wide"),
+    ("a third of heads and half the width pruned, nothing trained after", "entities-teacher", "entities-pruned"),
+    ("a third of heads and half the width pruned, then distilled", "entities-wide", "entities"),
+    ("4 layers instead of 6, pruned alike", "entities", "entities-fast"),
+    ("3 layers instead of 6, full width", "entities-wide", "entities-small"),
     ("word pieces seen less than three times dropped", "entities", "study-vocabulary"),
 )
 _CORPORA = ("bc5cdr", "ncbi", "maccrobat")
 
 
 def _full(found: dict[str, Any], name: str, corpus: str, figure: str) -> float | None:
-    """A figure of the float32 graph."""
-    value: float | None = found.get(name, {}).get("scores", {}).get("onnx", {}).get(f"{corpus}-all", {}).get(figure)
+    """A figure at full precision."""
+    value: float | None = _full_scores(found.get(name, {"scores": {}})).get(f"{corpus}-all", {}).get(figure)
     return value
+
+
+def _full_scores(one: dict[str, Any]) -> dict[str, Any]:
+    """Of the float32 graph, or of the checkpoint where it was not exported."""
+    scores: dict[str, Any] = one["scores"].get("onnx") or one["scores"].get("pytorch", {})
+    return scores
 
 
 def technique_table(found: dict[str, Any]) -> str:

@@ -100,16 +100,19 @@ def text_batches(
         start = random.randint(0, max(0, len(example.ids) - longest))
         rows.append((example, start, min(len(example.ids), start + longest)))
     for length, group in _grouped(rows, lengths, tokens, random):
-        numbers = np.stack([row[0].numbers for row in group])
-        arrays: dict[str, npt.NDArray[Any]] = {
-            **_inputs(group, length, pieces),
-            "target": np.stack([row[0].target for row in group]),
-        }
-        if group[0][0].teacher is not None:
-            arrays["teacher"] = np.stack([row[0].teacher for row in group])
-        if numbers.shape[1]:
-            arrays |= {"numbers": np.nan_to_num(numbers), "numbers_mask": (~np.isnan(numbers)).astype(np.float32)}
-        yield {name: torch.from_numpy(array) for name, array in arrays.items()}
+        yield text_batch(group, length, pieces)
+
+
+def text_batch(rows: list[tuple[TextExample, int, int]], length: int, pieces: WordPieces) -> Batch:
+    """One batch of texts, each from a first to a last piece, in the order given; ``length`` holds the longest and two more."""
+    numbers = np.stack([row[0].numbers for row in rows])
+    arrays: dict[str, npt.NDArray[Any]] = {**_inputs(rows, length, pieces), "target": np.stack([row[0].target for row in rows])}
+    said = [row[0].teacher for row in rows if row[0].teacher is not None]
+    if said:
+        arrays["teacher"] = np.stack(said)
+    if numbers.shape[1]:
+        arrays |= {"numbers": np.nan_to_num(numbers), "numbers_mask": (~np.isnan(numbers)).astype(np.float32)}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from training.card import CARDS, attributes_of, card, texts_of
 from training.data.corpora import data_folder, digest
 from training.data.labels import bio_labels
 from training.gate import LARGEST_LOSS, Scores, Verdict
+from training.loop import machine_of
 from training.recipe import Recipe
 from training.sources import inputs_of, labels_of, multi_label_of, sources_of
 
@@ -80,7 +81,7 @@ def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores, gate
             *(DataSource(s.name, digest(data / s.folder), s.licence, s.credit) for s in sources_of(recipe)),
             *_own_data(recipe),
         ),
-        tools={name: installed(name) for name in _TOOLS},
+        tools={name: installed(name) for name in _TOOLS} | _trained_on(recipe),
         scores=scores,
         seed=recipe.seed,
         multi_label=multi_label_of(recipe.task),
@@ -90,6 +91,12 @@ def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores, gate
         attributes=_attributes(recipe),
         gate={} if gate is None else _said(gate),
     )
+
+
+def _trained_on(recipe: Recipe) -> dict[str, str]:
+    """The machine of the last training run: its torch is not always the one that exports."""
+    machine = machine_of(recipe.checkpoint)
+    return {"trained on": f"{machine['device']} with torch {machine['torch']}"} if machine else {}
 
 
 def _own_data(recipe: Recipe) -> Iterator[DataSource]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from models.bundle import TOKENIZER, Manifest
 from models.classifier import Classifier
+from models.decoding import ScoredSpan
 from models.generator import Generator
 from models.tagger import Tagger
 from models.tokens import WordPieces
@@ -23,6 +24,7 @@ from training.phi.corpus import PhiTexts
 from training.phi.evaluation import phi_scores
 from training.recipe import Recipe
 from training.tasks import entities, explanations, flags, messages, vitals
+from training.torch_tagger import TorchTagger
 
 TEXT_TASKS = {"messages": messages, "flags": flags, "vitals": vitals}
 _SENTENCE = "The patient reports chest pain and shortness of breath for three days and takes metoprolol 25 mg daily. "
@@ -36,6 +38,16 @@ def scores_of(recipe: Recipe, suffix: str, *, threads: int = 1) -> Scores:
         copy_graphs(recipe.checkpoint, folder, suffix)
         with open_bundle(folder, manifest_of(folder, recipe, "0.0.0", {}), threads) as opened:
             return _scores(opened, recipe) | {"calibration": calibration(opened, recipe), "speed": speed(opened)}
+
+
+def scores_of_checkpoint(recipe: Recipe) -> Scores:
+    """Scores of a checkpoint of a token task that has no graphs: teachers, and what was trained on another machine."""
+    tagger = TorchTagger.load(recipe.checkpoint, window=recipe.window_tokens, overlap=recipe.window_overlap)
+
+    def tag_many(texts: list[str]) -> list[tuple[ScoredSpan, ...]]:
+        return tagger.tag_many(texts, recipe.types, recipe.thresholds, recipe.temperature)
+
+    return (entities.scores if recipe.task == "entities" else phi_scores)(tag_many, data_folder())
 
 
 def scores_of_bundle(folder: Path, manifest: Manifest, recipe: Recipe) -> Scores:

@@ -22,7 +22,9 @@ from training.data.alignment import Example, align
 from training.data.corpora import data_folder, entity_development, entity_training, recased
 from training.data.document import Document, LabelledText
 from training.data.labels import bio_labels
+from training.data.lexicon import load_lexicon
 from training.data.own import read_annotated
+from training.data.replaced import names_of, replaced
 from training.data.splits import without_duplicates
 from training.data.texts import free_texts
 from training.families import Head, load_family
@@ -34,6 +36,7 @@ from training.torch_classifier import text_logits
 from training.torch_tagger import TorchTagger
 
 TEXT_TASKS = {"messages": messages, "flags": flags, "vitals": vitals}
+REPLACED = ("bc5cdr", "ncbi", "maccrobat")
 _UNLABELLED = ("notes", "medquad")
 _LEAST = 1e-9  # keeps the logarithm of a teacher that is certain finite
 E_ = TypeVar("E_", Example, TextExample, PairExample)
@@ -142,8 +145,16 @@ def token_documents(recipe: Recipe, task: str) -> dict[str, list[Document]]:
         found = entity_training(data_folder(), orders=recipe.documents, seed=recipe.seed)
         apart = [d for documents in entity_development(data_folder()).values() for d in documents]
         found = {name: without_duplicates(documents, apart)[0] for name, documents in found.items()}
+        if recipe.replaced_share:
+            found |= _replaced(found, recipe)
     found |= {name: read_annotated(one.format, Path(one.path), one.labels, one.corpus) for name, one in recipe.annotated.items()}
     return {name: recased(documents, share=recipe.recase_share, seed=recipe.seed) for name, documents in found.items()}
+
+
+def _replaced(found: dict[str, list[Document]], recipe: Recipe) -> dict[str, list[Document]]:
+    """A second copy of the corpora that mark whole documents, with other names in them."""
+    names = names_of((d for name in REPLACED for d in found[name]), load_lexicon(data_folder()))
+    return {f"{name}-replaced": replaced(found[name], names, share=recipe.replaced_share, seed=recipe.seed) for name in REPLACED}
 
 
 def task_of(recipe: Recipe, tokenizer: Path) -> Task:

@@ -7,6 +7,7 @@ the same curve within the noise of their arithmetic.
 from __future__ import annotations
 
 import json
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from training.recipe import Recipe
 Batch = dict[str, Any]
 WARM_UP = 0.06
 CURVE = "curve.jsonl"
+MACHINE = "machine.json"
 _STATE = "state"
 _SMOOTH = 0.98
 
@@ -111,8 +113,20 @@ def fit(
                 _save(accelerator, recipe, step, curve, running)
     if accelerator.is_main_process:
         (folder / CURVE).write_text("".join(json.dumps(row) + "\n" for row in curve), encoding="utf-8")
+        (folder / MACHINE).write_text(json.dumps(_machine(accelerator)) + "\n", encoding="utf-8")
     unwrapped: torch.nn.Module = accelerator.unwrap_model(prepared)
     return unwrapped.eval()
+
+
+def _machine(accelerator: Accelerator) -> dict[str, Any]:
+    """What the run was made on: goes with its curve."""
+    gpu = torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads",
+        "processes": accelerator.num_processes,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def _from(epoch: Callable[[int], Iterable[Batch]], step: int, total: int) -> Iterator[Batch]:
@@ -146,6 +160,13 @@ def _resume(accelerator: Accelerator, recipe: Recipe) -> tuple[int, list[dict[st
         return 0, [], None
     accelerator.load_state(str(path.parent))
     return progress["step"], progress["curve"], progress["running"]
+
+
+def machine_of(folder: Path) -> dict[str, Any]:
+    """What a finished run was made on; empty where it was not recorded."""
+    path = folder / MACHINE
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 def curve_of(folder: Path) -> list[dict[str, float]]:

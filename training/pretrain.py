@@ -16,7 +16,7 @@ from training.dropout import use_sequence_dropout
 from training.encoder import with_letter_shapes
 from training.loop import Batch, fit
 from training.recipe import Recipe
-from training.start import save, source_of
+from training.start import compiled, save, source_of
 
 MASKED = 0.15  # share of words; of these 80 % become [MASK], 10 % another piece, 10 % stay
 _MOST = 0.2  # share of a row's pieces that are predicted at most: one fixed number a row keeps the shapes few
@@ -99,8 +99,7 @@ def pretrain(recipe: Recipe) -> None:
     use_sequence_dropout(model, recipe.dropout)
     pieces = WordPieces(source / "tokenizer.json")
     texts = [pieces(text) for group in free_texts(data_folder()).values() for text in group]
-    if recipe.compile:
-        model.bert.compile()
+    compiled(model.bert, recipe)
     vocabulary = model.config.vocab_size
     fit(MaskedLanguageLoss(model), lambda k: masked_batches(texts, pieces, vocabulary, recipe, k), recipe, masked_loss)
     save(model, recipe, source / "tokenizer.json")

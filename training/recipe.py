@@ -76,9 +76,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         documents: how many texts the generators make.
         annotated: further annotated texts by a name of yours; ``repeats`` knows them by it.
         recase_share: share of documents turned to capitals, and again to small letters.
+        replaced_share: share of the mentions that give way to other names in a second copy of BC5CDR, NCBI and MACCROBAT; ``repeats``
+            knows the copies by ``<corpus>-replaced``. 0 makes none.
         auxiliary: further heads on the same encoder, trained along and dropped afterwards: task name -> share of the batches.
         precision: ``bf16`` (autocast; on CPUs too), ``fp16`` (GPU) or ``no``.
-        compile: compile the encoder first (a minute; then a third faster on CPUs).
+        compile: on CPUs, compile the encoder first (a minute; then a third faster).
         save_every: steps between states from which an interrupted run goes on; 0 for none.
         keep_float: matrix products that stay in float32 when quantized, by a part of their name in the graph.
         bundle, window_tokens, window_overlap, thresholds, temperature, max_new_tokens: go into the bundle's manifest.
@@ -102,6 +104,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     documents: int = 2000
     annotated: dict[str, Annotated] = {}
     recase_share: float = 0.08
+    replaced_share: float = 0.0
     auxiliary: dict[str, float] = {}
     distil: Distil | None = None
     prune: Prune | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import msgspec
 
-from training.loop import CURVE, curve_of
+from training.loop import CURVE, curve_of, machine_of
 from training.recipe import Recipe
 
 REPORT = "report.md"
@@ -60,7 +60,8 @@ def write_report(recipe: Recipe, sections: Mapping[str, str]) -> Path:
         lines += [
             f"![loss]({CURVE_PICTURE})",
             "",
-            f"{last['step']} steps in {last['seconds']} s, smoothed loss {last['loss']}.",
+            f"{last['step']} steps in {last['seconds']} s, smoothed loss {last['loss']}. "
+            + ", ".join(f"{name} {value}" for name, value in machine_of(folder).items()),
             "",
         ]
     for heading, body in sections.items():

@@ -43,6 +43,12 @@ def start(recipe: Recipe, task: Task) -> Any:
     )
 
 
+def compiled(model: Any, recipe: Recipe) -> None:
+    """Compile the encoder in place where the recipe says so and there is no GPU: there a whole run takes less than compiling."""
+    if recipe.compile and not torch.cuda.is_available():
+        model.compile()
+
+
 def save(model: Any, recipe: Recipe, tokenizer: Path) -> None:
     """Save a checkpoint folder: weights, config, tokenizer; of several processes the first does it.
 

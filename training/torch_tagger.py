@@ -18,7 +18,7 @@ from training.families import Family, load_family
 from training.families import run as forward
 
 FloatArray = npt.NDArray[np.float32]
-_ROWS = 16
+_ROWS, _ROWS_GPU = 16, 128  # windows at a time
 
 
 class Pieces(Protocol):
@@ -61,8 +61,9 @@ class TorchTagger:
             jobs += [(k, one) for one in windows(len(row.ids), self.window - 2, self.overlap, breaks[k] if breaks else ())]
         merged: list[FloatArray] = [np.zeros((0, 0), dtype=np.float32)] * len(rows)
         jobs.sort(key=lambda job: job[1].end - job[1].start)
-        for at in range(0, len(jobs), _ROWS):
-            some = jobs[at : at + _ROWS]
+        size = _ROWS_GPU if next(self.model.parameters()).is_cuda else _ROWS
+        for at in range(0, len(jobs), size):
+            some = jobs[at : at + size]
             for (k, one), answer in zip(some, self._run(rows, some), strict=True):
                 if not len(merged[k]):
                     merged[k] = np.zeros((len(rows[k].ids), answer.shape[1]), dtype=np.float32)
@@ -70,11 +71,13 @@ class TorchTagger:
                 merged[k][one.own_start : one.own_end] = answer[first : first + one.own_end - one.own_start]
         return merged
 
-    def tag_many(self, texts: list[str], types: tuple[str, ...], thresholds: dict[str, float]) -> list[tuple[ScoredSpan, ...]]:
+    def tag_many(
+        self, texts: list[str], types: tuple[str, ...], thresholds: dict[str, float], temperature: float = 1.0
+    ) -> list[tuple[ScoredSpan, ...]]:
         """Spans of each text, as the serving code would decode them."""
         least = np.array([thresholds.get(name, 0.5) for name in types], dtype=np.float32)
         tokens, logits = self.logits(texts)
-        return [spans_of(t, k, softmax(x), types, least) for t, k, x in zip(texts, tokens, logits, strict=True)]
+        return [spans_of(t, k, softmax(x / temperature), types, least) for t, k, x in zip(texts, tokens, logits, strict=True)]
 
     def _run(self, rows: Sequence[Pieces], some: list[tuple[int, Window]]) -> FloatArray:
         length = -(-max(one.end - one.start + 2 for _, one in some) // 16) * 16  # few shapes: oneDNN plans anew for each

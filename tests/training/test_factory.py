@@ -22,8 +22,9 @@ from tests.training.tiny_data import write
 from training import loop
 from training.card import CARDS, attributes_of
 from training.evaluation import scores_of
+from training.examples import token_documents
 from training.gate import judge
-from training.loop import curve_of
+from training.loop import curve_of, machine_of
 from training.quantize import quantize_statically
 from training.recipe import Distil, Prune, Recipe
 from training.steps import distil, evaluate, export, pretrain, prune, quantize, train
@@ -83,6 +84,37 @@ def test_it_learns_and_says_so(trained: Recipe) -> None:
     assert "curve.svg" in report
     assert "Parity with PyTorch" in report
     assert (trained.checkpoint / "curve.svg").stat().st_size > 1000
+
+
+def test_a_teacher_is_scored_without_graphs(trained: Recipe) -> None:
+    """A checkpoint that was never exported gets PyTorch's scores, those of its float32 graph within bf16's rounding."""
+    teacher = msgspec.structs.replace(trained, name="teacher")
+    teacher.checkpoint.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        shutil.copy(trained.checkpoint / name, teacher.checkpoint)
+    evaluate.run(teacher)
+    scores = json.loads((teacher.checkpoint / "scores.json").read_text())
+    graph = json.loads((trained.checkpoint / "scores.json").read_text())["onnx"]
+    assert list(scores) == ["pytorch"]
+    assert scores["pytorch"]["bc5cdr-all"]["f1"] == pytest.approx(graph["bc5cdr-all"]["f1"], abs=0.03)
+
+
+def test_a_run_says_on_what_it_was_made(trained: Recipe, key: Path, tmp_path: Path) -> None:
+    """Device and torch stand beside the curve and in the card of the bundle."""
+    machine = machine_of(trained.checkpoint)
+    assert machine["processes"] == 1
+    _, folder = release(trained, version="1.0.0", key=key, shelf=tmp_path)
+    assert folder is not None
+    assert f"trained on {machine['device']} with torch {machine['torch']}" in (folder / "MODEL_CARD.md").read_text()
+
+
+def test_replaced_mentions_come_as_corpora_of_their_own(tiny: Path, tmp_path: Path) -> None:
+    """Copies stand beside the corpora, under names that ``repeats`` knows."""
+    plain = token_documents(recipe_of(tmp_path, tiny), "entities")
+    found = token_documents(recipe_of(tmp_path, tiny, replaced_share=1.0), "entities")
+    assert set(found) - set(plain) == {"bc5cdr-replaced", "ncbi-replaced", "maccrobat-replaced"}
+    texts = {d.text for d in plain["bc5cdr"]}
+    assert any(d.text not in texts for d in found["bc5cdr-replaced"])
 
 
 def test_a_bundle_passes_the_gate_is_signed_and_serves(trained: Recipe, key: Path, tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from models.tokens import WordPieces
+from training.batches import text_example
+from training.data.document import LabelledText
 from training.export import export, optimize, to_fp16
 from training.families import FAMILIES, Head, family, load_family, run
 from training.families.longformer import SlidingWindowLongformer
 from training.parity import TOLERANCE, parity, parity_of_generation
 from training.prune import gather_gradients, kept_pieces, prune_feed_forward, prune_heads, trim_embeddings, trim_tokenizer
 from training.quantize import quantize
+from training.torch_classifier import text_logits
 
 TOKEN = Head("token", ("O", "B-a", "I-a"))
 TEXT = Head("text", ("a", "b"), multi_label=True)
@@ -51,6 +54,20 @@ def test_graphs_are_the_function_that_was_trained(name: str, tiny: Path, tmp_pat
     assert found["fp16"].difference < 0.01
     assert found["int8"].difference < 0.2
     assert found["int8"].bytes < 0.5 * found["onnx"].bytes
+
+
+def test_texts_in_company_get_the_logits_that_they_get_alone(tiny: Path, tmp_path: Path) -> None:
+    """A teacher's answers stand in the order of its texts and do not depend on what pads them."""
+    teacher = load_family(started("distilbert", tiny, tmp_path))
+    pieces = WordPieces(tmp_path / "tokenizer.json")
+    rows = [LabelledText(f"{k}", "fever and chills " * (1 + k * 7 % 5), frozenset()) for k in range(40)]
+    none = np.zeros(0, dtype=np.float32)
+    examples = [text_example(row, pieces(row.text), ("a", "b"), none) for row in rows]
+    together = text_logits(teacher, examples, pieces)
+    alone = np.concatenate([text_logits(teacher, [example], pieces) for example in examples])
+    assert together.shape == (40, 2)
+    assert np.abs(together - alone).max() < 1e-4
+    assert len({round(float(value), 4) for value in alone[:, 0]}) > 3
 
 
 def test_a_graph_of_other_weights_has_no_parity(tiny: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from training.data.lexicon import Lexicon, load_lexicon
 from training.data.orders import OrderLines
 from training.data.phee import read_phee
 from training.data.pubtator import read_ncbi
+from training.data.replaced import names_of, replaced
 from training.data.symptoms import settled, symptom_heads
 from training.scoring import covered, strict
 
@@ -155,3 +157,27 @@ def test_data_and_generators_import_no_torch() -> None:
     """Reading and generating training data works where torch is not installed."""
     code = "import sys, training.data.corpora, training.data.alignment, training.phi.corpus, training.scoring, training.recipe; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_replaced_mentions_keep_their_spans_and_the_text_around_them() -> None:
+    """Spans hold the new names; what stands between them, abbreviations and open types stay; unknown ranges move along."""
+    text = "Gout (GT) was treated with aspirin. Gout came back; aspirin and unclear words helped the rash."
+    spans = [("Gout", 0, ("problem",)), ("GT", 0, ("problem",)), ("aspirin", 0, ("medication",)), ("Gout", 9, ("problem",)),
+             ("aspirin", 40, ("medication",)), ("rash", 0, OPEN)]  # fmt: skip
+    gold = tuple(GoldSpan(at := text.index(word, start), at + len(word), types) for word, start, types in spans)
+    unknown = (text.index("unclear"), text.index("unclear") + len("unclear words"))
+    document = Document("d", text, gold, frozenset(), (unknown,))
+    lexicon = Lexicon(("metformin hydrochloride",), ("chronic granulomatous disease",), {})
+    names = names_of([Document("other", "sarcoidosis", (GoldSpan(0, 11, ("problem",)),), frozenset())], lexicon)
+    (one,) = replaced([document], names, share=1.0, seed=1)
+    found = [one.text[s.start : s.end] for s in one.spans]
+    assert found[1] == "GT"
+    assert found[5] == "rash"
+    assert found[0] == found[3]
+    assert found[0] in ("Sarcoidosis", "Chronic granulomatous disease")
+    assert found[2] == found[4] == "metformin hydrochloride"
+    assert [one.text[start:end] for start, end in one.unknown] == ["unclear words"]
+    assert [s.types for s in one.spans] == [s.types for s in gold]
+    between = [one.text[a.end : b.start] for a, b in pairwise(one.spans)]
+    assert between == [text[a.end : b.start] for a, b in pairwise(gold)]
+    assert replaced([document], names, share=0.0, seed=1)[0].text == text

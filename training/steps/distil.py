@@ -18,7 +18,7 @@ from training.families import run as forward
 from training.loop import fit
 from training.loss import binary_distillation_loss, distillation_loss, hidden_loss
 from training.recipe import Distil, Recipe
-from training.start import save, start, tokenizer_of
+from training.start import compiled, save, start, tokenizer_of
 
 
 def run(recipe: Recipe) -> None:
@@ -37,8 +37,7 @@ def run(recipe: Recipe) -> None:
     task = taught_by(task_of(recipe, tokenizer), teachers, recipe)
     model = start(recipe, task)
     use_sequence_dropout(model, recipe.dropout)
-    if recipe.compile:
-        model.compile()
+    compiled(model, recipe)
     save(fit(model, task.epoch, recipe, _Loss(recipe, distil, task, teachers)), recipe, tokenizer)
 
 

@@ -35,12 +35,17 @@ def run(recipe: Recipe) -> None:
     if wanted.heads or wanted.feed_forward:
         task = task_of(recipe, source / "tokenizer.json")
 
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model.to(device)
+
         def loss_of(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-            return task.loss(forward(family("bert"), model, batch)[1], batch)
+            here = {name: value.to(device) for name, value in batch.items()}
+            return task.loss(forward(family("bert"), model, here)[1], here)
 
         gather_gradients(model, islice(task.epoch(0), _BATCHES), loss_of)
         prune_heads(model, wanted.heads)
         prune_feed_forward(model, wanted.feed_forward)
+        model.to("cpu")
     recipe.checkpoint.mkdir(parents=True, exist_ok=True)
     target = recipe.checkpoint / "tokenizer.json"
     if wanted.vocabulary_least:

@@ -13,7 +13,7 @@ from training.families import run as forward
 from training.heads import HEAD, WithHeads, mixed
 from training.loop import fit
 from training.recipe import Recipe
-from training.start import save, start, tokenizer_of
+from training.start import compiled, save, start, tokenizer_of
 
 
 def run(recipe: Recipe) -> None:
@@ -27,8 +27,7 @@ def run(recipe: Recipe) -> None:
     chosen = family(recipe.family)
     model = start(recipe, task)
     use_sequence_dropout(model, recipe.dropout)
-    if recipe.compile:
-        model.compile()
+    compiled(model, recipe)
     if recipe.auxiliary:
         others = {name: task_of(msgspec.structs.replace(recipe, task=name, repeats={}), tokenizer) for name in recipe.auxiliary}
         save(_with_heads(recipe, model, task, others), recipe, tokenizer)
