@@ -1,11 +1,13 @@
 """The gate: whether a quantized bundle may replace the one on the shelf.
 
 Two rules. Quantization may cost at most ``LARGEST_LOSS`` of F1 on any named set (static quantization has ruined such models
-unnoticed). And no class may find less than it did: its recall may fall below the replaced bundle's by ``MARGIN`` at the most.
+unnoticed). And no class may find less than it did: its recall may fall below the replaced bundle's by no more than chance explains
+(``margin_of``).
 """
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Final
 
 import msgspec
@@ -14,7 +16,8 @@ Scores = dict[str, dict[str, float]]
 
 #: Absolute loss of F1 (0 to 1) that int8 may cost against full precision.
 LARGEST_LOSS: Final = 0.005
-#: How far a class's recall may fall below the replaced bundle's: two standard errors of a recall of .8 over 1,600 mentions.
+#: How far a class's recall may fall below the replaced bundle's, where the class is large enough to tell: two standard errors of a
+#: recall of .8 over 1,600 mentions. For smaller classes it is two standard errors of theirs (``margin_of``).
 MARGIN: Final = 0.02
 #: Classes with fewer gold mentions than this move by more than the margin through one or two of them; they are shown, not judged.
 LEAST_SUPPORT: Final = 50
@@ -26,6 +29,11 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passed: bool
     reasons: tuple[str, ...]
     compared: int
+
+
+def margin_of(recall: float, support: float, least: float = MARGIN) -> float:
+    """How far a recall over ``support`` mentions may fall: two standard errors of a share (binomial), at least ``least``."""
+    return max(least, 2 * sqrt(recall * (1 - recall) / support))
 
 
 def judge(full: Scores, quantized: Scores, replaced: Scores | None = None, *, margin: float = MARGIN) -> Verdict:
@@ -48,9 +56,12 @@ def judge(full: Scores, quantized: Scores, replaced: Scores | None = None, *, ma
         if "recall" not in figures or name not in quantized or quantized[name].get("support", 0) < LEAST_SUPPORT:
             continue
         compared += 1
-        now = quantized[name].get("recall", 0.0)
-        if round(figures["recall"] - now, 6) > margin:
-            reasons.append(f"{name}: recall {now:.4f}, {figures['recall']:.4f} in the bundle that it would replace")
+        now, before = quantized[name].get("recall", 0.0), figures["recall"]
+        allowed = margin_of(before, quantized[name]["support"], margin)
+        if round(before - now, 6) > allowed:
+            reasons.append(
+                f"{name}: recall {now:.4f}, {before:.4f} in the bundle that it would replace; {allowed:.4f} may be lost"
+            )
     if not compared:
         reasons.append("nothing to compare: no set with an F1")
     return Verdict(not reasons, tuple(reasons), compared)

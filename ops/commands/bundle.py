@@ -27,7 +27,7 @@ from streams.settings import Settings
     "--margin",
     type=click.FloatRange(0, 1),
     default=None,
-    help="How far a class's recall may fall below the replaced bundle's; default: 0.02.",
+    help="How far a class's recall may fall below the replaced bundle's; default: 0.02, more for small classes, as chance explains.",
 )
 @click.option(
     "--trusted-keys",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.calibration import expected_calibration_error, fit_temperature
-from training.gate import LARGEST_LOSS, LEAST_SUPPORT, MARGIN, judge
+from training.gate import LARGEST_LOSS, LEAST_SUPPORT, MARGIN, judge, margin_of
 
 FULL = {"bc5cdr-all": {"f1": 0.84, "recall": 0.85, "support": 900.0}}
 
@@ -30,9 +30,20 @@ def test_quantization_may_cost_half_a_point(after: float, passed: bool) -> None:
 @pytest.mark.parametrize(("now", "passed"), [(0.90, True), (0.90 - MARGIN, True), (0.90 - MARGIN - 0.001, False)])
 def test_no_class_may_find_less_than_it_did(now: float, passed: bool) -> None:
     """A class's recall is compared with the bundle on the shelf, within the margin."""
-    replaced = {"ncbi-problem|finding": {"recall": 0.90, "support": 400.0}}
-    quantized = FULL | {"ncbi-problem|finding": {"recall": round(now, 4), "f1": 0.9, "support": 400.0}}
+    replaced = {"ncbi-problem|finding": {"recall": 0.90, "support": 4000.0}}
+    quantized = FULL | {"ncbi-problem|finding": {"recall": round(now, 4), "f1": 0.9, "support": 4000.0}}
     assert judge(FULL, quantized, replaced).passed is passed
+
+
+@pytest.mark.parametrize(("support", "now", "passed"), [(100.0, 0.60, True), (100.0, 0.55, False), (1600.0, 0.635, False)])
+def test_a_small_class_may_lose_what_chance_explains(support: float, now: float, passed: bool) -> None:
+    """Two standard errors of its recall: nine points of a hundred mentions at .66, not of sixteen hundred."""
+    replaced = {"maccrobat-problem": {"recall": 0.66, "support": support}}
+    quantized = FULL | {"maccrobat-problem": {"recall": now, "f1": 0.6, "support": support}}
+    verdict = judge(FULL, quantized, replaced)
+    assert verdict.passed is passed
+    assert margin_of(0.66, 100.0) == pytest.approx(0.0947, abs=1e-4)
+    assert margin_of(1.0, 100.0) == MARGIN
 
 
 def test_a_class_with_a_handful_of_mentions_is_not_judged() -> None:
