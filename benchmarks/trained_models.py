@@ -45,7 +45,7 @@ def figures_of(recipe: Recipe) -> dict[str, Any]:
         "bundle": recipe.bundle,
         "steps": last.get("step"),
         "train_seconds": last.get("seconds"),
-        "trained_on": machine_of(folder).get("device", "CPU, 1 thread") if last else None,
+        "trained_on": machine_of(folder).get("device", "CPU, threads: 1") if last else None,
         "int8_bytes": sum(p.stat().st_size for p in graphs) or None,
         "scores": scores,
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
@@ -81,7 +81,7 @@ def goals_table(found: dict[str, Any]) -> str:
             continue
         figures = found[name]["scores"]["int8"][group]
         interval = f" ({figures['f1_low']:.3f} to {figures['f1_high']:.3f})" if figure == "f1" and "f1_low" in figures else ""
-        rows.append([group, figure.replace("_", " "), f"{value:.4f}".rstrip("0") + interval, least, aim, peer])
+        rows.append([group, figure.replace("_", " "), f"{value:.4f}".rstrip("0").rstrip(".") + interval, least, aim, peer])
     both = json.loads(_PHI.read_text(encoding="utf-8"))["model+rules"]["presidio-research-second-half"]["character_recall"]
     rows.append(
         ["presidio-research-second-half", "character recall", both, ".90", ".97", "model and rules; customised Presidio .84"]
@@ -95,7 +95,7 @@ def goals_table(found: dict[str, Any]) -> str:
 def student_table(found: dict[str, Any]) -> str:
     """The entity models by size: what the smaller and faster ones cost against their best teacher."""
     teacher, rows = "entities-teacher", []
-    for name in (teacher, "entities-wide", "entities", "entities-fast", "entities-small"):
+    for name in (teacher, "entities", "entities-narrow", "entities-fast", "entities-small"):
         f1 = [_score(found, name, f"{corpus}-all", "f1") or _full(found, name, corpus, "f1") for corpus in _CORPORA]
         base = [_full(found, teacher, corpus, "f1") for corpus in _CORPORA]
         if all(value is not None for value in (*f1, *base)):
@@ -137,11 +137,12 @@ TECHNIQUES: tuple[tuple[str, str, str], ...] = (
     ("another seed", "entities-teacher", "entities-teacher-again"),
     ("identifiers as a second head (multi-task), 3 layers", "study-all-corpora", "study-multi-task"),
     ("distillation from the Longformer, 3 layers, against labels alone", "study-all-corpora", "study-with-teacher"),
-    ("distillation from five teachers", "entities-teacher", "entities-wide"),
+    ("distillation from five teachers", "entities-teacher", "entities"),
     ("a third of heads and half the width pruned, nothing trained after", "entities-teacher", "entities-pruned"),
-    ("a third of heads and half the width pruned, then distilled", "entities-wide", "entities"),
-    ("4 layers instead of 6, pruned alike", "entities", "entities-fast"),
-    ("3 layers instead of 6, full width", "entities-wide", "entities-small"),
+    ("a third of heads and half the width pruned, then distilled", "entities", "entities-narrow"),
+    ("4 layers instead of 6, pruned alike", "entities-narrow", "entities-fast"),
+    ("3 layers instead of 6, full width", "entities", "entities-small"),
+    ("the whole way at the size of a CPU: three teachers, fewer epochs", "entities", "cpu-entities"),
     ("word pieces seen less than three times dropped", "entities", "study-vocabulary"),
 )
 _CORPORA = ("bc5cdr", "ncbi", "maccrobat")

@@ -122,7 +122,7 @@ def _machine(accelerator: Accelerator) -> dict[str, Any]:
     """What the run was made on: goes with its curve."""
     gpu = torch.cuda.is_available()
     return {
-        "device": torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name() if gpu else f"CPU, threads: {torch.get_num_threads()}",
         "processes": accelerator.num_processes,
         "torch": torch.__version__,
         "python": platform.python_version(),
