@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import DECODER, ENCODER, MODEL
+from training.export import PARITY
 from training.loop import CURVE, curve_of, machine_of
 from training.recipe import Recipe, load_recipe
 from training.report import table
@@ -48,8 +49,19 @@ def figures_of(recipe: Recipe) -> dict[str, Any]:
         "trained_on": machine_of(folder).get("device", "CPU, threads: 1") if last else None,
         "int8_bytes": sum(p.stat().st_size for p in graphs) or None,
         "scores": scores,
+        "parity": _parity_of(folder),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
     }
+
+
+def _parity_of(folder: Path) -> dict[str, list[str]]:
+    """Rows of the parity report by graph: largest relative difference from PyTorch, share of equal labels, size."""
+    page = folder / PARITY
+    lines = page.read_text(encoding="utf-8").splitlines()[2:] if page.exists() else []
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    # A generator has one row for both of its graphs: float32 first, then int8.
+    names = [row[0] if row[0] != "encoder and decoder" else ("onnx", "int8")[k] for k, row in enumerate(rows)]
+    return {name: row[1:] for name, row in zip(names, rows, strict=True)}
 
 
 _PHI, _ASSERTION = RESULTS.with_name("phi.json"), RESULTS.with_name("assertion.json")
@@ -129,6 +141,17 @@ def family_table(found: dict[str, Any]) -> str:
     )
 
 
+def parity_table(found: dict[str, Any]) -> str:
+    """One row an exported model: largest relative difference of its graphs' logits from PyTorch's on random pieces, labels that agree."""
+    graphs = ("onnx", "optimized", "fp16", "int8")
+    rows = [
+        [name, *(" · ".join(one["parity"][graph][:2]) if graph in one["parity"] else "" for graph in graphs)]
+        for name, one in found.items()
+        if "int8" in one.get("parity", {})
+    ]
+    return table(["checkpoint", *graphs], rows)
+
+
 #: What a technique gained or cost: the technique, the checkpoint without it, the checkpoint with it.
 TECHNIQUES: tuple[tuple[str, str, str], ...] = (
     ("continued pretraining", "entities-teacher-plain", "entities-teacher"),
@@ -191,6 +214,7 @@ def tables(found: dict[str, Any]) -> str:
         "Against what was asked": goals_table(found),
         "Teacher and students": student_table(found),
         "Every trained checkpoint": family_table(found),
+        "Parity with PyTorch on random pieces: largest relative difference of logits, labels that agree": parity_table(found),
     }
     return "\n\n".join(f"### {heading}\n\n{body}" for heading, body in parts.items())
 
