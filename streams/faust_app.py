@@ -7,7 +7,9 @@ drain, commit, then forget. The override is checked against the pinned version b
 
 from __future__ import annotations
 
+import tempfile
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -61,6 +63,8 @@ def make_app(settings: Settings, stage_name: str) -> faust.App:
         broker=[f"kafka://{address.strip()}" for address in kafka.bootstrap.split(",")],
         broker_credentials=clients.faust_credentials(kafka),
         store="memory://",
+        # Faust makes a folder here whatever the store; the working directory may be read-only, and is nobody's place for it.
+        datadir=Path(tempfile.gettempdir()) / "wardstream-faust",
         key_serializer="raw",
         value_serializer="raw",
         autodiscover=False,

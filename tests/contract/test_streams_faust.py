@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,14 @@ def test_the_application_has_the_settings_that_the_promises_rest_on() -> None:
     assert conf.topic_disable_leader
     assert not conf.web_enabled
     assert type(app.transport).Consumer is OrderedRevokeConsumer
+
+
+def test_the_working_directory_stays_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Faust wants to keep on disk does not go where the process happens to stand."""
+    monkeypatch.chdir(tmp_path)
+    app = make_app(Settings(), "extract")
+    assert not app.conf.appdir.is_relative_to(tmp_path)
+    assert app.conf.datadir.is_absolute()
 
 
 def test_two_applications_share_nothing() -> None:
