@@ -1,4 +1,4 @@
-"""Evasion: the same identifiers written in nineteen disguises, and time on hostile text.
+"""Evasion: the same identifiers written in twenty-two disguises, and time on hostile text.
 
 All of them are of the same message, so that the known layer helps; what only the model can know is measured elsewhere.
 """
@@ -17,7 +17,7 @@ from agents.deidentify.text.known import Known
 from agents.deidentify.text.normalise import normalise
 from agents.deidentify.text.recognizers import RECOGNIZERS
 from agents.deidentify.text.scrub import scrub
-from schemas.identity import Identifier, MessageIdentity, Person, PersonName, Role
+from schemas.identity import Identifier, MessageIdentity, Person, PersonName, PostalAddress, Role
 
 IDENTITY = MessageIdentity(
     patient=Person(
@@ -26,13 +26,22 @@ IDENTITY = MessageIdentity(
         identifiers=(Identifier(value="100200307"), Identifier(value="987-65-4321", type="SS")),
         phones=("555-010-1234",),
         emails=("jonas@mail.example",),
+        addresses=(PostalAddress(lines=("12 Elderflower Row",)),),
         birth_date="19500102",
     )
 )
 KNOWN = Known(IDENTITY)
 VALUES = {"mrn": "100200307", "ssn": "987-65-4321", "phone": "555-010-1234", "email": "jonas@mail.example", "dob": "01/02/1950",
-          "name": "Jonas Quillfeather"}  # fmt: skip
-CONTEXT = {"mrn": "MRN {}", "ssn": "SSN {}", "phone": "Phone {}", "email": "mail {}", "dob": "DOB {}", "name": "Seen: {}"}
+          "name": "Jonas Quillfeather", "street": "12 Elderflower Row"}  # fmt: skip
+CONTEXT = {
+    "mrn": "MRN {}",
+    "ssn": "SSN {}",
+    "phone": "Phone {}",
+    "email": "mail {}",
+    "dob": "DOB {}",
+    "name": "Seen: {}",
+    "street": "at {}",
+}
 
 _CYRILLIC = str.maketrans("aeocpxi", "аеосрхі")
 _WIDE = {c: chr(c + 0xFEE0) for c in range(0x21, 0x7F)}
@@ -57,7 +66,10 @@ VARIANTS: dict[str, Callable[[str], str]] = {
     "url quoted": urllib.parse.quote,
     "base64": lambda v: base64.b64encode(v.encode()).decode(),
     "combining": lambda v: "".join(f"{c}\u0301" if c.isalpha() else c for c in v),
-    "caret name": lambda v: "^".join(reversed(v.split(" "))),
+    "rtf": lambda v: "".join(f"\\'{ord(c):02x}" for c in v),
+    "hl7": lambda v: "".join(f"\\X{ord(c):02X}\\" for c in v),
+    "tags inside": lambda v: f"{v[:2]}<b>{v[2:5]}</b>{v[5:]}",
+    "caret name": lambda v: "^".join(reversed(v.split(" "))) if v.count(" ") == 1 else v,
 }
 
 
@@ -104,6 +116,10 @@ HOSTILE = {
     "percent": "%41" * 33_000,
     "combining": "a" + "\u0301" * 100_000,
     "base64": "QWJj" * 25_000,
+    "tags": "<b " * 33_000,
+    "rtf": "\\'4a" * 25_000,
+    "hl7": "\\X4A" * 25_000,
+    "split lines": "1\n2-" * 25_000,
 }
 
 

@@ -12,6 +12,7 @@ HITS = [
     ("ssn", "123 45 6789 on file", "123 45 6789"),
     ("ssn", "Social Security number: 123456789", "123456789"),
     ("ssn", "ssn ending in 6789", "6789"),
+    ("ssn", "holds 123-4\n5-6789 on file", "123-4\n5-6789"),
     ("phone", "call 555-010-1234 today", "555-010-1234"),
     ("phone", "(555) 010-1234 x12", "(555) 010-1234 x12"),
     ("phone", "+44 20 7946 0958", "+44 20 7946 0958"),
@@ -63,6 +64,8 @@ HITS = [
     ("address", "lives in Westerham", "Westerham"),
     ("person", "Dr. Amanda Stonebridge said", "Amanda Stonebridge"),
     ("person", "Mr. O'Brien", "O'Brien"),
+    ("person", "Mother: Jane Roe", "Jane Roe"),
+    ("person", "SISTER: Wendelgard (alive)", "Wendelgard"),
     ("person", "Dr. Smith MRI pending", "Smith"),
     ("person", "seen by Jane Doe-Miller, RN", "Jane Doe-Miller"),
     ("person", "Patient Name: QUILLFEATHER, JONAS", "QUILLFEATHER, JONAS"),
@@ -74,10 +77,12 @@ HITS = [
     ("organization", "Northgate Medical Center", "Northgate Medical Center"),
     ("hidden", "1 0 0 2 0 0 3 0 7", "1 0 0 2 0 0 3 0 7"),
     ("hidden", "ref SGVsbG8gSm9uYXMgUXVpbGw=", "SGVsbG8gSm9uYXMgUXVpbGw="),
+    ("hidden", "label MzIwNDc1NjU= arrived", "MzIwNDc1NjU="),
+    ("hidden", "under OTY3LTE1LTM1MDM= verified", "OTY3LTE1LTM1MDM="),
 ]  # fmt: skip
 
 MISSES = [
-    ("ssn", "ranges 100-20-30"), ("ssn", "1123-45-67890"),
+    ("ssn", "ranges 100-20-30"), ("ssn", "12\n3-45-678"), ("ssn", "potassium 4.1\n123-45"), ("ssn", "1123-45-67890"),
     ("phone", "250-1000 mg daily"), ("phone", "BP 120/80, pulse 72"), ("phone", "platelets 250000"), ("phone", "TSH 0.45-4.50"),
     ("email", "BP at rest 120/80"), ("url", "e.g. this"), ("url", "5.5 mmol/L"),
     ("ip", "version 1.2.3"), ("ip", "at 12:30:45"), ("ip", "3.5.10.2.1"),
@@ -88,10 +93,13 @@ MISSES = [
     ("age", "a 67-year-old man"), ("age", "90 mg daily"), ("age", "temp 94 F"), ("age", "95% on room air"), ("age", "HR 92"),
     ("address", "2 Large tablets"), ("address", "12 hours"), ("address", "from the Emergency Room"),
     ("person", "Patient denies pain"), ("person", "doctor recommends rest"), ("person", "Mother had breast cancer"),
+    ("person", "Father: Prostate cancer"), ("person", "Mother: Hodgkin's lymphoma"), ("person", "Brother: Type 2 Diabetes"),
+    ("person", "Sister: Asthma"), ("person", "Father: Coronary Artery Disease at 50"),
     ("person", "Patient Education given"), ("person", "dr. office"),
     ("signature", "Thank you for the referral"),
     ("organization", "The Hospital"), ("organization", "the pain clinic"), ("organization", "Emergency Clinic"),
     ("hidden", "0 1 2 3 4 5 6 7 8 9 10"), ("hidden", "hypertension"), ("hidden", "Staphylococcus"),
+    ("hidden", "HER2POSITIVE"), ("hidden", "CA125NORMAL1"), ("hidden", "ABO/RHPOSITIVE"),
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
 
-from agents.deidentify.text.normalise import plain_words
+from agents.deidentify.text.normalise import is_plain, normalise, plain_words
 from agents.deidentify.text.protect import NOT_NAMES, is_eponym_here
 from agents.deidentify.text.spans import DATE, EMAIL, ID, LOCATION, NAME, ORGANIZATION, PHONE, Found
 from schemas.identity import MessageIdentity, Person, PersonName, PostalAddress
@@ -82,12 +82,14 @@ class _Word(NamedTuple):
 class Known:
     """Finds the identifiers of one message. ``birth_year`` is given when the patient is over 89 and the year must go too."""
 
-    __slots__ = ("_birth_year", "_deletions", "_first", "_numbers", "keys", "names")
+    __slots__ = ("_birth_year", "_deletions", "_first", "_holding", "_numbers", "keys", "names")
 
     def __init__(self, identity: MessageIdentity | None = None, *, birth_year: int | None = None) -> None:
         #: Folded name word -> whether it is a common word too.
         self.names: dict[str, bool] = {}
         self._first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        #: Word of a phrase -> the phrases that hold it.
+        self._holding: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         self._numbers: dict[str, str] = {}
         self._deletions: dict[str, list[str]] | None = None
         self._birth_year = str(birth_year) if birth_year else None
@@ -95,6 +97,10 @@ class Known:
         self.keys: frozenset[str] = frozenset()
         if identity is not None:
             self._add_everybody(identity)
+        for phrases in self._first.values():
+            for phrase, type_ in phrases:
+                for word in set(phrase) if len(phrase) > 1 else ():
+                    self._holding.setdefault(word, []).append((phrase, type_))
         self.keys = frozenset((*self.names, *self._numbers, *self._first, *((self._birth_year,) if self._birth_year else ())))
 
     def _add_everybody(self, identity: MessageIdentity) -> None:
@@ -178,13 +184,13 @@ class Known:
 
     def touches(self, text: str) -> bool:
         """Whether a short code or value holds one of the names that are no words, or one of the numbers."""
-        return self.may_hold(text) and bool(self.find(text, coded=True))
+        return self.may_hold(text) and bool(self.find(normalise(text).text, coded=True))
 
     def may_hold(self, text: str) -> bool:
         """A cheap look before ``find``: ``False`` means that nothing is there."""
         if text.isalnum():
             return text.casefold() in self.keys
-        if not text.isascii() or not self.keys.isdisjoint(WORD.findall(text.casefold())):
+        if not is_plain(text) or not self.keys.isdisjoint(WORD.findall(text.casefold())):
             return True
         return bool(self._numbers) and any(self._run_type(match[0]) for match in _DIGIT_RUN.finditer(text))
 
@@ -208,10 +214,26 @@ class Known:
                     hits[position] = "name"
             elif not coded and len(key) >= _FUZZY_FROM - 1 and text[word.start].isupper() and self._near(key):
                 hits[position] = "name_with_typing_error"
-        for first, second in pairwise(words) if "\n" in text else ():
-            if text[first.end : second.start] == "\n" and self.names.get(first.key + second.key) is False:
-                yield Found(first.start, second.end, NAME, "known", "name_over_lines")
+        for position, (first, second) in enumerate(pairwise(words)) if "\n" in text else ():
+            if text[first.end : second.start] == "\n":
+                whole = first.key + second.key
+                if names.get(whole) is False:
+                    yield Found(first.start, second.end, NAME, "known", "name_over_lines")
+                for phrase, type_ in self._holding.get(whole, ()):
+                    yield from self._over_lines(text, words, position, whole, phrase, type_)
         yield from self._names(text, words, hits, coded=coded)
+
+    def _over_lines(
+        self, text: str, words: list[_Word], position: int, whole: str, phrase: tuple[str, ...], type_: str
+    ) -> Iterator[Found]:
+        """The phrase with one of its words, ``whole``, broken over two lines at ``position``."""
+        before = phrase.index(whole)
+        first, last = position - before, position + len(phrase) - before
+        if first >= 0 and last < len(words):
+            keys = [w.key for w in words[first : last + 1]]
+            keys[before : before + 2] = [whole]
+            if tuple(keys) == phrase:
+                yield self._found(text, words[first].start, words[last].end, type_)
 
     def _names(self, text: str, words: list[_Word], hits: dict[int, str], *, coded: bool) -> Iterator[Found]:
         for position, rule in hits.items():
@@ -268,7 +290,7 @@ class Known:
 
 def words_of(text: str) -> frozenset[str] | None:
     """What ``Known.keys`` must be disjoint from, so that nothing known can be in ``text``; ``None`` when only a look tells."""
-    if not text.isascii():
+    if not is_plain(text):
         return None
     runs = ["".join(_DIGITS.findall(match[0])) for match in _DIGIT_RUN.finditer(text)]
     tails = [part for digits in runs for part in (digits, digits[-10:], digits[:-4])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from agents.deidentify.text.normalise import normalise
 from agents.deidentify.text.protect import is_protected
 from agents.deidentify.text.spans import Found
 
@@ -45,13 +46,20 @@ class ModelLayer:
         self.version = tagger.version
 
     def find_all(self, texts: Sequence[str]) -> dict[str, tuple[Found, ...]]:
-        """Spans of each distinct text, protected words left out."""
+        """Spans of each distinct text in its own offsets, protected words left out. The model reads the text without disguise."""
         known = self._known
         answers = {text: known[text] for text in texts if text in known}
         fresh = list(dict.fromkeys(text for text in texts if text not in answers))
-        for text, spans in zip(fresh, self._tagger.tag_many(fresh) if fresh else (), strict=True):
+        normal = [normalise(text) for text in fresh]
+        said = self._tagger.tag_many([one.text for one in normal]) if fresh else ()
+        for text, one, spans in zip(fresh, normal, said, strict=True):
             found = (Found(s.start, s.end, s.label, "model", self.version, float(s.score)) for s in spans)
-            answers[text] = tuple(span for span in found if not is_protected(text, span))
+            answers[text] = tuple(
+                span._replace(start=start, end=end)
+                for span in found
+                if not is_protected(one.text, span)
+                for start, end in (one.original(span.start, span.end),)
+            )
             if len(text) <= _SHORT:
                 if len(known) >= _REMEMBERED:
                     self._known = known = {}

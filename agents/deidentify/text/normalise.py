@@ -1,7 +1,8 @@
 """Text as a reader sees it: what only hides an identifier from a pattern is undone, and every offset leads back exactly.
 
 Undone: zero-width characters and soft hyphens, full-width and compatibility forms, look-alike Cyrillic and Greek letters, digits of
-other scripts, every kind of blank, combining marks on Latin letters, character references (``&#74;``), percent signs (``%4A``).
+other scripts, every kind of blank, combining marks on Latin letters, character references (``&#74;``), percent signs (``%4A``), escapes of
+RTF (``\\'4a``) and HL7 (``\\X4A6F\\``), tags within words (``J<b>o</b>hn``; tags that begin a line or a cell read as a blank).
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ _LOOKALIKES = dict(
     )
 )
 _KEPT_CONTROLS = "\n\t\r"
-_ENCODED = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});|%[0-9A-Fa-f]{2}")
+_ENCODED = re.compile(
+    r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});|%[0-9A-Fa-f]{2}|\\'[0-9A-Fa-f]{2}|\\X(?:[0-9A-Fa-f]{2}){1,64}\\"
+    r"|</?[A-Za-z][A-Za-z0-9]{0,10}(?:\s[^<>]{0,200})?/?>"
+)
+_INLINE = re.compile(r"</?(?:a|abbr|b|bdi|big|code|em|font|i|mark|q|s|small|span|strong|sub|sup|tt|u|wbr)\b", re.IGNORECASE)
 
 
 class Normal(NamedTuple):
@@ -35,7 +40,7 @@ class Normal(NamedTuple):
 
 
 def normalise(text: str) -> Normal:
-    if text.isascii() and not _has_encoded(text):
+    if is_plain(text):
         return Normal(text, None)
     out: list[str] = []
     starts: list[int] = []
@@ -53,8 +58,11 @@ def normalise(text: str) -> Normal:
     return Normal("".join(out), [*starts, len(text)])
 
 
-def _has_encoded(text: str) -> bool:
-    return ("&" in text or "%" in text) and _ENCODED.search(text) is not None
+def is_plain(text: str) -> bool:
+    """Whether nothing in the text is disguised: ``normalise`` would give it back."""
+    return text.isascii() and not (
+        ("&" in text or "%" in text or "<" in text or "\\" in text) and _ENCODED.search(text) is not None
+    )
 
 
 def _fold(text: str, start: int, end: int, out: list[str], starts: list[int]) -> None:
@@ -91,7 +99,12 @@ def fold_char(char: str) -> str:
 
 
 def _decoded(code: str) -> str:
-    """Characters of a reference; what is none, or stands for UTF-8 bytes beyond ASCII, stays as it is."""
+    """Characters of a reference; nothing for a tag within a line; what is no reference, or stands for UTF-8 bytes beyond ASCII, stays."""
+    if code.startswith("<"):
+        return "" if _INLINE.match(code) else " "
+    if code.startswith("\\"):
+        plain = bytes.fromhex(code[2:].rstrip("\\")).decode("cp1252", "replace")
+        return "".join(c if c.isascii() else fold_char(c) for c in plain)
     if code.startswith("%"):
         char = chr(int(code[1:], 16))
         return char if char.isascii() and char.isprintable() else code

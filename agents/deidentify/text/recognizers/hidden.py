@@ -20,8 +20,9 @@ _SPACED_DATE = NearMatch(re.compile(r"(?<![\w./])\d(?: {1,2}[\d/.-]){6,20}(?![\w
 _SPACED_LETTERS = NearMatch(
     re.compile(r"(?<![\w'’])[A-Za-z](?: {1,3}[A-Za-z]){5,60}(?![\w'’])"), r"[A-Za-z] [A-Za-z] [A-Za-z] ", before=2, after=260
 )
-_BASE64 = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{12,4000}={0,2}(?![\w+/=])")
-_TEXT = re.compile(rb"[\x20-\x7e\s]{8,}")
+_BASE64 = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{10,4000}={0,2}(?![\w+/=])")
+_DIGIT, _FEWEST_DIGITS = re.compile(rb"\d"), 5
+_TEXT = re.compile(rb"[\x20-\x7e\s]{7,}")
 
 
 def find(text: str) -> Iterator[Found]:
@@ -35,15 +36,12 @@ def find(text: str) -> Iterator[Found]:
                 yield Found(match.start(), match.end(), type_, "pattern", RULE, 0.7)
     for match in _BASE64.finditer(text):
         written = match[0]
-        if not (
-            any(c.isdigit() or c in "+/=" for c in written)
-            and any(c.isupper() for c in written)
-            and any(c.islower() for c in written)
-        ):
+        if not (any(c.isdigit() or c in "+/=" for c in written) and any(c.isupper() for c in written)):
             continue
         try:
             plain = base64.b64decode(written + "=" * (-len(written) % 4), validate=True)
         except (binascii.Error, ValueError):
             continue
-        if _TEXT.fullmatch(plain):
+        # Encoded digits hold no small letters; words and codes in capitals hold none either, but decode to few digits.
+        if _TEXT.fullmatch(plain) and (any(c.islower() for c in written) or len(_DIGIT.findall(plain)) >= _FEWEST_DIGITS):
             yield Found(match.start(), match.end(), ID, "pattern", RULE, 0.8)

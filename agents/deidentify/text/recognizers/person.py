@@ -42,7 +42,7 @@ _LABELLED = Near(
         r"\b(?i:patient(?:'s)?(?: name)?|pt(?:\.| name)?|(?:full |legal |preferred |maiden |first |last |given |family )?name|attending(?: physician| provider| md)?|physician|provider|"
         r"referr(?:ing|ed)(?: physician| provider| by| md)?|primary care(?: physician| provider)?|pcp|surgeon|assistant|anesthesiologist|radiologist|pathologist|"
         r"(?:electronically |digitally )?signed(?: by)?|dictated(?: by)?|authored? ?(?:by)?|reviewed by|transcribed by|verified by|performed by|interpreted by|prepared by|"
-        r"ordered by|approved by|cc|nurse|therapist|clinician|author|spouse|mother|father|wife|husband|partner|daughter|son|brother|sister|guardian|caregiver|proxy|"
+        r"ordered by|approved by|cc|nurse|therapist|clinician|author|guardian|caregiver|proxy|"
         r"emergency contact|next of kin|contact(?: person)?|interpreter|attn|to|from|re)"
         rf"[ \t]{{0,2}}:[ \t]{{0,3}}{_NAME}"
     ),
@@ -50,6 +50,20 @@ _LABELLED = Near(
     before=60,
     after=260,
     whole=False,
+)
+#: ``Mother: Jane Roe`` names her; ``Mother: breast cancer`` is her history.
+_KIN_LABELLED = Near(
+    re.compile(
+        rf"\b(?i:spouse|mother|father|wife|husband|partner|daughter|son|brother|sister|aunt|uncle|grandmother|grandfather)[ \t]{{0,2}}:[ \t]{{0,3}}{_NAME}"
+    ),
+    "spouse mother father wife husband partner daughter son brother sister aunt uncle grandmother grandfather",
+    after=260,
+)
+_HISTORY = re.compile(
+    r"(?:[\w'’-]+,?[ \t]+){0,3}?(?:\w*(?:cancer|carcinoma|itis|emia|aemia|oma|osis|pathy|algia|trophy|plegia|sclerosis|thyroidism)s?|disease|syndrome|"
+    r"failure|attack|infarct\w*|stroke|tumou?r|disorder|hypertension|diabetes|dementia|asthma|arrest|arrhythmia|fibrillation|aneurysm|clots?|embol\w+|"
+    r"seizures?|epilepsy|depression|alcoholism|hyperlipid\w+|cholesterol|parkinson['’]?s?|alzheimer['’]?s?|hodgkin['’]?s?|copd|cad|chf|htn|dm2?|mi|cva)\b",
+    re.IGNORECASE,
 )
 _INTRODUCED = Near(
     re.compile(
@@ -93,6 +107,9 @@ def find(text: str) -> Iterator[Found]:
     ):  # fmt: skip
         for match in pattern.finditer(text):
             yield from _name(text, match.start(1), match.end(1), score)
+    for match in _KIN_LABELLED.finditer(text):
+        if not _HISTORY.match(text, match.start(1)):
+            yield from _name(text, match.start(1), match.end(1), 0.85)
 
 
 _PIECES = re.compile(r"[^\s,]+")

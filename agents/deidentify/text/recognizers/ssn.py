@@ -11,6 +11,13 @@ from agents.deidentify.text.spans import ID, Found
 RULE = "ssn"
 
 _SHAPE = NearMatch(re.compile(r"(?<![\w-])\d{3}([- .]|\s?-\s?)\d{2}\1\d{4}(?![\w-])"), r"\d{4}", before=16, after=4)
+#: The same, broken over two lines at any place: both hyphens must be there.
+_BROKEN = NearMatch(
+    re.compile(r"(?<![\w-])(?=[\d-]{1,10}\n[\d-])(?:\d\n?){3}-\n?(?:\d\n?){2}-\n?(?:\d\n?){3}\d(?![\w-])"),
+    r"[\d-]\n[\d-]",
+    before=12,
+    after=12,
+)
 _NAMED = Near(
     re.compile(
         r"\b(?:ssn|soc(?:ial)?\.?\s{0,2}sec(?:urity)?)\b(?:\s{0,2}(?:number|no\.?|num|#))?[\s:#=-]{0,4}(?:is|was|ending in|ends in|last four(?: digits)?)?"
@@ -24,7 +31,8 @@ _NAMED = Near(
 
 
 def find(text: str) -> Iterator[Found]:
-    for match in _SHAPE.finditer(text):
-        yield Found(match.start(), match.end(), ID, "pattern", RULE)
+    for pattern in (_SHAPE, _BROKEN):
+        for match in pattern.finditer(text):
+            yield Found(match.start(), match.end(), ID, "pattern", RULE)
     for match in _NAMED.finditer(text):
         yield Found(match.start(1), match.end(1), ID, "pattern", RULE)
