@@ -21,6 +21,8 @@ COMMANDS = {
     "results": "follow the results topics",
     "rewind": "set a stopped stage back, so that it processes again",
     "lag": "how far behind each stage is",
+    "erase": "destroy what leads from a token back to its patient; audited",
+    "reidentify": "who stands behind a token; audited, needs a purpose",
     "pretrain": "model factory: the encoder goes on reading medical text",
     "train": "model factory: fine-tune a family on a task",
     "distil": "model factory: a student learns from its teachers",

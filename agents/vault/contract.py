@@ -117,3 +117,10 @@ def weak_link(value: str) -> str:
 def authority(system: str) -> str:
     """An assigning authority in the form in which authorities are compared."""
     return system.strip().casefold().removeprefix("urn:oid:").rstrip("/")
+
+
+def system_of(given: str, authorities: dict[str, str], default: str = "") -> str:
+    """The form of an authority that links are made with, under a site's ``deid.authorities`` and ``deid.default_authority``."""
+    known = {authority(name): authority(chosen) for name, chosen in authorities.items()}
+    system = authority(given) or authority(default)
+    return known.get(system, system)

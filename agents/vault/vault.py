@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from agents.vault.backend import Backend, Claim, MemoryBackend, RedisBackend
-from agents.vault.contract import SEPARATOR, Kind, PatientRecord, PatientRequest, Pseudonyms, VaultRequest, authority
+from agents.vault.contract import SEPARATOR, Kind, PatientRecord, PatientRequest, Pseudonyms, VaultRequest, authority, link
 from agents.vault.keys import KEY_ID, Keys
 from agents.vault.records import seal, unseal
 from agents.vault.tokens import Randomness, from_bits, is_token, new_token
@@ -87,6 +87,13 @@ class TokenVault:
         if raw is None:
             raise UnsupportedContent(Reason.UNKNOWN_TOKEN, path="subject")
         return self._open(raw, token, PatientRecord)
+
+    async def token_of(self, system: str, value: str) -> str | None:
+        """The token of the patient who has this number under an authority (``contract.authority``'s form); none is made.
+
+        Raises StoreUnavailable."""
+        (raw,) = await self._backend.get([self._index_key(link(system, value))])
+        return None if raw is None else raw.decode()
 
     async def originals(self, tokens: Sequence[str]) -> dict[str, Identifier]:
         names = [token for token in dict.fromkeys(tokens) if is_token(token)]

@@ -16,6 +16,7 @@ import msgspec
 
 from schemas.audit import AuditEntry
 from schemas.deidentified import DeidMap
+from schemas.erasure import Erasure
 from schemas.findings import Findings
 from schemas.flags import Decision
 from schemas.labels import ReviewedLabel
@@ -27,6 +28,7 @@ RECORDS: dict[str, Any] = {
     "sample.v1": Sample,
     "label.v1": ReviewedLabel,
     "audit.v1": AuditEntry,
+    "erasure.v1": Erasure,
     "deid-map.v1": DeidMap,
 }
 

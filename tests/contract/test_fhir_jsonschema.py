@@ -15,6 +15,7 @@ from schemas import jsonschema as package
 from schemas.audit import AuditEntry
 from schemas.clinical import Coding, Coverage, Fact
 from schemas.deidentified import DeidMap, SpanMap
+from schemas.erasure import Erasure
 from schemas.findings import Assertion, Findings, FindingsNote, Mention, Offsets, Relation, Versions
 from schemas.flags import Basis, Decision, Flag, Input, Rule, TextSpan
 from schemas.jsonschema.generate import RECORDS, render
@@ -58,6 +59,7 @@ EXAMPLES: dict[str, Any] = {
         spans=(ReviewedSpan(start=0, end=1, type="problem"),),
         flags={"lab.critical": "right"},
     ),
+    "erasure.v1": Erasure(id="a", time="2024", subject="t"),
     "audit.v1": AuditEntry(id="a", action="deliver", outcome="success", time="2024", agent="publish", purpose="TREAT"),
     "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
 }

@@ -1,0 +1,109 @@
+"""What people do to a patient's record, written to the audit log before it has an effect: telling who stands behind a token, and erasing.
+
+Fails closed: where the audit entry is not acknowledged by Kafka, nothing is told and nothing is erased.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from agents.decide.store import ContextStore
+from agents.vault.contract import PatientRecord, Vault
+from schemas.audit import AuditEntry
+from schemas.envelope import JSON, DataClass, Envelope
+from schemas.erasure import Erasure
+from schemas.errors import Poison
+from streams import topics
+from streams.record import Output
+
+SOURCE: Final = "/ops"
+#: Why somebody may be told who a token is: HL7 v3 PurposeOfUse (https://terminology.hl7.org/ValueSet-v3-PurposeOfUse.html).
+PURPOSES: Final = {
+    "TREAT": "treatment",
+    "ETREAT": "emergency treatment",
+    "HOPERAT": "healthcare operations",
+    "PATSFTY": "patient safety",
+    "PATADMIN": "patient administration",
+    "PUBHLTH": "public health",
+    "HLEGAL": "legal",
+    "FAMRQT": "family request",
+    "PATRQT": "patient request",
+}
+
+
+class Log(Protocol):
+    async def produce(self, output: Output) -> None:
+        """Store one record; returns when the log has acknowledged it, raises BrokerUnavailable when it has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """``agent`` is the person who acts, ``id`` a fresh UUID, ``now`` an aware instant."""
+
+    id: str
+    agent: str
+    purpose: str
+    now: datetime
+
+    @property
+    def time(self) -> str:
+        return self.now.isoformat(timespec="milliseconds")
+
+
+async def reidentify(vault: Vault, log: Log, token: str, act: Act) -> PatientRecord:
+    """Who stands behind ``token``; a token that nobody stands behind is audited too.
+
+    Raises:
+        UnsupportedContent: the token is no patient's, or its patient was erased.
+        BrokerUnavailable, StoreUnavailable: nothing was told.
+    """
+    try:
+        record = await vault.reidentify(token)
+    except Poison:
+        await log.produce(_entry(act, "reidentify", "failure", token))
+        raise
+    await log.produce(_entry(act, "reidentify", "success", token))
+    return record
+
+
+async def erase(vault: Vault, contexts: ContextStore, log: Log, token: str, act: Act) -> bool:
+    """Destroy the record with its data key, its links and the patient's context, and say so to whoever keeps more.
+
+    The audit entry stays, and so does the event, by token. May be repeated: what is gone stays gone, the event is published again.
+
+    Returns:
+        Whether the vault still knew the token.
+    Raises:
+        BrokerUnavailable, StoreUnavailable: repeat the call; what is done already is not undone.
+    """
+    await log.produce(_entry(act, "erase", "success", token))
+    known = await vault.erase(token)
+    await contexts.forget(token)
+    event = Erasure(id=act.id, time=act.time, subject=token)
+    await log.produce(_output(topics.ERASURE, act, token, msgspec.json.encode(event)))
+    return known
+
+
+def _entry(act: Act, action: Literal["reidentify", "erase"], outcome: Literal["success", "failure"], token: str) -> Output:
+    entry = AuditEntry(
+        id=act.id, action=action, outcome=outcome, time=act.time, agent=act.agent, purpose=act.purpose, subject=token
+    )
+    return _output(topics.AUDIT, act, token, msgspec.json.encode(entry))
+
+
+def _output(topic: str, act: Act, token: str, value: bytes) -> Output:
+    headers = Envelope(
+        id=act.id,
+        source=SOURCE,
+        type=topics.BY_NAME[topic].event_type,
+        time=act.time,
+        content_type=JSON,
+        data_class=DataClass.INTERNAL,
+        origin=act.id,
+        subject=token,
+    ).headers()
+    return Output(topic, token.encode(), value, headers)

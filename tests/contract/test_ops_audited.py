@@ -1,0 +1,167 @@
+"""Telling who a token is, and erasing: audited before they have an effect, on both brokers and a real Redis, through the commands."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from agents.decide.context import PatientContext
+from agents.decide.store import Change, MemoryContextStore, RedisContextStore
+from agents.vault.contract import Kind as NumberKind
+from agents.vault.contract import PatientRequest, VaultRequest, link, wanted
+from agents.vault.memory import MemoryVault
+from agents.vault.vault import open_vault
+from ops.audited import Act, erase, reidentify
+from ops.cli import cli
+from schemas.errors import BrokerUnavailable, UnsupportedContent
+from schemas.identity import Identifier, Person, PersonName, Role
+from streams import admin, topics
+from streams.record import Output
+from streams.settings import Settings
+from streams.store import connect
+from tests.support.streams_site import Site
+
+PERSON = Person(
+    role=Role.PATIENT,
+    names=(PersonName(family="Quillfeather", given=("Jonas",)),),
+    identifiers=(Identifier(value="100200307", system="NORTHGATE", type="MR"),),
+)
+REQUEST = VaultRequest(
+    patients=(PatientRequest(person=PERSON, links=(link("northgate", "100200307"),)),), fallback=wanted(NumberKind.MESSAGE, "m")
+)
+ACT = Act("6f2e", "jane", "TREAT", datetime(2026, 1, 2, tzinfo=UTC))
+
+
+@dataclass
+class Recorded:
+    """A log in a list; ``broken`` acknowledges nothing."""
+
+    outputs: list[Output] = field(default_factory=list)
+    broken: bool = False
+
+    async def produce(self, output: Output) -> None:
+        if self.broken:
+            raise BrokerUnavailable(path=output.topic)
+        self.outputs.append(output)
+
+
+async def test_nothing_is_told_without_an_acknowledged_entry() -> None:
+    """The log does not answer: no record comes back; it answers: the entry says who asked, why and about which token."""
+    vault = MemoryVault(seed=1)
+    ((token,),) = [answer.patients for answer in await vault.resolve([REQUEST])]
+    with pytest.raises(BrokerUnavailable):
+        await reidentify(vault, Recorded(broken=True), token, ACT)
+    log = Recorded()
+    record = await reidentify(vault, log, token, ACT)
+    assert record.person.names == PERSON.names
+    (entry,) = log.outputs
+    told = json.loads(entry.value or b"")
+    assert (entry.topic, told["outcome"], told["agent"], told["purpose"], told["subject"]) == (
+        topics.AUDIT,
+        "success",
+        "jane",
+        "TREAT",
+        token,
+    )
+    assert b"Quillfeather" not in (entry.value or b"") + b"".join(value for _, value in entry.headers)
+
+
+async def test_asking_for_nobody_is_audited_too() -> None:
+    """A token without a record gives an error, and an entry of failure."""
+    log = Recorded()
+    with pytest.raises(UnsupportedContent):
+        await reidentify(MemoryVault(seed=1), log, "A" * 15, ACT)
+    assert json.loads(log.outputs[0].value or b"")["outcome"] == "failure"
+
+
+async def test_nothing_is_erased_without_an_acknowledged_entry() -> None:
+    """The log does not answer: the record is still there; it answers: record and context are gone, entry and event remain, in this order."""
+    vault, contexts = MemoryVault(seed=1), MemoryContextStore()
+    ((token,),) = [answer.patients for answer in await vault.resolve([REQUEST])]
+    await contexts.commit([Change(token, 0, PatientContext(clock=7), {})])
+    with pytest.raises(BrokerUnavailable):
+        await erase(vault, contexts, Recorded(broken=True), token, ACT)
+    assert (await vault.reidentify(token)).person.names == PERSON.names
+    log = Recorded()
+    assert await erase(vault, contexts, log, token, ACT)
+    with pytest.raises(UnsupportedContent):
+        await vault.reidentify(token)
+    assert (await contexts.load([token], []))[0][token].revision == 0
+    assert [output.topic for output in log.outputs] == [topics.AUDIT, topics.ERASURE]
+    assert not await erase(vault, contexts, log, token, ACT)
+    assert len(log.outputs) == 4
+
+
+async def test_a_number_finds_its_token_and_makes_none() -> None:
+    """Looking a number up never enrols anybody."""
+    vault = MemoryVault(seed=1)
+    assert await vault.token_of("northgate", "100200307") is None
+    ((token,),) = [answer.patients for answer in await vault.resolve([REQUEST])]
+    assert await vault.token_of("northgate", " 100200307 ") == token
+    assert await vault.token_of("elsewhere", "100200307") is None
+
+
+@pytest.fixture
+def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The command line on this installation, with a master key of its own."""
+    key = tmp_path / "master.key"
+    key.write_bytes(base64.b64encode(secrets.token_bytes(32)))
+    for name, value in {**site.environment(), "WARDSTREAM_SECRETS__MASTER_KEY_FILE": str(key)}.items():
+        monkeypatch.setenv(name, value)
+    kafka = site.settings.kafka
+    admin.Admin(kafka).apply(admin.wanted(kafka, [topics.BY_NAME[topics.AUDIT], topics.BY_NAME[topics.ERASURE]]))
+    return lambda *arguments: CliRunner().invoke(cli, arguments)
+
+
+def test_the_commands_tell_and_erase(run: Callable[..., Result], site: Site) -> None:
+    """Told by token; erased by number; then nobody stands behind the token, the context is gone, and the log says who did what."""
+    import asyncio
+
+    from streams.settings import load
+
+    settings = load()
+    token = asyncio.run(_enrolled(settings))
+    told = run("reidentify", token, "--purpose", "TREAT", "--agent", "jane", "--show", "name")
+    assert (told.exit_code, told.stdout.strip()) == (0, "name: Jonas Quillfeather")
+    assert run("reidentify", token, "--purpose", "CURIOUS").exit_code == 2
+    erased = run("erase", "--authority", "NORTHGATE", "--id", "100200307", "--agent", "jane", "--yes")
+    assert (erased.exit_code, "erased" in erased.stdout) == (0, True), erased.output
+    assert "100200307" not in erased.output
+    gone = run("reidentify", token, "--purpose", "TREAT")
+    assert gone.exit_code == 1
+    assert run("erase", "--authority", "NORTHGATE", "--id", "100200307", "--yes").exit_code == 1
+    entries = [json.loads(m.value() or b"") for m in site.read(topics.AUDIT, at_least=3)]
+    assert sorted((e["action"], e["outcome"]) for e in entries) == [
+        ("erase", "success"),
+        ("reidentify", "failure"),
+        ("reidentify", "success"),
+    ]
+    (event,) = site.read(topics.ERASURE, at_least=1)
+    assert (event.key(), json.loads(event.value() or b"")["subject"]) == (token.encode(), token)
+    assert asyncio.run(_revision(settings, token)) == 0
+
+
+async def _enrolled(settings: Settings) -> str:
+    vault, store = open_vault(settings), connect(settings.redis)
+    (answer,) = await vault.resolve([REQUEST])
+    await RedisContextStore(store, prefix=settings.kafka.topic_prefix).commit(
+        [Change(answer.subject, 0, PatientContext(clock=7), {})]
+    )
+    await store.aclose()
+    await vault.close()
+    return answer.subject
+
+
+async def _revision(settings: Settings, token: str) -> int:
+    store = connect(settings.redis)
+    contexts, _ = await RedisContextStore(store, prefix=settings.kafka.topic_prefix).load([token], [])
+    await store.aclose()
+    return contexts[token].revision
