@@ -36,16 +36,25 @@ JSON_TYPES = frozenset({FHIR_JSON, "application/json"})
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
 
-#: Dependency -> whether it answers; ``broker`` decides readiness, the rest is shown as degraded.
+#: Dependency -> whether it answers.
 Readiness = Callable[[], dict[str, bool]]
 
 _log = structlog.get_logger("gateway")
 
 
 class HttpDoor:
-    """Handlers of all routes."""
+    """Handlers of all routes. ``needed``: the dependencies without which nothing can be stored; others only degrade."""
 
-    def __init__(self, fhir: FhirDoor, *, max_body_bytes: int, registry: CollectorRegistry, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        fhir: FhirDoor,
+        *,
+        max_body_bytes: int,
+        registry: CollectorRegistry,
+        readiness: Readiness,
+        needed: frozenset[str] = frozenset({"broker"}),
+    ) -> None:
+        self._needed = needed
         self._fhir = fhir
         self._bodies = Bodies(max_body_bytes)
         self._registry = registry
@@ -102,9 +111,9 @@ class HttpDoor:
         return JSONResponse({"status": "alive"})
 
     async def ready(self, _: Request) -> Response:
-        """503 while nothing can be stored; a store that is away only degrades (resends are produced again, same id)."""
+        """503 while nothing can be stored; a ledger that is away only degrades (resends are produced again, same id)."""
         parts = self._readiness()
-        ready = parts.get("broker", False)
+        ready = all(parts.get(name, False) for name in self._needed)
         status = "ready" if all(parts.values()) else "degraded" if ready else "unavailable"
         body: dict[str, Any] = {"status": status, **{name: "ok" if ok else "down" for name, ok in parts.items()}}
         return JSONResponse(body, 200 if ready else 503, RETRY_AFTER if not ready else None)

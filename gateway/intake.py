@@ -15,6 +15,7 @@ from schemas.envelope import DataClass, Envelope
 from schemas.errors import BrokerUnavailable
 from streams import topics
 from streams.record import Output
+from streams.sealing import ALGORITHM, Seal
 
 Clock = Callable[[], datetime]
 
@@ -46,13 +47,21 @@ class Intake:
         log: the producer.
         max_in_flight: bound of ``in_flight``.
         clock: time of receipt, in ``ce_time``.
+        seal: seals payloads under their patient's key; ``None`` stores them in clear.
         delivered: told the seconds from hand-over to delivery report (metrics).
     """
 
     def __init__(
-        self, log: Log, *, max_in_flight: int, clock: Clock = utc_now, delivered: Callable[[float], None] = lambda _: None
+        self,
+        log: Log,
+        *,
+        max_in_flight: int,
+        clock: Clock = utc_now,
+        seal: Seal | None = None,
+        delivered: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._log = log
+        self._seal = seal
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._delivered = delivered
@@ -75,6 +84,7 @@ class Intake:
         Raises:
             Busy: too much is in flight.
             BrokerUnavailable: Kafka did not store it in time.
+            StoreUnavailable: the patient's payload key cannot be had.
         """
         if self.full:
             raise Busy(detail="in-flight limit")
@@ -87,13 +97,15 @@ class Intake:
             data_class=DataClass.RESTRICTED,
             origin=record_id,
             traceparent=traceparent,
+            seal=ALGORITHM if self._seal else None,
         )
         loop = asyncio.get_running_loop()
         begun = loop.time()
         self.in_flight += 1
         self._idle.clear()
         try:
-            await self._log.send(Output(topics.RECEIVED, key, payload, envelope.headers()))
+            value = await self._seal.seal(key, content_type, payload) if self._seal else payload
+            await self._log.send(Output(topics.RECEIVED, key, value, envelope.headers()))
             self._delivered(loop.time() - begun)
         finally:
             self.in_flight -= 1

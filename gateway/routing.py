@@ -4,8 +4,6 @@ and nobody who sees keys learns an identifier.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 from pathlib import Path
@@ -14,11 +12,11 @@ from typing import Any
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from schemas.errors import ConfigurationError
 from schemas.fhir.references import patients_of, subjects
 from schemas.fhir.walk import resources
 from schemas.hl7.er7 import Message
 from schemas.identity import Identifier
+from streams.clients import read_master_key
 
 #: Bytes of key material (RFC 5869 with SHA-256).
 _KEY_BYTES = 32
@@ -44,16 +42,7 @@ class RoutingKey:
         Raises:
             ConfigurationError: no file is named, it cannot be read, or it does not hold 32 bytes in base64.
         """
-        name = "secrets.master_key_file"
-        if path is None:
-            raise ConfigurationError(path=name, detail="the gateway needs the master key for record keys")
-        try:
-            master = base64.b64decode(path.read_bytes().strip(), validate=True)
-        except (OSError, binascii.Error):
-            raise ConfigurationError(path=name, detail="cannot be read as base64") from None
-        if len(master) != _KEY_BYTES:
-            raise ConfigurationError(path=name, detail="must hold 32 bytes")
-        return cls(master)
+        return cls(read_master_key(path))
 
     def digest(self, purpose: str, *parts: bytes) -> bytes:
         """Keyed hash of ``parts``, hexadecimal; ``purpose`` keeps the uses apart."""

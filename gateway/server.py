@@ -29,7 +29,9 @@ from gateway.routing import RoutingKey
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError
 from streams import logs, store
+from streams.clients import read_master_key
 from streams.producer import Producer
+from streams.sealing import Seal
 from streams.settings import Settings
 
 #: Beyond the producer's own delivery timeout, for answers to leave.
@@ -65,12 +67,15 @@ class Gateway:
         metrics: GatewayMetrics,
         *,
         clock: Clock = utc_now,
+        seal: Seal | None = None,
     ) -> None:
         own = settings.gateway
         self._own = own
         self._patience_s = settings.kafka.delivery_timeout_s + STOP_MARGIN_S
         routing = RoutingKey.load(settings.secrets.master_key_file)
-        self.intake = Intake(log, max_in_flight=own.max_in_flight, clock=clock, delivered=metrics.delivery_seconds.observe)
+        self.intake = Intake(
+            log, max_in_flight=own.max_in_flight, clock=clock, seal=seal, delivered=metrics.delivery_seconds.observe
+        )
         metrics.in_flight.set_function(lambda: self.intake.in_flight)
         self._hl7 = Hl7Door(
             self.intake,
@@ -92,7 +97,13 @@ class Gateway:
         fhir = FhirDoor(
             self.intake, routing, max_depth=own.http_max_depth, observe=lambda outcome: metrics.observe("fhir", outcome)
         )
-        door = HttpDoor(fhir, max_body_bytes=own.http_max_body_bytes, registry=metrics.registry, readiness=readiness)
+        door = HttpDoor(
+            fhir,
+            max_body_bytes=own.http_max_body_bytes,
+            registry=metrics.registry,
+            readiness=readiness,
+            needed=frozenset({"broker", "store"} if seal else {"broker"}),
+        )
         tokens = Tokens.load(own.http_token_file) if own.http_token_file is not None else None
         self._http = HttpListener(door.app(tokens), http_tls, patience_s=self._patience_s)
 
@@ -125,6 +136,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     redis = store.connect(settings.redis.model_copy(update={"timeout_s": min(settings.redis.timeout_s, PATIENCE_S)}))
     producer = Producer(settings.kafka, client_id="wardstream-gateway", linger_ms=LINGER_MS)
     watching: asyncio.Task[None] | None = None
+    keys: store.Store | None = None
     try:
         readiness = Readiness(settings.kafka, redis, lambda name, ok: metrics.ready.labels(name).set(ok))
         ledger = RedisLedger(
@@ -134,7 +146,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             monotonic=loop.time,
             failed=metrics.ledger_failures.inc,
         )
-        gateway = Gateway(settings, producer, ledger, lambda: dict(readiness.parts), metrics)
+        seal = None
+        if settings.secrets.seal_payloads:
+            # with a patience of its own: without a key nothing is accepted, while the ledger may rest
+            keys = store.connect(settings.redis)
+            seal = Seal(keys, read_master_key(settings.secrets.master_key_file), tenant=settings.deid.tenant, cache_s=0)
+        gateway = Gateway(settings, producer, ledger, lambda: dict(readiness.parts), metrics, seal=seal)
         ports = await gateway.start()
         watching = asyncio.create_task(readiness.watch())
         gc.collect()
@@ -151,6 +168,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             watching.cancel()
         await producer.close()
         await redis.aclose()
+        if keys is not None:
+            await keys.aclose()
 
 
 def run(settings: Settings) -> int:

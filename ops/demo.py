@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from ops.collector import Collector
 from ops.messages import MessageFile, read_folder
+from ops.opening import opener
 from ops.posting import Posted, post_all
 from ops.report import print_before_after, print_report
 from ops.stack import Broker, Stack, run_stack
@@ -92,10 +93,11 @@ def collecting(stack: Stack) -> Iterator[Collector]:
     names = [t.name for t in TOPICS] + [dead_letter(t.name) for t in TOPICS if t.dead_letters]
 
     def follow() -> None:
+        opened = opener(stack.settings)
         while not stop.is_set():
             try:
                 for record in tail(stack.settings.kafka, names, stop=stop.is_set):
-                    collector.add(record)
+                    collector.add(opened(record))
             except BrokerUnavailable:
                 time.sleep(0.5)
 

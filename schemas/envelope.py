@@ -26,6 +26,8 @@ DEID_POLICY = "deid-policy"
 DEID_MAP = "deid-map"
 MODEL_VERSION = "model-version"
 TRACEPARENT = "traceparent"
+#: How the value is sealed (``streams.sealing``); absent where it is not.
+PAYLOAD_SEAL = "payload-seal"
 
 
 class DataClass(StrEnum):
@@ -60,6 +62,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     deid_map: bytes | None = None
     traceparent: str | None = None
+    seal: str | None = None
 
     def headers(self) -> Headers:
         """The record's Kafka headers in a fixed order (equal envelopes give equal bytes)."""
@@ -78,6 +81,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
             (MODEL_VERSION, self.model),
             (DEID_MAP, self.deid_map),
             (TRACEPARENT, self.traceparent),
+            (PAYLOAD_SEAL, self.seal),
         ]
         return tuple((n, v if isinstance(v, bytes) else v.encode()) for n, v in rows if v is not None)
 
@@ -132,4 +136,5 @@ def parse_headers(headers: Sequence[tuple[str, bytes]]) -> Envelope:
         model=text(MODEL_VERSION),
         deid_map=found.get(DEID_MAP),
         traceparent=text(TRACEPARENT),
+        seal=text(PAYLOAD_SEAL),
     )

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     MODEL_BUSY = "model_busy"
     RECEIVER_UNAVAILABLE = "receiver_unavailable"
     RECEIVER_REFUSED = "receiver_refused"
+    PAYLOAD_ERASED = "payload_erased"
     UNKNOWN_TOKEN = "unknown_token"  # noqa: S105 - a pseudonym token, not a secret
     CONFIGURATION = "configuration"
     UNEXPECTED = "unexpected"

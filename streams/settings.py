@@ -50,9 +50,11 @@ class Redis(_Section):
 
 
 class Secrets(_Section):
-    """``master_key_file``: 32 random bytes, base64; routing, index and key-encryption keys are derived by HKDF (RFC 5869)."""
+    """``master_key_file``: 32 random bytes, base64; routing, index and key-encryption keys are derived by HKDF (RFC 5869).
+    ``seal_payloads``: the doors seal raw messages under a key per patient before they enter Kafka, so that an erasure reaches them."""
 
     master_key_file: Path | None = None
+    seal_payloads: bool = True
 
 
 class Gateway(_Section):

@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 
 from agents.deidentify.step import STAGE, Deidentified, Deidentifier, Prepared, make_deidentifier
 from agents.vault.contract import Pseudonyms
-from agents.vault.vault import TokenVault, open_vault
+from agents.vault.vault import CACHE_S, TokenVault, open_vault
 from schemas.envelope import CONTENT_TYPE, TRACEPARENT, DataClass, Envelope, parse_headers
 from schemas.errors import MalformedMessage, Poison, Reason, UnsupportedContent
 from schemas.ids import derived_id, source_id
 from streams import topics
+from streams.clients import read_master_key
 from streams.record import Output, Record
+from streams.sealing import Seal, is_sealed
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
+from streams.store import Store, connect
 
 
 class DeidentifyStage:
@@ -23,10 +26,18 @@ class DeidentifyStage:
 
     name = STAGE
 
-    def __init__(self, settings: Settings, deidentifier: Deidentifier | None = None, vault: TokenVault | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        deidentifier: Deidentifier | None = None,
+        vault: TokenVault | None = None,
+        seal: Seal | None = None,
+    ) -> None:
         self._settings = settings
         self._deidentifier = deidentifier
         self._vault = vault
+        self._seal = seal
+        self._store: Store | None = None
 
     async def open(self) -> None:
         """Raises ConfigurationError when the master key, the policy or the PHI model is missing or unreadable."""
@@ -34,27 +45,35 @@ class DeidentifyStage:
             self._vault = open_vault(self._settings)
         if self._deidentifier is None:
             self._deidentifier = await asyncio.to_thread(make_deidentifier, self._settings)
+        if self._seal is None and self._settings.secrets.master_key_file is not None:
+            self._store = connect(self._settings.redis)
+            master = read_master_key(self._settings.secrets.master_key_file)
+            self._seal = Seal(self._store, master, tenant=self._settings.deid.tenant, cache_s=CACHE_S)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
         if self._deidentifier is None or self._vault is None:
             raise RuntimeError("process before open")
         envelopes = [_envelope(record) for record in records]
+        opened = await asyncio.gather(*map(self._opened, records, envelopes))
         readable = [
-            (envelope.content_type, record.value)
-            for record, envelope in zip(records, envelopes, strict=True)
-            if isinstance(envelope, Envelope) and record.value is not None
+            (envelope.content_type, payload)
+            for envelope, payload in zip(envelopes, opened, strict=True)
+            if isinstance(envelope, Envelope) and isinstance(payload, bytes)
         ]
         prepared = iter(await asyncio.to_thread(self._deidentifier.prepare_many, readable))
         rows: list[Prepared | Poison] = []
-        for record, envelope in zip(records, envelopes, strict=True):
+        for envelope, payload in zip(envelopes, opened, strict=True):
             if not isinstance(envelope, Envelope):
                 rows.append(envelope)
             else:
-                rows.append(
-                    next(prepared) if record.value is not None else MalformedMessage(Reason.SCHEMA_MISMATCH, path="value")
-                )
+                rows.append(next(prepared) if isinstance(payload, bytes) else payload)
         wanted = [row for row in rows if isinstance(row, Prepared)]
         answers = await self._vault.resolve([row.request for row in wanted])
+        subjects = iter(answers)
+        pairs = [(next(subjects).subject, record) for record, row in zip(records, rows, strict=True) if isinstance(row, Prepared)]
+        await self._vault.remember_payload_keys(
+            (subject, record.key) for subject, record in pairs if record.key and is_sealed(record.value or b"")
+        )
         results = iter(await asyncio.to_thread(_apply_all, self._deidentifier, wanted, answers))
         outcomes: list[Outcome] = []
         for envelope, row in zip(envelopes, rows, strict=True):
@@ -65,10 +84,25 @@ class DeidentifyStage:
                 outcomes.append(Done((_output(envelope, result, self._deidentifier.policy_version),)))
         return outcomes
 
+    async def _opened(self, record: Record, envelope: Envelope | Poison) -> bytes | Poison:
+        """The payload in clear. Raises StoreUnavailable when its key cannot be asked for."""
+        if record.value is None:
+            return MalformedMessage(Reason.SCHEMA_MISMATCH, path="value")
+        if isinstance(envelope, Poison) or not is_sealed(record.value):
+            return record.value
+        if self._seal is None or record.key is None:
+            return MalformedMessage(Reason.SCHEMA_MISMATCH, path="value", detail="sealed, and there is no key to open it")
+        try:
+            return await self._seal.unseal(record.key, envelope.content_type, record.value)
+        except Poison as error:
+            return error
+
     async def close(self) -> None:
         if self._vault is not None:
             await self._vault.close()
-        self._vault = self._deidentifier = None
+        if self._store is not None:
+            await self._store.aclose()
+        self._vault = self._deidentifier = self._seal = self._store = None
 
 
 def _apply_all(

@@ -55,6 +55,11 @@ class Backend(Protocol):
 
     async def delete(self, keys: Sequence[str]) -> int: ...
 
+    async def add(self, rows: dict[str, set[str]]) -> None:
+        """Members to sets."""
+
+    async def members(self, key: str) -> set[str]: ...
+
     async def claim(self, claims: Sequence[Claim]) -> list[str]:
         """Token of each claim, in order, each claim seeing those before it; empty where the candidate token is taken."""
 
@@ -66,6 +71,7 @@ class MemoryBackend:
 
     def __init__(self) -> None:
         self._rows: dict[str, bytes] = {}
+        self._sets: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -79,7 +85,15 @@ class MemoryBackend:
 
     async def delete(self, keys: Sequence[str]) -> int:
         with self._lock:
-            return sum(self._rows.pop(key, None) is not None for key in keys)
+            return sum((self._rows.pop(key, None) or self._sets.pop(key, None)) is not None for key in keys)
+
+    async def add(self, rows: dict[str, set[str]]) -> None:
+        with self._lock:
+            for key, members in rows.items():
+                self._sets.setdefault(key, set()).update(members)
+
+    async def members(self, key: str) -> set[str]:
+        return set(self._sets.get(key, ()))
 
     async def claim(self, claims: Sequence[Claim]) -> list[str]:
         with self._lock:
@@ -122,6 +136,18 @@ class RedisBackend:
 
     async def delete(self, keys: Sequence[str]) -> int:
         return int(await self._store.delete(*keys)) if keys else 0
+
+    async def add(self, rows: dict[str, set[str]]) -> None:
+        if not rows:
+            return
+        pipeline = self._store.pipeline(transaction=False)
+        for key, members in rows.items():
+            pipeline.sadd(key, *members)
+        await pipeline.execute()
+
+    async def members(self, key: str) -> set[str]:
+        found = cast("set[bytes]", await self._store.smembers(key))
+        return {member.decode() for member in found}
 
     async def claim(self, claims: Sequence[Claim]) -> list[str]:
         tokens: list[str] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -12,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from schemas.errors import ConfigurationError
+from streams.clients import read_master_key
 
 KEY_BYTES = 32
 #: Name of the master key's generation; part of every index key, so that a rotation can read both.
@@ -43,16 +42,7 @@ class Keys:
         Raises:
             ConfigurationError: no file is named, it cannot be read, or it does not hold 32 bytes in base64.
         """
-        name = "secrets.master_key_file"
-        if path is None:
-            raise ConfigurationError(path=name, detail="the vault needs the master key")
-        try:
-            master = base64.b64decode(path.read_bytes().strip(), validate=True)
-        except (OSError, binascii.Error):
-            raise ConfigurationError(path=name, detail="cannot be read as base64") from None
-        if len(master) != KEY_BYTES:
-            raise ConfigurationError(path=name, detail="must hold 32 bytes")
-        return cls(master, tenant)
+        return cls(read_master_key(path), tenant)
 
     @classmethod
     def throwaway(cls) -> Keys:

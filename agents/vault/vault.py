@@ -1,7 +1,8 @@
 """The vault: identifiers in, tokens out, and for the audited release the way back.
 
 Rows (``{tenant}`` with its braces, which keep one tenant on one Redis Cluster slot):
-``v:{tenant}:i:<key id>:<hmac>`` -> token, ``v:{tenant}:r:<token>`` -> sealed record.
+``v:{tenant}:i:<key id>:<hmac>`` -> token, ``v:{tenant}:r:<token>`` -> sealed record, ``v:{tenant}:l:<token>`` -> its index rows,
+``v:{tenant}:k:<token>`` -> record keys of its sealed raw messages.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from agents.vault.records import seal, unseal
 from agents.vault.tokens import Randomness, from_bits, is_token, new_token
 from schemas.errors import Reason, StoreUnavailable, UnsupportedContent
 from schemas.identity import Identifier, Person, Role
+from streams.sealing import row_of
 from streams.settings import Settings
 from streams.store import connect
 
@@ -52,6 +54,8 @@ class TokenVault:
         self._backend = backend
         self._keys = keys
         self._prefix = f"v:{{{tenant}}}"
+        self._tenant = tenant
+        self._sealed: set[tuple[str, bytes]] = set()
         self._random = randomness
         self._clock = clock
         self._tokens: dict[str, str] = {}
@@ -114,11 +118,22 @@ class TokenVault:
             return False
         await self._backend.delete([self._record_key(token)])
         (links,) = await self._backend.get([self._links_key(token)])
-        rows = [self._record_key(token), self._links_key(token), *(links or b"").decode().split()]
+        sealed = await self._backend.members(self._payloads_key(token))
+        rows = [self._record_key(token), self._links_key(token), self._payloads_key(token), *(links or b"").decode().split()]
+        rows += [row_of(self._tenant, key.encode()) for key in sealed]
         await self._backend.delete(rows)
         self._tokens.clear()
         self._records.pop(token, None)
         return True
+
+    async def remember_payload_keys(self, pairs: Iterable[tuple[str, bytes]]) -> None:
+        """(token, record key) of sealed messages, so that ``erase`` finds the keys that their payloads were sealed with."""
+        fresh: dict[str, set[str]] = {}
+        for token, key in pairs:
+            if (token, key) not in self._sealed:
+                fresh.setdefault(self._payloads_key(token), set()).add(key.decode("ascii", "replace"))
+                self._sealed.add((token, key))
+        await self._backend.add(fresh)
 
     async def close(self) -> None:
         await self._backend.close()
@@ -279,9 +294,12 @@ class TokenVault:
     def _links_key(self, token: str) -> str:
         return f"{self._prefix}:l:{token}"
 
+    def _payloads_key(self, token: str) -> str:
+        return f"{self._prefix}:k:{token}"
+
     def _age_cache(self) -> None:
         if self._clock() - self._cached_since > CACHE_S or len(self._tokens) > _CACHE_ROWS or len(self._records) > _CACHE_ROWS:
-            self._tokens, self._records = {}, {}
+            self._tokens, self._records, self._sealed = {}, {}, set()
             self._cached_since = self._clock()
 
 

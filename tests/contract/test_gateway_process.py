@@ -24,7 +24,9 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from schemas.envelope import parse_headers
 from schemas.mllp import encode_frame
 from streams import admin, embedded, kafka_local
-from streams.settings import Kafka
+from streams.sealing import Seal, is_sealed
+from streams.settings import Kafka, Redis
+from streams.store import connect
 from streams.topics import RECEIVED
 from tests.support.gateway import Client, code, fields, hl7
 
@@ -40,6 +42,7 @@ class Site:
     redis_url: str
     directory: Path
     delivery_timeout_s: float = 10
+    seal: bool = True
     prefix: str = field(default_factory=lambda: f"g{uuid.uuid4().hex[:10]}.")
     mllp: int = field(default_factory=embedded.free_port)
     http: int = field(default_factory=embedded.free_port)
@@ -60,6 +63,7 @@ class Site:
             "REDIS__URL": self.redis_url,
             "SECRETS__MASTER_KEY_FILE": self.directory / "master.key",
             "GATEWAY__HTTP_TOKEN_FILE": self.directory / "http.token",
+            "SECRETS__SEAL_PAYLOADS": self.seal,
             "GATEWAY__MLLP_PORT": self.mllp,
             "GATEWAY__HTTP_PORT": self.http,
         }
@@ -117,6 +121,18 @@ class Site:
         consumer.close()
         return messages
 
+    async def in_clear(self, messages: list[Message]) -> list[bytes]:
+        """What was posted: each value opened with its patient's key, as the next stage does."""
+        store = connect(Redis(url=self.redis_url))
+        seal = Seal(store, bytes(range(32)), tenant="default", cache_s=60)
+        found = []
+        for message in messages:
+            headers = dict(message.headers() or [])
+            assert headers["payload-seal"] == b"a256gcm"
+            found.append(await seal.unseal(message.key() or b"", headers["content-type"].decode(), message.value() or b""))
+        await store.aclose()
+        return found
+
 
 @pytest.fixture
 def gateway(any_broker: str, redis_server: str, tmp_path: Path) -> Iterator[Site]:
@@ -135,11 +151,12 @@ async def test_accepted_means_stored(gateway: Site) -> None:
     patient = {"resourceType": "Patient", "id": "p1", "name": [{"family": "Doe"}]}
     assert (await asyncio.to_thread(gateway.post, patient)).status_code == 202
     messages = gateway.stored()
-    values = [message.value() for message in messages]
+    values = await gateway.in_clear(messages)
+    assert not any(b"Doe" in (message.value() or b"") or b"77001" in (message.value() or b"") for message in messages)
     assert Counter(values) == Counter([*good, json.dumps(patient).encode()])
     envelopes = [parse_headers([(name, value) for name, value in message.headers() or []]) for message in messages]
     assert len({envelope.id for envelope in envelopes}) == 41
-    assert len({message.key() for message in messages if message.value() in good}) == 1
+    assert len({message.key() for message, value in zip(messages, values, strict=True) if value in good}) == 1
     await client.close()
     assert gateway.stop() == 0
     log = gateway.log.read_text()
@@ -181,7 +198,7 @@ async def test_stop_under_load_loses_no_accepted_message(gateway: Site) -> None:
         await asyncio.sleep(0.005)
     assert await asyncio.to_thread(gateway.stop) == 0
     await asyncio.gather(*senders)
-    stored = {fields(message.value(), b"MSH")[9] for message in gateway.stored()}
+    stored = {fields(value, b"MSH")[9] for value in await gateway.in_clear(gateway.stored())}
     assert len(accepted) >= 20
     assert accepted <= stored
 
@@ -213,14 +230,35 @@ async def test_broker_outage(redis_server: str, tmp_path: Path) -> None:
         for n in range(2):
             assert code(await client.post(hl7(f"down-{n}"))) == "AA"
         await client.close()
-        values = {message.value() for message in site.stored()}
+        values = set(await site.in_clear(site.stored()))
         assert {*accepted, hl7("down-0"), hl7("down-1")} <= values
 
 
-async def test_redis_outage(any_broker: str, tmp_path: Path) -> None:
-    """Without Redis messages are still stored and acknowledged; a resend gets the same record id, so nothing doubles downstream."""
+async def test_redis_outage_with_sealing(any_broker: str, tmp_path: Path) -> None:
+    """Without the patients' keys nothing is accepted, in clear least of all, and readiness says so; what was accepted before is stored."""
     with embedded.redis_server(tmp_path / "redis") as redis:
         site = Site(any_broker, f"redis://{redis.address}/0", tmp_path)
+        site.start()
+        try:
+            client = await Client.connect(site.mllp)
+            assert code(await client.post(hl7("r1"))) == "AA"
+            os.kill(redis.pid, signal.SIGKILL)
+            assert code(await client.post(hl7("r2"))) == "AE"
+            assert (await asyncio.to_thread(site.post, {"resourceType": "Patient", "id": "p1"})).status_code == 503
+            await client.close()
+            await asyncio.to_thread(
+                site.until, lambda: httpx.get(f"http://127.0.0.1:{site.http}/readyz", trust_env=False).status_code == 503
+            )
+            (stored,) = site.stored()
+            assert is_sealed(stored.value() or b"")
+        finally:
+            site.stop(signal.SIGKILL)
+
+
+async def test_redis_outage_without_sealing(any_broker: str, tmp_path: Path) -> None:
+    """Where payloads are not sealed, messages are still stored and acknowledged; a resend gets the same record id, so nothing doubles."""
+    with embedded.redis_server(tmp_path / "redis") as redis:
+        site = Site(any_broker, f"redis://{redis.address}/0", tmp_path, seal=False)
         site.start()
         try:
             client = await Client.connect(site.mllp)

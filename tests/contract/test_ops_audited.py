@@ -21,12 +21,15 @@ from agents.vault.memory import MemoryVault
 from agents.vault.vault import open_vault
 from ops.audited import Act, erase, reidentify
 from ops.cli import cli
-from schemas.errors import BrokerUnavailable, UnsupportedContent
+from schemas.envelope import HL7_V2
+from schemas.errors import BrokerUnavailable, Reason, UnsupportedContent
 from schemas.identity import Identifier, Person, PersonName, Role
 from streams import admin, topics
+from streams.clients import read_master_key
 from streams.record import Output
+from streams.sealing import Seal
 from streams.settings import Settings
-from streams.store import connect
+from streams.store import Store, connect
 from tests.support.streams_site import Site
 
 PERSON = Person(
@@ -122,19 +125,23 @@ def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
 
 
 def test_the_commands_tell_and_erase(run: Callable[..., Result], site: Site) -> None:
-    """Told by token; erased by number; then nobody stands behind the token, the context is gone, and the log says who did what."""
+    """Told by token; erased by number; then nobody stands behind the token, context and raw messages are gone, and the log says who did
+    what."""
     import asyncio
 
     from streams.settings import load
 
     settings = load()
     token = asyncio.run(_enrolled(settings))
+    sealed = asyncio.run(_sealed(settings, token))
+    assert asyncio.run(_opens(settings, sealed))
     told = run("reidentify", token, "--purpose", "TREAT", "--agent", "jane", "--show", "name")
     assert (told.exit_code, told.stdout.strip()) == (0, "name: Jonas Quillfeather")
     assert run("reidentify", token, "--purpose", "CURIOUS").exit_code == 2
     erased = run("erase", "--authority", "NORTHGATE", "--id", "100200307", "--agent", "jane", "--yes")
     assert (erased.exit_code, "erased" in erased.stdout) == (0, True), erased.output
     assert "100200307" not in erased.output
+    assert not asyncio.run(_opens(settings, sealed))
     gone = run("reidentify", token, "--purpose", "TREAT")
     assert gone.exit_code == 1
     assert run("erase", "--authority", "NORTHGATE", "--id", "100200307", "--yes").exit_code == 1
@@ -158,6 +165,32 @@ async def _enrolled(settings: Settings) -> str:
     await store.aclose()
     await vault.close()
     return answer.subject
+
+
+async def _sealed(settings: Settings, token: str) -> bytes:
+    """A raw message of the patient as it lies in the log, after de-identification has read it."""
+    store, vault = connect(settings.redis), open_vault(settings)
+    sealed = await _seal(settings, store).seal(b"ab12", HL7_V2, b"MSH|^~\\&|LAB")
+    await vault.remember_payload_keys([(token, b"ab12")])
+    await vault.close()
+    await store.aclose()
+    return sealed
+
+
+async def _opens(settings: Settings, sealed: bytes) -> bool:
+    store = connect(settings.redis)
+    try:
+        return await _seal(settings, store).unseal(b"ab12", HL7_V2, sealed) == b"MSH|^~\\&|LAB"
+    except UnsupportedContent as error:
+        if error.reason is not Reason.PAYLOAD_ERASED:
+            raise
+        return False
+    finally:
+        await store.aclose()
+
+
+def _seal(settings: Settings, store: Store) -> Seal:
+    return Seal(store, read_master_key(settings.secrets.master_key_file), tenant=settings.deid.tenant, cache_s=0)
 
 
 async def _revision(settings: Settings, token: str) -> int:
