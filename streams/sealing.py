@@ -2,6 +2,8 @@
 
 Sealed: ``MAGIC``, key id (8 bytes), nonce (12), AES-256-GCM of the payload; bound to tenant, topic, content type, record key and key id. The data key lies
 in Redis under the record key (``s:{tenant}:<record key>``), wrapped by a key-encryption key that is derived from the master key by HKDF (RFC 5869).
+
+Only a tombstone (``s:{tenant}:x:<key id>``) says *erased*. A key that is missing without one was lost with its store, and processing stops.
 """
 
 from __future__ import annotations
@@ -40,6 +42,11 @@ class _DataKey(NamedTuple):
 def row_of(tenant: str, key: bytes) -> str:
     """Where the data key of a record key lies."""
     return f"s:{{{tenant}}}:{key.decode('ascii', 'replace')}"
+
+
+def tombstone_of(tenant: str, row: bytes) -> str:
+    """Where it is written that the data key in ``row`` was destroyed on purpose."""
+    return f"s:{{{tenant}}}:x:{row[:_ID].hex()}"
 
 
 def is_sealed(payload: bytes) -> bool:
@@ -88,9 +95,9 @@ class Seal:
         """The payload; one that is not sealed comes back as it is.
 
         Raises:
-            UnsupportedContent: ``payload_erased``, its key was destroyed (or has expired).
+            UnsupportedContent: ``payload_erased``, its key was destroyed.
             MalformedMessage: damaged, or moved from another record.
-            StoreUnavailable: the key cannot be asked for now.
+            StoreUnavailable: the key cannot be asked for now, or is not there although nobody destroyed it: the store has lost it.
         """
         if not is_sealed(payload):
             return payload
@@ -98,7 +105,9 @@ class Seal:
         key_id, nonce, sealed = payload[at : at + _ID], payload[at + _ID : at + _ID + _NONCE], payload[at + _ID + _NONCE :]
         data_key = await self._data_key(key, make=False)
         if data_key is None or data_key.id != key_id:
-            raise UnsupportedContent(Reason.PAYLOAD_ERASED, path="value")
+            if await self._store.exists(tombstone_of(self._tenant, key_id)):
+                raise UnsupportedContent(Reason.PAYLOAD_ERASED, path="value")
+            raise StoreUnavailable(path="payload key", detail="lost: restore the store from its backup")
         try:
             return data_key.cipher.decrypt(nonce, sealed, self._bound(key, content_type, key_id))
         except InvalidTag:

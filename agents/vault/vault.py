@@ -22,7 +22,7 @@ from agents.vault.records import seal, unseal
 from agents.vault.tokens import Randomness, from_bits, is_token, new_token
 from schemas.errors import Reason, StoreUnavailable, UnsupportedContent
 from schemas.identity import Identifier, Person, Role
-from streams.sealing import row_of
+from streams.sealing import row_of, tombstone_of
 from streams.settings import Settings
 from streams.store import connect
 
@@ -120,7 +120,10 @@ class TokenVault:
         (links,) = await self._backend.get([self._links_key(token)])
         sealed = await self._backend.members(self._payloads_key(token))
         rows = [self._record_key(token), self._links_key(token), self._payloads_key(token), *(links or b"").decode().split()]
-        rows += [row_of(self._tenant, key.encode()) for key in sealed]
+        keys = [row_of(self._tenant, key.encode()) for key in sealed]
+        gone = [raw for raw in await self._backend.get(keys) if raw is not None]
+        await self._backend.put({tombstone_of(self._tenant, raw): b"1" for raw in gone})
+        rows += keys
         await self._backend.delete(rows)
         self._tokens.clear()
         self._records.pop(token, None)

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.envelope import HL7_V2
 from schemas.errors import MalformedMessage, Reason, StoreUnavailable, UnsupportedContent
-from streams.sealing import MAGIC, Seal, is_sealed, row_of
+from streams.sealing import MAGIC, Seal, is_sealed, row_of, tombstone_of
 from streams.settings import Redis
 from streams.store import Store, connect
 
@@ -43,6 +43,9 @@ async def test_a_destroyed_key_takes_every_copy_with_it(store: Store, tenant: st
     """Old records stay closed, also when the patient comes again and gets a new key; other patients are untouched."""
     door = Seal(store, MASTER, tenant=tenant, cache_s=0)
     old, other = await door.seal(b"ab12", HL7_V2, PAYLOAD), await door.seal(b"cd34", HL7_V2, PAYLOAD)
+    row = await store.get(row_of(tenant, b"ab12"))
+    assert isinstance(row, bytes)
+    await store.set(tombstone_of(tenant, row), b"1")
     await store.delete(row_of(tenant, b"ab12"))
     for _ in range(2):
         with pytest.raises(UnsupportedContent) as gone:
@@ -53,16 +56,27 @@ async def test_a_destroyed_key_takes_every_copy_with_it(store: Store, tenant: st
     assert await door.unseal(b"cd34", HL7_V2, other) == PAYLOAD
 
 
+async def test_a_lost_key_is_no_erasure(store: Store, tenant: str) -> None:
+    """A store that came back empty stops the stream, retryable, also when the patient has a new key by now: nothing becomes a dead letter."""
+    door = Seal(store, MASTER, tenant=tenant, cache_s=0)
+    old = await door.seal(b"ab12", HL7_V2, PAYLOAD)
+    await store.delete(row_of(tenant, b"ab12"))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await door.unseal(b"ab12", HL7_V2, old)
+        await door.seal(b"ab12", HL7_V2, PAYLOAD)
+
+
 @pytest.mark.parametrize("change", ["payload", "content type", "record"])
 async def test_what_was_changed_or_moved_does_not_open(change: str, store: Store, tenant: str) -> None:
-    """A flipped byte, another content type and another record's key are refused as damaged or as a stranger's."""
+    """A flipped byte and another content type are damage; under another record's key the data key is not there."""
     door = Seal(store, MASTER, tenant=tenant, cache_s=0)
     sealed = await door.seal(b"ab12", HL7_V2, PAYLOAD)
     await door.seal(b"cd34", HL7_V2, PAYLOAD)
     key, kind = (b"cd34" if change == "record" else b"ab12"), ("text/plain" if change == "content type" else HL7_V2)
     if change == "payload":
         sealed = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    with pytest.raises((MalformedMessage, UnsupportedContent)):
+    with pytest.raises(StoreUnavailable if change == "record" else MalformedMessage):
         await door.unseal(key, kind, sealed)
 
 
