@@ -85,7 +85,7 @@ class Deid(_Section):
     in HL7 v2 and in FHIR is the same patient; ``default_authority`` is meant where a message names none.
     """
 
-    profile: Literal["safe_harbor"] = "safe_harbor"
+    profile: Literal["safe_harbor", "expert", "limited", "internal"] = "safe_harbor"
     use_model: bool = True
     tenant: str = "default"
     authorities: dict[str, str] = {}

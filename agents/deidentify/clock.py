@@ -4,7 +4,7 @@ patient's own clock (``deid-map``)."""
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 
 _HL7 = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})?(\d{2})?(?:\.\d{1,4})?)?([+-]\d{4})?")
@@ -36,6 +36,29 @@ def age_at(birth: str, moment: str) -> int | None:
         return None if first is None or last is None or last < first else min(last - first, OLDEST_AGE + 1)
     years = then.year - born.year - ((then.month, then.day) < (born.month, born.day))
     return None if years < 0 else min(years, OLDEST_AGE + 1)
+
+
+def day_of(text: str) -> tuple[date, str] | None:
+    """The day of a whole HL7 or FHIR time, and what stands behind it (clock and zone); ``None`` for less than a day."""
+    match = _HL7.fullmatch(text) or _FHIR.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        day = date(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
+        return None
+    return day, text[match.end(3) :]
+
+
+def shift_days(epoch: int, *, max_days: int, multiple_of: int) -> int:
+    """The patient's own shift: a multiple of ``multiple_of`` from ``-max_days`` to ``max_days``, never 0.
+
+    Args:
+        epoch: of the vault's record, random per patient and kept for as long as the patient is.
+    """
+    steps = max_days // multiple_of
+    step = epoch % (2 * steps) - steps
+    return (step if step < 0 else step + 1) * multiple_of
 
 
 def _moment(text: str) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from agents.vault.contract import Kind, PatientRequest, Pseudonyms, VaultRequest, authority, link, wanted, weak_link
 from schemas.identity import Identifier, MessageIdentity, Person, Role
 
@@ -78,11 +80,22 @@ class TokenRequests:
         return VaultRequest(patients=tuple(self._patients), wanted=tuple(self._wanted), fallback=self._fallback)
 
 
-def fill(text: str, request: VaultRequest, pseudonyms: Pseudonyms) -> str:
-    """``text`` with every mark replaced by its token."""
+def date_mark(day: date, *, compact: bool = False) -> str:
+    """Where a shifted day will stand; as long as ``2024-01-31``, so that offsets of a text hold. ``compact``: HL7's ``20240131``."""
+    return f"\ufdd0{'h' if compact else 'd'}{day.toordinal():07d}\ufdd1"
+
+
+def fill(text: str, request: VaultRequest, pseudonyms: Pseudonyms, shift: int = 0) -> str:
+    """``text`` with every mark replaced by its token or, moved by ``shift`` days, its date."""
     pieces = text.split("\ufdd0")
     for position, piece in enumerate(pieces[1:], 1):
         name, _, rest = piece.partition("\ufdd1")
-        token = pseudonyms.patients[int(name[1:])] if name.startswith("p") else pseudonyms.tokens[request.wanted[int(name)]]
-        pieces[position] = token + rest
+        pieces[position] = _filled(name, request, pseudonyms, shift) + rest
     return "".join(pieces)
+
+
+def _filled(name: str, request: VaultRequest, pseudonyms: Pseudonyms, shift: int) -> str:
+    if name[0] in "dh":
+        day = date.fromordinal(min(max(int(name[1:]) + shift, 1), date.max.toordinal()))
+        return day.isoformat() if name[0] == "d" else day.isoformat().replace("-", "")
+    return pseudonyms.patients[int(name[1:])] if name[0] == "p" else pseudonyms.tokens[request.wanted[int(name)]]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from agents.deidentify import clock
 from agents.deidentify.fhir import FhirResult, FhirRewriter, filled
 from agents.deidentify.hl7 import Hl7Result, Hl7Rewriter, short_texts
@@ -18,6 +20,7 @@ from agents.deidentify.hl7_rules import Hl7Rules
 from agents.deidentify.leak import LeakCheck
 from agents.deidentify.notes import Guesses, map_notes, scrub_notes
 from agents.deidentify.policy import Policy, load_policy
+from agents.deidentify.replacements import Replacements, fill_dates, marked_fields
 from agents.deidentify.requests import TokenRequests, fill
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.model import ModelLayer
@@ -58,6 +61,7 @@ class Prepared:
     age_years: int | None
     coverage: Coverage
     gate: LeakCheck
+    before: LeakCheck | None
     opened: tuple[str, ...]
     fill: Callable[[Pseudonyms], None]
 
@@ -107,8 +111,9 @@ class Deidentifier:
     ) -> None:
         self._policy = policy
         self._model = model
-        self._hl7 = Hl7Rewriter(Hl7Rules(policy.hl7), policy.hl7.ages)
-        self._fhir = FhirRewriter(policy.fhir, f"urn:x-pseud:{tenant}:research")
+        self._replacements = Replacements(policy)
+        self._hl7 = Hl7Rewriter(Hl7Rules(policy.hl7), policy.hl7.ages if policy.caps_ages else frozenset(), self._replacements)
+        self._fhir = FhirRewriter(policy.fhir, f"urn:x-pseud:{tenant}:research", self._replacements)
         self._authorities = {authority(name): authority(chosen) for name, chosen in (authorities or {}).items()}
         self._default_authority = authority(default_authority)
         #: Everything that shapes a result: policy, recognizers, model. Goes into ``deid-policy``.
@@ -129,6 +134,8 @@ class Deidentifier:
 
     def apply(self, prepared: Prepared, pseudonyms: Pseudonyms) -> Deidentified:
         """Put the tokens in. Raises LeakDetected when an identifier of the message is still there."""
+        if prepared.before is not None:  # a shifted day may be the day of birth by chance: looked for while days are still marks
+            prepared.before.check([*_leaves(prepared.parsed), *prepared.opened])
         prepared.fill(pseudonyms)
         payload = encode(prepared.parsed)
         prepared.gate.check([*_leaves(prepared.parsed), *prepared.opened])
@@ -144,8 +151,34 @@ class Deidentifier:
                 age_years=prepared.age_years,
                 without_patient=pseudonyms.without_patient,
             ),
-            redactions=prepared.redactions,
+            redactions=self._shifted(prepared, pseudonyms),
             coverage=prepared.coverage,
+        )
+
+    def _shift(self, pseudonyms: Pseudonyms) -> int:
+        """Days by which the patient's dates move; one number for all formats, from the patient's own record in the vault."""
+        return clock.shift_days(pseudonyms.epoch, max_days=self._policy.max_days, multiple_of=self._policy.multiple_of)
+
+    def _shifted(self, prepared: Prepared, pseudonyms: Pseudonyms) -> dict[str, tuple[Redaction, ...]]:
+        if not self._policy.shifts:
+            return prepared.redactions
+        shift = self._shift(pseudonyms)
+        return {
+            path: tuple(
+                msgspec.structs.replace(one, replacement=fill(one.replacement, prepared.request, pseudonyms, shift))
+                for one in found
+            )
+            for path, found in prepared.redactions.items()
+        }
+
+    def _watched(self, identity: MessageIdentity) -> MessageIdentity:
+        """What the gate looks for: under a profile that lets dates stay or shifts them, not the day of birth."""
+        if not (self._policy.keeps_dates or self._policy.shifts):
+            return identity
+        return msgspec.structs.replace(
+            identity,
+            patient=identity.patient and msgspec.structs.replace(identity.patient, birth_date=""),
+            others=tuple(msgspec.structs.replace(person, birth_date="") for person in identity.others),
         )
 
     def text(self, text: str, known: MessageIdentity | None = None) -> tuple[str, tuple[Redaction, ...]]:
@@ -172,9 +205,9 @@ class Deidentifier:
     def _prepare_hl7(self, row: _Read, message: Message, guesses: Guesses) -> Prepared:
         time = message.header.get(7)
         age, oldest = self._age(row.identity, time)
-        known = _known(row.identity, age)
+        known = _known(row.identity, age if self._policy.caps_ages else None)
         requests = self._requests(row.identity, message.header.get(10))
-        scrubbed = scrub_notes(message, row.notes, known, guesses, oldest)
+        scrubbed = scrub_notes(message, row.notes, known, guesses, oldest, self._replacements)
         result = self._hl7.rewrite(message, scrubbed, requests, known, guesses, oldest)
         clean_notes = read_hl7_notes(message).found if row.notes or scrubbed.leaves else []
         request = requests.request()
@@ -182,10 +215,11 @@ class Deidentifier:
 
         def put_tokens(pseudonyms: Pseudonyms) -> None:
             done: dict[str, str] = {}
-            for segment, position in result.fills:
+            shift = self._shift(pseudonyms)
+            for segment, position in marked_fields(message) if self._policy.shifts else result.fills:
                 raw = segment.raw(position)
                 if raw not in done:
-                    done[raw] = fill(raw, request, pseudonyms)
+                    done[raw] = fill(raw, request, pseudonyms, shift)
                 segment.set_raw(position, done[raw])
 
         return Prepared(
@@ -198,7 +232,8 @@ class Deidentifier:
             received=received,
             age_years=age,
             coverage=_coverage(result, row.refused),
-            gate=LeakCheck(row.identity),
+            gate=LeakCheck(self._watched(row.identity)),
+            before=LeakCheck(row.identity) if self._policy.shifts else None,
             opened=tuple(note.text for note in clean_notes if note.path.endswith("-5.5")),
             fill=put_tokens,
         )
@@ -207,17 +242,20 @@ class Deidentifier:
         time_path = fhir_clinical.time_path(root)
         time = str(fhir_clinical.read_leaf(root, time_path)) if time_path else ""
         age, oldest = self._age(row.identity, time)
-        known = _known(row.identity, age)
+        known = _known(row.identity, age if self._policy.caps_ages else None)
         requests = self._requests(row.identity, f"{root['resourceType']}/{root.get('id', '')}")
-        scrubbed = scrub_notes(root, row.notes, known, guesses, oldest)
+        scrubbed = scrub_notes(root, row.notes, known, guesses, oldest, self._replacements)
         clean, result = self._fhir.rewrite(root, scrubbed, requests, known, guesses, oldest)
         clean_notes = read_fhir_notes(clean).found
         leaves = {result.clean_path(path): found for path, found in scrubbed.leaves.items()}
         request = requests.request()
 
         def put_tokens(pseudonyms: Pseudonyms) -> None:
+            shift = self._shift(pseudonyms)
             for holder, key in result.fills:
-                holder[key] = filled(holder[key], lambda text: fill(text, request, pseudonyms))
+                holder[key] = filled(holder[key], lambda text: fill(text, request, pseudonyms, shift))
+            if self._policy.shifts:
+                fill_dates(clean, lambda text: fill(text, request, pseudonyms, shift))
 
         return Prepared(
             request=request,
@@ -229,7 +267,8 @@ class Deidentifier:
             received=clock.minutes_of(time),
             age_years=age,
             coverage=_coverage(result, row.refused),
-            gate=LeakCheck(row.identity),
+            gate=LeakCheck(self._watched(row.identity)),
+            before=LeakCheck(row.identity) if self._policy.shifts else None,
             opened=tuple(note.text for note in clean_notes if note.path.endswith((".data", ".div"))),
             fill=put_tokens,
         )
@@ -238,6 +277,8 @@ class Deidentifier:
         """Age of the patient at the message's time, and the last year that would tell an age over 89."""
         year = clock.year_of(time)
         oldest = self._policy.oldest_year if year is None else year - clock.OLDEST_AGE - 1
+        if not self._policy.caps_ages:
+            oldest = 0
         birth = identity.patient.birth_date if identity.patient else ""
         return (clock.age_at(birth, time) if birth and time else None), oldest
 
