@@ -50,7 +50,6 @@ class _Marked(str):
 
 
 DROP = _Drop()
-_QUANTITIES = frozenset({"Duration", "Count", "Distance", "MoneyQuantity", "SimpleQuantity"})
 
 
 @dataclass(slots=True)
@@ -211,7 +210,7 @@ class _Pass:
         if type_name == "Resource":
             known = isinstance(value.get("resourceType"), str) and is_resource(value["resourceType"])
             return self.resource(value, path, contained=name.endswith(".contained")) if known else DROP
-        method = self._method(kind, name, type_name)
+        _, method = self._policy.rule(kind, name, type_name)
         if isinstance(method, str):
             if method == _RECURSE and isinstance(value, dict):
                 return self._taken_apart(value, type_name, path, name)
@@ -220,27 +219,14 @@ class _Pass:
             return self._apply(method, value, type_name, path, name)
         if not isinstance(value, dict) or (type_name == "Narrative" and f"{path}.div" not in self._scrubbed.handled):
             return DROP
-        clean = self._by_element(value, method, type_name, path, name)
+        clean = self._by_element(value, dict(method), type_name, path, name)
         return clean or DROP
-
-    def _method(self, kind: str, name: str, type_name: str) -> str | dict[str, str]:
-        policy = self._policy
-        key = name.rpartition(".")[2]
-        method = policy.paths.get(name) or policy.elements.get((kind, key))
-        if method is None and name.startswith("QuestionnaireResponse.item"):
-            method = {"text": "deep_display", "linkId": "deep_link_id"}.get(key)
-            if key == "valueString":
-                method = "scrub"
-        if method is not None:
-            return method
-        found = policy.types.get("Quantity" if type_name in _QUANTITIES else type_name)
-        if found is not None:
-            return found if isinstance(found, str) else dict(found)
-        return _RECURSE if elements(type_name) else "redact"
 
     def _taken_apart(self, value: Object, type_name: str, path: str, name: str) -> Any:
         if type_name in self._policy.types and not isinstance(self._policy.types[type_name], str):
             return self._by_element(value, dict(self._policy.types[type_name]), type_name, path, name) or DROP  # type: ignore[arg-type]
+        if self._policy.types.get(type_name) == "redact":
+            return DROP
         return self._object(value, type_name, path, name) or DROP
 
     def _by_element(self, value: Object, methods: dict[str, str], type_name: str, path: str, name: str) -> Object:

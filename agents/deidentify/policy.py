@@ -19,6 +19,11 @@ from agents.deidentify.form import FieldForm, PolicyForm, Read, read_file, read_
 from agents.deidentify.promise import broken
 from agents.deidentify.text.recognizers import VERSION as RECOGNIZERS_VERSION
 from schemas.errors import ConfigurationError
+from schemas.fhir.definitions import elements
+
+_QUANTITIES = frozenset({"Duration", "Count", "Distance", "MoneyQuantity", "SimpleQuantity"})
+#: Items of a questionnaire hold items; a path cannot name every depth.
+_ITEMS = {"text": "deep_display", "linkId": "deep_link_id", "valueString": "scrub"}
 
 Hl7Rule = str | Mapping[int, str]
 
@@ -53,6 +58,23 @@ class FhirPolicy:
     systems: tuple[str, ...]
     security_label: str
     ages: frozenset[str]
+
+    def rule(self, kind: str, name: str, type_name: str) -> tuple[str, str | Mapping[str, str]]:
+        """Which rule decides the element ``name`` (path without ordinals) of an object of type ``kind``, and its method.
+
+        The rule is a place in the file; ``recurse`` takes an object apart into its elements.
+        """
+        key = name.rpartition(".")[2]
+        if (method := self.paths.get(name)) is not None:
+            return f"fhir.paths.{name}", method
+        if (method := self.elements.get((kind, key))) is not None:
+            return f"fhir.elements.{kind}", method
+        if name.startswith("QuestionnaireResponse.item") and (method := _ITEMS.get(key)) is not None:
+            return f"fhir.paths.QuestionnaireResponse.item.{key}", method
+        place = "Quantity" if type_name in _QUANTITIES else type_name
+        if (found := self.types.get(place)) is not None:
+            return f"fhir.types.{place}", found
+        return "defaults.fhir", "recurse" if elements(type_name) else "redact"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ def test_a_limited_data_set_keeps_dates_city_and_zip() -> None:
 def test_internal_use_names_the_house_of_care() -> None:
     """Facility and ward stay for operations; under Safe Harbor they go."""
     payload = clean(ORU, using=step("internal")).payload
-    assert b"|NORTHGATE|" in payload and b"W2^201^1^NORTHGATE" in payload
+    assert b"|NORTHGATE|" in payload
+    assert b"W2^201^1^NORTHGATE" in payload
     assert b"NORTHGATE" not in clean(ORU, using=step("safe_harbor")).payload
 
 
@@ -80,8 +81,10 @@ def test_an_age_over_89_goes_but_where_the_profile_keeps_it() -> None:
     """Expert caps and drops the birth year, limited keeps both."""
     old = ORU.replace(b"19500102", b"19300102").replace(b"since 2019", b"aged 94 years")
     capped, kept = clean(old, using=step("expert")).payload, clean(old, using=step("limited")).payload
-    assert b"[AGE 90+]" in capped and b"|193" not in capped and b"|192" not in capped
-    assert b"aged 94 years" in kept and b"|19300102|" in kept
+    assert b"[AGE 90+]" in capped
+    assert re.search(rb"\|19[23]\d", capped) is None
+    assert b"aged 94 years" in kept
+    assert b"|19300102|" in kept
 
 
 def test_one_shift_over_both_formats_and_text() -> None:
@@ -108,7 +111,8 @@ def test_one_shift_over_both_formats_and_text() -> None:
             )
         ]
         assert len(set(moved)) == 1
-        assert moved[0] and moved[0] % 7 == 0 and abs(moved[0]) <= 364
+        assert moved[0] % 7 == 0
+        assert 0 < abs(moved[0]) <= 364
 
 
 def test_the_map_and_the_spans_hold_after_the_shift() -> None:
@@ -143,7 +147,7 @@ def test_shifts_are_whole_steps_never_none_and_reach_both_ends() -> None:
     weeks = [shift_days(-n, max_days=365, multiple_of=7) for n in range(104 * 5)]
     assert set(weeks) == {7 * n for n in range(-52, 53) if n}
     assert {weeks.count(value) for value in set(weeks)} == {5}
-    assert set(shift_days(n, max_days=2, multiple_of=1) for n in range(4)) == {-2, -1, 1, 2}
+    assert {shift_days(n, max_days=2, multiple_of=1) for n in range(4)} == {-2, -1, 1, 2}
 
 
 @pytest.mark.parametrize(
