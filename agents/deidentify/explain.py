@@ -52,6 +52,7 @@ WORDS: Final[Mapping[str, str]] = {
     "narrative_status": "says that the narrative was rewritten",
     "extension": "stays if the list of extensions names it, otherwise it is taken out",
     "mask": "keeps its shape: letters become A, digits 9",
+    "surrogate": "becomes an invented name, the same in every message of the patient",
     "drop": "is dropped with its whole segment, and counted",
 }
 

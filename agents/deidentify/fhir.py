@@ -20,6 +20,7 @@ from agents.deidentify.replacements import CITY, ZIP, Replacements, mask
 from agents.deidentify.requests import TokenRequests, date_mark
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.scrub import find, find_coded, replace
+from agents.deidentify.text.spans import NAME
 from agents.deidentify.zip_codes import state, zip3
 from agents.vault.contract import Kind
 from schemas.errors import Reason, UnsupportedContent
@@ -326,7 +327,7 @@ class _Pass:
                 found = self._memo[value] = replace(value, redactions) if redactions else value
             return found or DROP
         redactions = find(value, self._known, self._guesses.get(value, ()), oldest_year=self._oldest_year)
-        redactions = self._replacements(value, redactions, self._oldest_year)
+        redactions = self._replacements(value, redactions, self._oldest_year, self._requests.surrogates)
         if redactions:
             self._scrubbed.leaves[path] = redactions
         return replace(value, redactions) if redactions else value
@@ -413,6 +414,9 @@ class _Pass:
     def _city(self, value: str, name: str) -> Any:
         return value if CITY.fullmatch(value) and not self._known.touches(value) else DROP
 
+    def _surrogate(self, value: str, name: str) -> Any:
+        return self._requests.surrogates.mark(NAME, value) if value else DROP
+
     def _shape(self, value: str, name: str) -> Any:
         return mask(value) or DROP
 
@@ -455,6 +459,7 @@ _METHODS: dict[str, Callable[[_Pass, str, str], Any]] = {
     "zip5": _Pass._zip5,
     "city": _Pass._city,
     "mask": _Pass._shape,
+    "surrogate": _Pass._surrogate,
     "country": _Pass._country,
     "narrative_status": _Pass._narrative_status,
     "deep_link_id": _Pass._link_id,

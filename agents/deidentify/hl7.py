@@ -20,6 +20,7 @@ from agents.deidentify.replacements import Replacements, mask
 from agents.deidentify.requests import TokenRequests, date_mark
 from agents.deidentify.text.known import Known, words_of
 from agents.deidentify.text.scrub import NOBODY, find, find_coded, replace
+from agents.deidentify.text.spans import NAME
 from agents.deidentify.zip_codes import state, zip3
 from agents.vault.contract import Kind
 from schemas.clinical import Note
@@ -291,7 +292,7 @@ class _Pass:
             return raw
         text = self._segment.leaf(raw)
         redactions: tuple[Redaction, ...] = find(text, self._known, self._guesses.get(text, ()), oldest_year=self._oldest_year)
-        redactions = self._replacements(text, redactions, self._oldest_year)
+        redactions = self._replacements(text, redactions, self._oldest_year, self._requests.surrogates)
         if not redactions:
             self._clean.add(raw)
             return raw
@@ -333,6 +334,10 @@ class _Pass:
 
     def _zip5(self, raw: str) -> str:
         return raw if _ZIP.fullmatch(raw.strip()) else ""
+
+    def _surrogate(self, raw: str) -> str:
+        value = self._segment.plain(raw)
+        return self._requests.surrogates.mark(NAME, value) if value else ""
 
     def _mask(self, raw: str) -> str:
         return mask(self._segment.plain(raw))
@@ -390,6 +395,7 @@ _METHODS: dict[str, Callable[[_Pass, str], str]] = {
     "city": _Pass._city,
     "zip5": _Pass._zip5,
     "mask": _Pass._mask,
+    "surrogate": _Pass._surrogate,
     "token": _Pass._token,
     "practitioner": _Pass._practitioner,
     "organization": _Pass._organization,

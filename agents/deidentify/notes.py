@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from agents.deidentify.replacements import Replacements
+from agents.deidentify.surrogates import Surrogates
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.scrub import find, replace, span_maps
 from agents.deidentify.text.spans import Found
@@ -28,7 +29,13 @@ class Scrubbed:
 
 
 def scrub_notes(
-    parsed: Parsed, notes: Sequence[Note], known: Known, guesses: Guesses, oldest_year: int, replacements: Replacements
+    parsed: Parsed,
+    notes: Sequence[Note],
+    known: Known,
+    guesses: Guesses,
+    oldest_year: int,
+    replacements: Replacements,
+    surrogates: Surrogates,
 ) -> Scrubbed:
     """Rewrite the notes in place. A span over the border of two parts is cut, each side gets its tag.
 
@@ -37,7 +44,7 @@ def scrub_notes(
     done = Scrubbed()
     for note in notes:
         redactions = replacements(
-            note.text, find(note.text, known, guesses.get(note.text, ()), oldest_year=oldest_year), oldest_year
+            note.text, find(note.text, known, guesses.get(note.text, ()), oldest_year=oldest_year), oldest_year, surrogates
         )
         whole: list[Redaction] = []
         for part in note.parts:

@@ -84,7 +84,8 @@ class Policy:
     Attributes:
         dates: what happens to dates in text.
         caps_ages: ages over 89, and years that tell them, go.
-        shifts, keeps_dates: whether any rule shifts dates, or lets whole ones stay.
+        shifts, keeps_dates, invents: whether any rule shifts dates, lets whole ones stay, or puts surrogates in.
+        surrogates: names and numbers in text become surrogates instead of tags.
         max_days, multiple_of: of the shift, in days.
     """
 
@@ -97,6 +98,8 @@ class Policy:
     caps_ages: bool = True
     shifts: bool = False
     keeps_dates: bool = False
+    surrogates: bool = False
+    invents: bool = False
     max_days: int = 365
     multiple_of: int = 1
 
@@ -115,7 +118,7 @@ def compile_policy(read: Read) -> Policy:
     """Raises ConfigurationError when the file breaks its profile's promise."""
     form = read.form
     digest = hashlib.sha256(read.digest)
-    for name in ("restricted_zip3.txt", "common_word_names.txt", "nicknames.txt"):
+    for name in ("restricted_zip3.txt", "common_word_names.txt", "nicknames.txt", "surrogate_names.txt"):
         digest.update(resources.files("agents.deidentify.tables").joinpath(name).read_bytes())
     digest.update(RECOGNIZERS_VERSION.encode())
     for finding in broken(form):
@@ -129,6 +132,8 @@ def compile_policy(read: Read) -> Policy:
         dates=form.text.dates,
         caps_ages=form.over_89 == "cap",
         shifts=_uses(form, "shift"),
+        surrogates=form.text.replace == "surrogate",
+        invents=_uses(form, "surrogate"),
         keeps_dates=_uses(form, "date") or form.text.dates == "keep",
         max_days=form.shift.max_days,
         multiple_of=form.shift.multiple_of,

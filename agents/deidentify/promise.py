@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agents.deidentify.form import PolicyForm
+from schemas.fhir.definitions import element
 from schemas.hl7 import tables
 
 _CLEAR = frozenset({"code", "term", "display", "number", "comparator", "keep", "scrub", "recurse", "note", "mask"})
@@ -21,12 +22,14 @@ _CLEAR = frozenset({"code", "term", "display", "number", "comparator", "keep", "
 _DATES = frozenset({"date"})
 _SHIFTED = frozenset({"shift"})
 _PLACES = frozenset({"city", "zip5"})
+#: Derived from what it replaces (45 CFR 164.514(c)).
+_INVENTED = frozenset({"surrogate"})
 #: Beyond the methods that any profile has.
 _ALLOWED: Mapping[str, frozenset[str]] = {
     "safe_harbor": frozenset(),
-    "expert": _SHIFTED,
-    "limited": _DATES | _SHIFTED | _PLACES,
-    "internal": _DATES | _SHIFTED | _PLACES,
+    "expert": _SHIFTED | _INVENTED,
+    "limited": _DATES | _SHIFTED | _PLACES | _INVENTED,
+    "internal": _DATES | _SHIFTED | _PLACES | _INVENTED,
 }
 _SAYS: Mapping[str, str] = {
     "safe_harbor": "45 CFR 164.514(b)(2)(i)",
@@ -40,11 +43,33 @@ _SAYS: Mapping[str, str] = {
 _HL7: Mapping[str, Mapping[int, frozenset[str]]] = {
     **{
         name: {}
-        for name in ("XPN", "PN", "XTN", "TN", "PL", "XON", "DLN", "PLN", "NDL", "CNN", "XCN", "CN", "PPN", "EI", "DR", "HD")
+        for name in (
+            "PN",
+            "XTN",
+            "TN",
+            "PL",
+            "XON",
+            "DLN",
+            "PLN",
+            "NDL",
+            "CNN",
+            "XCN",
+            "CN",
+            "PPN",
+            "EI",
+            "EIP",
+            "DR",
+            "HD",
+            "FN",
+            "SAD",
+            "LA1",
+            "LA2",
+        )
     },
     **{name: {} for name in ("TS", "DT", "DTM", "TM")},
     **{name: {5: frozenset({"code"})} for name in ("CX", "CK")},
     **{name: {7: frozenset({"code"})} for name in ("XAD", "AD")},
+    "XPN": {7: frozenset({"code"})},  # kind of name
 }
 #: Places and houses of care, which internal use may name.
 _FACILITY_PATHS = frozenset({"Organization.name", "Location.name"})
@@ -65,7 +90,8 @@ _FHIR_PARTS: Mapping[str, frozenset[str]] = {
 }
 #: Fields that hold an identifier under a datatype that usually holds none (45 CFR 164.514(b)(2)(i)(A-R)).
 _FIELDS = frozenset({
-    "PID-12", "PID-19", "PID-20", "PID-23", "NK1-37", "GT1-12", "IN2-2", "OBX-18", "PRA-6", "ACC-11",
+    "PID-12", "PID-19", "PID-20", "PID-23", "NK1-37", "GT1-12", "IN2-2", "OBX-18", "PRA-6", "ACC-11", "IN1-8", "IN1-10", "IN1-36",
+    "IN2-8", "IN2-61", "GT1-19", "STF-24", "STF-25", "STF-26",
 })  # fmt: skip
 #: Names of software and of message profiles, under datatypes of identifiers.
 _NOT_OF_PEOPLE = frozenset({"MSH-3", "MSH-5", "MSH-21"})
@@ -101,7 +127,9 @@ class _Judge:
         yield from self._ages_and_text()
 
     def _method(self, rule: str, method: str, *, identifier: bool, clear: frozenset[str] = frozenset()) -> Iterator[Broken]:
-        if method in _DATES | _SHIFTED | _PLACES and method not in self._allowed:
+        if method in _INVENTED and method not in self._allowed:
+            yield Broken(rule, method, "a surrogate is derived from what it replaces (45 CFR 164.514(c))")
+        elif method in _DATES | _SHIFTED | _PLACES and method not in self._allowed:
             what = "shifts a date" if method in _SHIFTED else "keeps more of it than the profile may"
             yield Broken(rule, method, f"{what} ({self._source})")
         elif identifier and method in _CLEAR and method not in clear:
@@ -158,7 +186,8 @@ class _Judge:
             yield Broken("fhir.types.string", str(part.types["string"]), "strings that no rule names must be redacted")
         for row in part.paths:
             place = self._form.profile == "internal" and row.path in _FACILITY_PATHS
-            yield from self._method(f"fhir.paths.{row.path}", row.use, identifier=not place and row.path.endswith(_PATH_ENDS))
+            identifier = row.path.endswith(_PATH_ENDS) or (row.use != "recurse" and _is_identifier(row.path))
+            yield from self._method(f"fhir.paths.{row.path}", row.use, identifier=not place and identifier)
         for kind, rows in part.elements.items():
             for element, method in rows.items():
                 identifier = (kind in _FHIR_WHOLE and element not in _HARMLESS) or element in _FHIR_PARTS.get(kind, ())
@@ -172,9 +201,26 @@ class _Judge:
             yield Broken("text.dates", "keep", f"keeps dates in text ({self._source})")
         if form.text.dates == "shift" and not _SHIFTED & self._allowed:
             yield Broken("text.dates", "shift", f"shifts dates in text ({self._source})")
+        if form.text.replace == "surrogate" and not _INVENTED & self._allowed:
+            yield Broken("text.replace", "surrogate", "a surrogate is derived from what it replaces (45 CFR 164.514(c))")
         if not {"known", "pattern"} <= set(form.text.layers):
             yield Broken("text.layers", ",".join(form.text.layers), "text needs the layers known and pattern at least")
         if not 1 <= form.shift.multiple_of <= form.shift.max_days <= 365:
             yield Broken(
                 "shift", str(form.shift.max_days), "max_days is at most 365, multiple_of at least 1 and at most max_days"
             )
+
+
+def _is_identifier(path: str) -> bool:
+    """Whether the type of the element, or its place in a datatype, makes it an identifier."""
+    owner, *keys = path.split(".")
+    for key in keys[:-1]:
+        found = element(owner, key)
+        if found is None:
+            return False
+        owner = found.type
+    last = element(owner, keys[-1]) if keys else None
+    if last is None:
+        return False
+    whole = last.type in _FHIR_WHOLE or last.type in _FHIR_DATES or last.type in ("Address", "Identifier")
+    return whole or (owner in _FHIR_WHOLE and last.name not in _HARMLESS) or last.name in _FHIR_PARTS.get(owner, ())

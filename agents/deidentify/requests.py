@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import date
 
+from agents.deidentify.surrogates import Surrogates
 from agents.vault.contract import Kind, PatientRequest, Pseudonyms, VaultRequest, authority, link, wanted, weak_link
 from schemas.identity import Identifier, MessageIdentity, Person, Role
 
@@ -23,8 +25,15 @@ class TokenRequests:
     """
 
     def __init__(
-        self, identity: MessageIdentity, control: str, *, authorities: dict[str, str], default_authority: str = ""
+        self,
+        identity: MessageIdentity,
+        control: str,
+        *,
+        authorities: dict[str, str],
+        default_authority: str = "",
+        taken: Collection[str] = (),
     ) -> None:
+        self.surrogates = Surrogates(taken)
         self._authorities = authorities
         self._default = default_authority
         self._wanted: dict[str, int] = {}
@@ -85,16 +94,18 @@ def date_mark(day: date, *, compact: bool = False) -> str:
     return f"\ufdd0{'h' if compact else 'd'}{day.toordinal():07d}\ufdd1"
 
 
-def fill(text: str, request: VaultRequest, pseudonyms: Pseudonyms, shift: int = 0) -> str:
-    """``text`` with every mark replaced by its token or, moved by ``shift`` days, its date."""
+def fill(text: str, request: VaultRequest, pseudonyms: Pseudonyms, shift: int = 0, surrogates: Sequence[str] = ()) -> str:
+    """``text`` with every mark replaced by its token, its surrogate or, moved by ``shift`` days, its date."""
     pieces = text.split("\ufdd0")
     for position, piece in enumerate(pieces[1:], 1):
         name, _, rest = piece.partition("\ufdd1")
-        pieces[position] = _filled(name, request, pseudonyms, shift) + rest
+        pieces[position] = _filled(name, request, pseudonyms, shift, surrogates) + rest
     return "".join(pieces)
 
 
-def _filled(name: str, request: VaultRequest, pseudonyms: Pseudonyms, shift: int) -> str:
+def _filled(name: str, request: VaultRequest, pseudonyms: Pseudonyms, shift: int, surrogates: Sequence[str]) -> str:
+    if name[0] == "s":
+        return surrogates[int(name[1:])]
     if name[0] in "dh":
         day = date.fromordinal(min(max(int(name[1:]) + shift, 1), date.max.toordinal()))
         return day.isoformat() if name[0] == "d" else day.isoformat().replace("-", "")

@@ -19,9 +19,10 @@ from agents.deidentify.hl7 import Hl7Result, Hl7Rewriter, short_texts
 from agents.deidentify.hl7_rules import Hl7Rules
 from agents.deidentify.leak import LeakCheck
 from agents.deidentify.notes import Guesses, map_notes, scrub_notes
-from agents.deidentify.policy import Policy, load_policy
-from agents.deidentify.replacements import Replacements, fill_dates, marked_fields
+from agents.deidentify.policy import Policy, load_policy, load_policy_file
+from agents.deidentify.replacements import Replacements, fill_marks, marked_fields, put_in
 from agents.deidentify.requests import TokenRequests, fill
+from agents.deidentify.surrogates import Surrogates
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.model import ModelLayer
 from agents.deidentify.text.scrub import NOBODY, scrub
@@ -31,7 +32,7 @@ from models.tagger import Execution, Tagger
 from schemas.clinical import Coverage, Note
 from schemas.deidentified import DeidMap, Redaction, SpanMap
 from schemas.envelope import FHIR_JSON, HL7_V2
-from schemas.errors import MalformedMessage, Poison, Reason
+from schemas.errors import ConfigurationError, MalformedMessage, Poison, Reason
 from schemas.fhir import clinical as fhir_clinical
 from schemas.fhir.notes import read_notes as read_fhir_notes
 from schemas.hl7.er7 import Message
@@ -45,6 +46,9 @@ STAGE = "deidentify"
 
 #: Noncharacters (U+FDD0..U+FDD2, never for interchange) mark where tokens will stand; a message that holds them is refused.
 _MARKS = (b"\xef\xb7\x90", b"\xef\xb7\x91", b"\xef\xb7\x92")
+
+
+Fill = Callable[[str], str]
 
 
 @dataclass(slots=True)
@@ -63,7 +67,9 @@ class Prepared:
     gate: LeakCheck
     before: LeakCheck | None
     opened: tuple[str, ...]
-    fill: Callable[[Pseudonyms], None]
+    fill: Callable[[Fill], None]
+    surrogates: Surrogates
+    leaves: dict[str, tuple[Redaction, ...]]
 
     def __repr__(self) -> str:
         return "<Prepared>"
@@ -114,6 +120,8 @@ class Deidentifier:
         self._replacements = Replacements(policy)
         self._hl7 = Hl7Rewriter(Hl7Rules(policy.hl7), policy.hl7.ages if policy.caps_ages else frozenset(), self._replacements)
         self._fhir = FhirRewriter(policy.fhir, f"urn:x-pseud:{tenant}:research", self._replacements)
+        #: Whether values stand anywhere that the vault's answer decides, not only where tokens do.
+        self._deferred = policy.shifts or policy.invents
         self._authorities = {authority(name): authority(chosen) for name, chosen in (authorities or {}).items()}
         self._default_authority = authority(default_authority)
         #: Everything that shapes a result: policy, recognizers, model. Goes into ``deid-policy``.
@@ -134,9 +142,14 @@ class Deidentifier:
 
     def apply(self, prepared: Prepared, pseudonyms: Pseudonyms) -> Deidentified:
         """Put the tokens in. Raises LeakDetected when an identifier of the message is still there."""
+        shift, invented = self._shift(pseudonyms), prepared.surrogates.chosen(pseudonyms.epoch)
+
+        def put(text: str) -> str:
+            return fill(text, prepared.request, pseudonyms, shift, invented)
+
         if prepared.before is not None:  # a shifted day may be the day of birth by chance: looked for while days are still marks
             prepared.before.check([*_leaves(prepared.parsed), *prepared.opened])
-        prepared.fill(pseudonyms)
+        prepared.fill(put)
         payload = encode(prepared.parsed)
         prepared.gate.check([*_leaves(prepared.parsed), *prepared.opened])
         epoch = pseudonyms.epoch
@@ -145,13 +158,15 @@ class Deidentifier:
             payload=payload,
             subject=pseudonyms.subject,
             map=DeidMap(
-                notes=prepared.notes,
+                notes=self._maps(prepared, put),
                 times={path: minutes - epoch for path, minutes in prepared.times.items()},
                 received=None if prepared.received is None else prepared.received - epoch,
                 age_years=prepared.age_years,
                 without_patient=pseudonyms.without_patient,
             ),
-            redactions=self._shifted(prepared, pseudonyms),
+            redactions={path: put_in(found, put) for path, found in prepared.redactions.items()}
+            if self._deferred
+            else prepared.redactions,
             coverage=prepared.coverage,
         )
 
@@ -159,27 +174,20 @@ class Deidentifier:
         """Days by which the patient's dates move; one number for all formats, from the patient's own record in the vault."""
         return clock.shift_days(pseudonyms.epoch, max_days=self._policy.max_days, multiple_of=self._policy.multiple_of)
 
-    def _shifted(self, prepared: Prepared, pseudonyms: Pseudonyms) -> dict[str, tuple[Redaction, ...]]:
-        if not self._policy.shifts:
-            return prepared.redactions
-        shift = self._shift(pseudonyms)
-        return {
-            path: tuple(
-                msgspec.structs.replace(one, replacement=fill(one.replacement, prepared.request, pseudonyms, shift))
-                for one in found
-            )
-            for path, found in prepared.redactions.items()
-        }
+    def _maps(self, prepared: Prepared, put: Fill) -> dict[str, tuple[SpanMap, ...]]:
+        """Surrogates are as long as they are: offsets of the clean notes are known only now."""
+        if not self._policy.invents:
+            return prepared.notes
+        notes = read_hl7_notes(prepared.parsed) if isinstance(prepared.parsed, Message) else read_fhir_notes(prepared.parsed)
+        return map_notes(notes.found, {path: put_in(found, put) for path, found in prepared.leaves.items()})
 
     def _watched(self, identity: MessageIdentity) -> MessageIdentity:
         """What the gate looks for: under a profile that lets dates stay or shifts them, not the day of birth."""
         if not (self._policy.keeps_dates or self._policy.shifts):
             return identity
-        return msgspec.structs.replace(
-            identity,
-            patient=identity.patient and msgspec.structs.replace(identity.patient, birth_date=""),
-            others=tuple(msgspec.structs.replace(person, birth_date="") for person in identity.others),
-        )
+        others = tuple(msgspec.structs.replace(person, birth_date="") for person in identity.others)
+        patient = identity.patient and msgspec.structs.replace(identity.patient, birth_date="")
+        return msgspec.structs.replace(identity, patient=patient, others=others)
 
     def text(self, text: str, known: MessageIdentity | None = None) -> tuple[str, tuple[Redaction, ...]]:
         """A bare text; ``known`` are identifiers that the caller knows to belong to it."""
@@ -199,31 +207,35 @@ class Deidentifier:
         except Poison as error:
             return error
 
-    def _requests(self, identity: MessageIdentity, control: str) -> TokenRequests:
-        return TokenRequests(identity, control, authorities=self._authorities, default_authority=self._default_authority)
+    def _requests(self, identity: MessageIdentity, control: str, known: Known) -> TokenRequests:
+        return TokenRequests(
+            identity,
+            control,
+            authorities=self._authorities,
+            default_authority=self._default_authority,
+            taken=known.keys,
+        )
 
     def _prepare_hl7(self, row: _Read, message: Message, guesses: Guesses) -> Prepared:
         time = message.header.get(7)
         age, oldest = self._age(row.identity, time)
         known = _known(row.identity, age if self._policy.caps_ages else None)
-        requests = self._requests(row.identity, message.header.get(10))
-        scrubbed = scrub_notes(message, row.notes, known, guesses, oldest, self._replacements)
+        requests = self._requests(row.identity, message.header.get(10), known)
+        scrubbed = scrub_notes(message, row.notes, known, guesses, oldest, self._replacements, requests.surrogates)
         result = self._hl7.rewrite(message, scrubbed, requests, known, guesses, oldest)
         clean_notes = read_hl7_notes(message).found if row.notes or scrubbed.leaves else []
-        request = requests.request()
         received = clock.minutes_of(time.strip())
 
-        def put_tokens(pseudonyms: Pseudonyms) -> None:
+        def put_tokens(put: Fill) -> None:
             done: dict[str, str] = {}
-            shift = self._shift(pseudonyms)
-            for segment, position in marked_fields(message) if self._policy.shifts else result.fills:
+            for segment, position in marked_fields(message) if self._deferred else result.fills:
                 raw = segment.raw(position)
                 if raw not in done:
-                    done[raw] = fill(raw, request, pseudonyms, shift)
+                    done[raw] = put(raw)
                 segment.set_raw(position, done[raw])
 
         return Prepared(
-            request=request,
+            request=requests.request(),
             content_type=HL7_V2,
             parsed=message,
             redactions=scrubbed.redactions,
@@ -233,9 +245,11 @@ class Deidentifier:
             age_years=age,
             coverage=_coverage(result, row.refused),
             gate=LeakCheck(self._watched(row.identity)),
-            before=LeakCheck(row.identity) if self._policy.shifts else None,
+            before=LeakCheck(row.identity) if self._deferred else None,
             opened=tuple(note.text for note in clean_notes if note.path.endswith("-5.5")),
             fill=put_tokens,
+            surrogates=requests.surrogates,
+            leaves=scrubbed.leaves,
         )
 
     def _prepare_fhir(self, row: _Read, root: dict[str, Any], guesses: Guesses) -> Prepared:
@@ -243,22 +257,20 @@ class Deidentifier:
         time = str(fhir_clinical.read_leaf(root, time_path)) if time_path else ""
         age, oldest = self._age(row.identity, time)
         known = _known(row.identity, age if self._policy.caps_ages else None)
-        requests = self._requests(row.identity, f"{root['resourceType']}/{root.get('id', '')}")
-        scrubbed = scrub_notes(root, row.notes, known, guesses, oldest, self._replacements)
+        requests = self._requests(row.identity, f"{root['resourceType']}/{root.get('id', '')}", known)
+        scrubbed = scrub_notes(root, row.notes, known, guesses, oldest, self._replacements, requests.surrogates)
         clean, result = self._fhir.rewrite(root, scrubbed, requests, known, guesses, oldest)
         clean_notes = read_fhir_notes(clean).found
         leaves = {result.clean_path(path): found for path, found in scrubbed.leaves.items()}
-        request = requests.request()
 
-        def put_tokens(pseudonyms: Pseudonyms) -> None:
-            shift = self._shift(pseudonyms)
+        def put_tokens(put: Fill) -> None:
             for holder, key in result.fills:
-                holder[key] = filled(holder[key], lambda text: fill(text, request, pseudonyms, shift))
-            if self._policy.shifts:
-                fill_dates(clean, lambda text: fill(text, request, pseudonyms, shift))
+                holder[key] = filled(holder[key], put)
+            if self._deferred:
+                fill_marks(clean, put)
 
         return Prepared(
-            request=request,
+            request=requests.request(),
             content_type=FHIR_JSON,
             parsed=clean,
             redactions={result.clean_path(path): found for path, found in scrubbed.redactions.items()},
@@ -268,9 +280,11 @@ class Deidentifier:
             age_years=age,
             coverage=_coverage(result, row.refused),
             gate=LeakCheck(self._watched(row.identity)),
-            before=LeakCheck(row.identity) if self._policy.shifts else None,
+            before=LeakCheck(row.identity) if self._deferred else None,
             opened=tuple(note.text for note in clean_notes if note.path.endswith((".data", ".div"))),
             fill=put_tokens,
+            surrogates=requests.surrogates,
+            leaves=leaves,
         )
 
     def _age(self, identity: MessageIdentity, time: str) -> tuple[int | None, int]:
@@ -343,6 +357,15 @@ def _collect(value: Any, found: list[str]) -> None:
         found.append(str(value))
 
 
+def _policy(settings: Settings) -> Policy:
+    if settings.deid.rules_file is None:
+        return load_policy(settings.deid.profile)
+    policy = load_policy_file(settings.deid.rules_file)
+    if policy.profile != settings.deid.profile:
+        raise ConfigurationError(path="deid.rules_file", detail="is for another profile than deid.profile")
+    return policy
+
+
 def make_deidentifier(settings: Settings) -> Deidentifier:
     """The step under these settings. Raises ConfigurationError when the policy or the PHI model cannot be loaded."""
     model = None
@@ -355,7 +378,7 @@ def make_deidentifier(settings: Settings) -> Deidentifier:
             Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
         )
     return Deidentifier(
-        load_policy(settings.deid.profile),
+        _policy(settings),
         model,
         tenant=settings.deid.tenant,
         authorities=settings.deid.authorities,
