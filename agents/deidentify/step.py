@@ -142,7 +142,7 @@ class Deidentifier:
 
     def apply(self, prepared: Prepared, pseudonyms: Pseudonyms) -> Deidentified:
         """Put the tokens in. Raises LeakDetected when an identifier of the message is still there."""
-        shift, invented = self._shift(pseudonyms), prepared.surrogates.chosen(pseudonyms.epoch)
+        shift, invented = self._shift(pseudonyms), prepared.surrogates.chosen(pseudonyms.epoch, _separators(prepared.parsed))
 
         def put(text: str) -> str:
             return fill(text, prepared.request, pseudonyms, shift, invented)
@@ -187,7 +187,9 @@ class Deidentifier:
             return identity
         others = tuple(msgspec.structs.replace(person, birth_date="") for person in identity.others)
         patient = identity.patient and msgspec.structs.replace(identity.patient, birth_date="")
-        return msgspec.structs.replace(identity, patient=patient, others=others)
+        # feeds number messages by the clock: where times stay, a number that is one is no leak
+        numbers = tuple(number for number in identity.numbers if not (self._policy.keeps_dates and _is_time(number.value)))
+        return msgspec.structs.replace(identity, patient=patient, others=others, numbers=numbers)
 
     def text(self, text: str, known: MessageIdentity | None = None) -> tuple[str, tuple[Redaction, ...]]:
         """A bare text; ``known`` are identifiers that the caller knows to belong to it."""
@@ -316,6 +318,17 @@ def _read(content_type: str, payload: bytes) -> _Read | Poison:
         return _Read(parsed, identity, notes.found, [note.text for note in notes.found], notes.refused)
     except Poison as error:
         return error
+
+
+def _is_time(value: str) -> bool:
+    return len(value) >= 12 and clock.day_of(value) is not None
+
+
+def _separators(parsed: Parsed) -> str:
+    if not isinstance(parsed, Message):
+        return ""
+    marks = parsed.delimiters
+    return f"{marks.field}{marks.component}{marks.repetition}{marks.subcomponent}{marks.escape}"
 
 
 def _coverage(result: Hl7Result | FhirResult, refused: dict[str, str]) -> Coverage:

@@ -20,6 +20,8 @@ from agents.deidentify.text.spans import ID, NAME, PHONE
 #: What a surrogate can stand for; everything else keeps its tag.
 KINDS = frozenset({NAME, ID, PHONE})
 _WORD = re.compile(r"[^\W\d_]+")
+#: Of what stands between words and digits, this much; the rest (line ends, markup, separators of a message) becomes a blank.
+_NOT_BETWEEN = re.compile(r"[^A-Za-z0-9 .,()/+:'-]")
 _CHAR = re.compile(r"[^\W_]")
 
 
@@ -46,10 +48,13 @@ class Surrogates:
         """Where the surrogate will stand."""
         return f"\ufdd0s{self._rows.setdefault((kind, written), len(self._rows))}\ufdd1"
 
-    def chosen(self, epoch: int) -> list[str]:
-        """The surrogates in the order of their marks."""
-        key = epoch.to_bytes(8, signed=True)
-        return [self._name(key, written) if kind == NAME else self._number(key, written) for kind, written in self._rows]
+    def chosen(self, epoch: int, without: str = "") -> list[str]:
+        """The surrogates in the order of their marks; ``without``: characters that none may hold (separators of the message)."""
+        key, blanks = epoch.to_bytes(8, signed=True), str.maketrans(dict.fromkeys(without, " "))
+        return [
+            _NOT_BETWEEN.sub(" ", self._name(key, written) if kind == NAME else self._number(key, written)).translate(blanks)
+            for kind, written in self._rows
+        ]
 
     def _name(self, key: bytes, written: str) -> str:
         return _WORD.sub(lambda match: _shaped(match[0], self._word(key, match[0])), written)

@@ -20,6 +20,7 @@ from agents.deidentify.policy import load_policy, load_policy_file
 from agents.deidentify.promise import broken
 from agents.deidentify.step import Deidentifier
 from agents.deidentify.text.recognizers.date import day_of
+from schemas.envelope import HL7_V2
 from schemas.errors import ConfigurationError, LeakDetected
 from schemas.fhir.validate import validate
 from schemas.hl7.er7 import parse
@@ -127,10 +128,19 @@ def test_the_map_and_the_spans_hold_after_the_shift() -> None:
 
 def test_a_birthday_that_survives_is_still_caught_under_a_shift() -> None:
     """The gate looks for the day of birth while shifted days are marks, so that chance does not hide a leak."""
-    prepared = step("expert").prepare("application/hl7-v2", ORU)
+    prepared = step("expert").prepare(HL7_V2, ORU)
     assert prepared.before is not None
     with pytest.raises(LeakDetected):
         prepared.before.check(["born 1950-01-02"])
+
+
+def test_a_control_number_made_of_the_clock_is_no_leak_where_times_stay() -> None:
+    """Feeds number messages by the time; under Safe Harbor that number is still looked for."""
+    message = ORU.replace(b"MSG0000001", b"20240102030405").replace(b"20240102030405+0000", b"20240102030405")
+    assert b"|20240102030405||ORU" in clean(message, using=step("limited")).payload
+    prepared = step("safe_harbor").prepare(HL7_V2, message)
+    with pytest.raises(LeakDetected):
+        prepared.gate.check(["20240102030405"])
 
 
 def linked() -> Deidentifier:

@@ -93,6 +93,15 @@ def test_shape_stays_and_value_does_not(kind: str, written: str, shape: str) -> 
     assert other != one
 
 
+def test_nothing_between_the_words_can_break_a_message() -> None:
+    """Line ends, markup and separators that stood inside a span become blanks."""
+    made = Surrogates(())
+    made.mark(NAME, "Anna\nMaria|Ng^&~\\<b>")
+    made.mark(ID, "100#200\r300")
+    for text in made.chosen(-5, "|^~\\&#"):
+        assert not set(text) & set("\n\r|^~\\&#<>")
+
+
 def test_a_surrogate_is_never_a_name_of_the_message() -> None:
     """With all names but one taken every person gets that one."""
     taken = frozenset(name.casefold() for name in names()) - {"rowan"}
