@@ -53,6 +53,7 @@ WORDS: Final[Mapping[str, str]] = {
     "extension": "stays if the list of extensions names it, otherwise it is taken out",
     "mask": "keeps its shape: letters become A, digits 9",
     "surrogate": "becomes an invented name, the same in every message of the patient",
+    "encrypt": "is encrypted; whoever has the master key of the site can read it again",
     "drop": "is dropped with its whole segment, and counted",
 }
 

@@ -414,6 +414,9 @@ class _Pass:
     def _city(self, value: str, name: str) -> Any:
         return value if CITY.fullmatch(value) and not self._known.touches(value) else DROP
 
+    def _encrypt(self, value: str, name: str) -> Any:
+        return self._requests.encrypted(value) or DROP
+
     def _surrogate(self, value: str, name: str) -> Any:
         return self._requests.surrogates.mark(NAME, value) if value else DROP
 
@@ -460,6 +463,7 @@ _METHODS: dict[str, Callable[[_Pass, str, str], Any]] = {
     "city": _Pass._city,
     "mask": _Pass._shape,
     "surrogate": _Pass._surrogate,
+    "encrypt": _Pass._encrypt,
     "country": _Pass._country,
     "narrative_status": _Pass._narrative_status,
     "deep_link_id": _Pass._link_id,

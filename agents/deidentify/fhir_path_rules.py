@@ -28,7 +28,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "redact": "redact",
     "dateshift": "shift",
     "cryptohash": "token",
-    "encrypt": "token",
+    "encrypt": "encrypt",
     "perturb": "redact",
     "substitute": "redact",
     "generalize": "redact",
@@ -200,6 +200,8 @@ class _Import:
         use = ALIASES[theirs]
         if use == "shift" and self._base.profile == "safe_harbor":
             return "drop_instant" if type_name == "instant" else "year"
+        if use == "encrypt" and (self._base.profile == "safe_harbor" or type_name != "string"):
+            use = "token"
         if use == "token":
             return {"id": "resource_id", "Reference": "recurse"}.get(type_name, "token")
         if use == "keep":
@@ -244,7 +246,7 @@ class _Import:
             self._named.setdefault(kind, {})[key] = use
         self.count += 1
         theirs = method.casefold()
-        if theirs in _INSTEAD:
+        if theirs in _INSTEAD and use != "encrypt":
             self._differs(path, method, "stricter", _INSTEAD[theirs])
         elif theirs == "dateshift" and use != "shift":
             self._differs(path, method, "stricter", "Safe Harbor leaves the year and shifts nothing; build on expert to shift")

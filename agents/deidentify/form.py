@@ -20,13 +20,13 @@ from schemas.errors import ConfigurationError
 #: What can be done to a leaf of HL7 v2.
 Hl7Method = Literal[
     "redact", "token", "message_token", "practitioner", "organization", "year", "shift", "date", "state", "zip3", "zip5", "city",
-    "country", "code", "term", "display", "number", "comparator", "scrub", "mask", "surrogate",
+    "country", "code", "term", "display", "number", "comparator", "scrub", "mask", "surrogate", "encrypt",
 ]  # fmt: skip
 #: What can be done to an element of FHIR.
 FhirMethod = Literal[
     "redact", "keep", "recurse", "token", "pseudonym_system", "reference", "resource_id", "full_url", "request_url", "public_url",
     "system_url", "version", "year", "shift", "date", "drop_instant", "age", "state", "zip3", "zip5", "city", "country", "code",
-    "term", "display", "scrub", "note", "narrative_status", "extension", "deep_display", "deep_link_id", "mask", "surrogate",
+    "term", "display", "scrub", "note", "narrative_status", "extension", "deep_display", "deep_link_id", "mask", "surrogate", "encrypt",
 ]  # fmt: skip
 HL7_METHODS: Final[frozenset[str]] = frozenset(get_args(Hl7Method))
 FHIR_METHODS: Final[frozenset[str]] = frozenset(get_args(FhirMethod))

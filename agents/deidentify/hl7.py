@@ -335,6 +335,9 @@ class _Pass:
     def _zip5(self, raw: str) -> str:
         return raw if _ZIP.fullmatch(raw.strip()) else ""
 
+    def _encrypt(self, raw: str) -> str:
+        return self._requests.encrypted(self._segment.plain(raw))
+
     def _surrogate(self, raw: str) -> str:
         value = self._segment.plain(raw)
         return self._requests.surrogates.mark(NAME, value) if value else ""
@@ -396,6 +399,7 @@ _METHODS: dict[str, Callable[[_Pass, str], str]] = {
     "zip5": _Pass._zip5,
     "mask": _Pass._mask,
     "surrogate": _Pass._surrogate,
+    "encrypt": _Pass._encrypt,
     "token": _Pass._token,
     "practitioner": _Pass._practitioner,
     "organization": _Pass._organization,

@@ -85,6 +85,7 @@ class Policy:
         dates: what happens to dates in text.
         caps_ages: ages over 89, and years that tell them, go.
         shifts, keeps_dates, invents: whether any rule shifts dates, lets whole ones stay, or puts surrogates in.
+        encrypts: whether any rule encrypts, which needs the master key.
         surrogates: names and numbers in text become surrogates instead of tags.
         max_days, multiple_of: of the shift, in days.
     """
@@ -100,6 +101,7 @@ class Policy:
     keeps_dates: bool = False
     surrogates: bool = False
     invents: bool = False
+    encrypts: bool = False
     max_days: int = 365
     multiple_of: int = 1
 
@@ -133,6 +135,7 @@ def compile_policy(read: Read) -> Policy:
         caps_ages=form.over_89 == "cap",
         shifts=_uses(form, "shift"),
         surrogates=form.text.replace == "surrogate",
+        encrypts=_uses(form, "encrypt"),
         invents=_uses(form, "surrogate"),
         keeps_dates=_uses(form, "date") or form.text.dates == "keep",
         max_days=form.shift.max_days,

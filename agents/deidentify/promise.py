@@ -17,13 +17,13 @@ from agents.deidentify.form import PolicyForm
 from schemas.fhir.definitions import element
 from schemas.hl7 import tables
 
-_CLEAR = frozenset({"code", "term", "display", "number", "comparator", "keep", "scrub", "recurse", "note", "mask"})
+_CLEAR = frozenset({"code", "term", "display", "number", "comparator", "keep", "scrub", "recurse", "note"})
 #: Methods by the least strict thing that they leave.
 _DATES = frozenset({"date"})
 _SHIFTED = frozenset({"shift"})
 _PLACES = frozenset({"city", "zip5"})
 #: Derived from what it replaces (45 CFR 164.514(c)).
-_INVENTED = frozenset({"surrogate"})
+_INVENTED = frozenset({"surrogate", "encrypt"})
 #: Beyond the methods that any profile has.
 _ALLOWED: Mapping[str, frozenset[str]] = {
     "safe_harbor": frozenset(),
@@ -128,7 +128,8 @@ class _Judge:
 
     def _method(self, rule: str, method: str, *, identifier: bool, clear: frozenset[str] = frozenset()) -> Iterator[Broken]:
         if method in _INVENTED and method not in self._allowed:
-            yield Broken(rule, method, "a surrogate is derived from what it replaces (45 CFR 164.514(c))")
+            what = "a surrogate" if method == "surrogate" else "a ciphertext"
+            yield Broken(rule, method, f"{what} is derived from what it replaces (45 CFR 164.514(c))")
         elif method in _DATES | _SHIFTED | _PLACES and method not in self._allowed:
             what = "shifts a date" if method in _SHIFTED else "keeps more of it than the profile may"
             yield Broken(rule, method, f"{what} ({self._source})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import date
 
+from agents.deidentify.cipher import ValueCipher
 from agents.deidentify.surrogates import Surrogates
 from agents.vault.contract import Kind, PatientRequest, Pseudonyms, VaultRequest, authority, link, wanted, weak_link
 from schemas.identity import Identifier, MessageIdentity, Person, Role
@@ -32,7 +33,9 @@ class TokenRequests:
         authorities: dict[str, str],
         default_authority: str = "",
         taken: Collection[str] = (),
+        cipher: ValueCipher | None = None,
     ) -> None:
+        self._cipher = cipher
         self.surrogates = Surrogates(taken)
         self._authorities = authorities
         self._default = default_authority
@@ -79,6 +82,10 @@ class TokenRequests:
             return f"\ufdd0p{patient}\ufdd1"
         key = wanted(kind, value)
         return f"\ufdd0{self._wanted.setdefault(key, len(self._wanted))}\ufdd1"
+
+    def encrypted(self, value: str) -> str:
+        """The value under the site's key; empty without one, which is refused when the step is made."""
+        return self._cipher.encrypt(value) if self._cipher and value else ""
 
     def patient_mark(self, value: str) -> str | None:
         """The mark of the patient with this logical id, if the message says that it is one."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from agents.deidentify import clock
+from agents.deidentify.cipher import ValueCipher
 from agents.deidentify.fhir import FhirResult, FhirRewriter, filled
 from agents.deidentify.hl7 import Hl7Result, Hl7Rewriter, short_texts
 from agents.deidentify.hl7_rules import Hl7Rules
@@ -103,6 +104,7 @@ class Deidentifier:
 
     Args:
         model: third layer of free text; ``None`` leaves two (``deid.use_model``).
+        cipher: for rules that encrypt; without it such rules raise ConfigurationError.
         authorities: names of assigning authorities that mean the same -> the one to use.
     """
 
@@ -114,8 +116,14 @@ class Deidentifier:
         tenant: str = "default",
         authorities: dict[str, str] | None = None,
         default_authority: str = "",
+        cipher: ValueCipher | None = None,
     ) -> None:
+        if policy.encrypts and cipher is None:
+            raise ConfigurationError(
+                path="secrets.master_key_file", detail="the rules encrypt values, which needs the master key"
+            )
         self._policy = policy
+        self._cipher = cipher
         self._model = model
         self._replacements = Replacements(policy)
         self._hl7 = Hl7Rewriter(Hl7Rules(policy.hl7), policy.hl7.ages if policy.caps_ages else frozenset(), self._replacements)
@@ -216,6 +224,7 @@ class Deidentifier:
             authorities=self._authorities,
             default_authority=self._default_authority,
             taken=known.keys,
+            cipher=self._cipher,
         )
 
     def _prepare_hl7(self, row: _Read, message: Message, guesses: Guesses) -> Prepared:
@@ -390,10 +399,13 @@ def make_deidentifier(settings: Settings) -> Deidentifier:
         model = ModelLayer(
             Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
         )
+    policy = _policy(settings)
+    cipher = ValueCipher.load(settings.secrets.master_key_file, settings.deid.tenant) if policy.encrypts else None
     return Deidentifier(
-        _policy(settings),
+        policy,
         model,
         tenant=settings.deid.tenant,
         authorities=settings.deid.authorities,
         default_authority=settings.deid.default_authority,
+        cipher=cipher,
     )
