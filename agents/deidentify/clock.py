@@ -51,14 +51,18 @@ def day_of(text: str) -> tuple[date, str] | None:
 
 
 def shift_days(epoch: int, *, max_days: int, multiple_of: int) -> int:
-    """The patient's own shift: a multiple of ``multiple_of`` from ``-max_days`` to ``max_days``, never 0.
+    """The patient's own shift: an odd number of steps of ``multiple_of`` days, at most ``max_days`` either way, so never 0.
+
+    Minutes since the epoch are published beside shifted dates, so their difference, ``epoch + shift``, is known. Epochs are
+    therefore taken in tiles of ``2 * half`` steps, and each moves to one of the two middles of its tile: whoever knows
+    where an epoch went cannot tell from which of ``half`` places it came, and every shift is as likely as every other.
 
     Args:
-        epoch: of the vault's record, random per patient and kept for as long as the patient is.
+        epoch: minutes, of the vault's record; random per patient and kept for as long as the patient is.
     """
-    steps = max_days // multiple_of
-    step = epoch % (2 * steps) - steps
-    return (step if step < 0 else step + 1) * multiple_of
+    half = (max_days // multiple_of + 1) // 2 * 2  # even, at most one more than the steps that fit
+    place = epoch // (multiple_of * 24 * 60) % (2 * half)
+    return (half - 1 + place % 2 - place) * multiple_of
 
 
 def _moment(text: str) -> datetime | None:

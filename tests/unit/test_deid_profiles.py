@@ -26,6 +26,7 @@ from schemas.fhir.validate import validate
 from schemas.hl7.er7 import parse
 from tests.support.deid import IDENTIFIERS, ORU, bundle, clean, clean_fhir, patient_resource, report, vault_on
 
+DAY, WEEK = 24 * 60, 7 * 24 * 60
 PROFILES = ("safe_harbor", "expert", "limited", "internal")
 #: Of the identifiers of the shared messages, those that a limited data set may keep.
 PLACES = {"Barton", "44123", "19500102"}
@@ -153,11 +154,21 @@ def _iso(text: str) -> str:
 
 
 def test_shifts_are_whole_steps_never_none_and_reach_both_ends() -> None:
-    """Every step from -max to max but 0 comes up, as often as every other."""
-    weeks = [shift_days(-n, max_days=365, multiple_of=7) for n in range(104 * 5)]
-    assert set(weeks) == {7 * n for n in range(-52, 53) if n}
-    assert {weeks.count(value) for value in set(weeks)} == {5}
-    assert {shift_days(n, max_days=2, multiple_of=1) for n in range(4)} == {-2, -1, 1, 2}
+    """Every odd number of weeks comes up, as often as every other."""
+    weeks = [shift_days(-n * WEEK, max_days=365, multiple_of=7) for n in range(104 * 5)]
+    assert set(weeks) == {7 * n for n in range(-51, 52, 2)}
+    assert {weeks.count(value) for value in set(weeks)} == {10}
+    assert {shift_days(n * DAY, max_days=1, multiple_of=1) for n in range(4)} == {-1, 1}
+
+
+def test_the_shift_cannot_be_worked_out_from_the_patients_clock() -> None:
+    """Shifted date minus minutes on the patient's clock is known to every reader; each such sum comes from every possible shift."""
+    sums: dict[int, set[int]] = {}
+    for epoch in range(-104 * 3 * WEEK, 0, WEEK):
+        days = shift_days(epoch, max_days=365, multiple_of=7)
+        sums.setdefault(epoch + days * DAY, set()).add(days)
+    assert len(sums) == 6
+    assert all(shifts == {7 * n for n in range(-51, 52, 2)} for shifts in sums.values())
 
 
 @pytest.mark.parametrize(
