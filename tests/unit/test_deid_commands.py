@@ -138,6 +138,19 @@ def test_diff_counts_paths_and_shows_no_value() -> None:
     assert run("diff", "limited", "limited").output == "nothing changes on these messages\n"
 
 
+def test_diff_of_a_sites_messages_names_no_key_that_a_sender_chose(tmp_path: Path) -> None:
+    """A name in the place of an element is not printed; what cannot be read is passed over."""
+    patient = {"resourceType": "Patient", "birthDate": "1950-01-02", "Quillfeather": {"Jonas-1": "x"}}
+    (tmp_path / "a.json").write_text(json.dumps(patient))
+    (tmp_path / "b.hl7").write_bytes(b"no message")
+    result = run("diff", "safe_harbor", "limited", "--messages", str(tmp_path), "--json")
+    assert result.exit_code == 0
+    rows = {row["path"]: row["count"] for row in json.loads(result.output)}
+    assert rows["Patient.birthDate"] == 1
+    assert "Quillfeather" not in result.output
+    assert "Jonas" not in result.output
+
+
 def test_import_carries_over_what_it_can_and_lists_the_rest(tmp_path: Path) -> None:
     """The file passes lint; shifted dates become years under Safe Harbor; a kept contact and an expression are listed."""
     source, out = tmp_path / "config.json", tmp_path / "site.yaml"
