@@ -14,11 +14,78 @@ from typing import Final
 
 from schemas.identity import Identifier, MessageIdentity, Person, PersonName, PostalAddress, Role
 
-GIVEN: Final = ["Alejandra", "Benedikt", "Catherine", "Dmitri", "Elizabeth", "Farouk", "Genevieve", "Hiroshi", "Ingeborg", "Jeremiah", "Katarzyna", "Leopold", "Margaret", "Nikolaos", "Oluwaseun", "Patricia", "Quentin", "Rosalind", "Sebastian", "Thandiwe", "Ulrika", "Valentina", "William", "Xiomara", "Yevgenia", "Zachary", "Christopher", "Deborah"]
-FAMILY: Final = ["Abernathy", "Brzezinski", "Castellanos", "Drummond", "Eriksson", "Fitzgerald", "Gonzalez", "Haverford", "Ibrahimovic", "Jankowski", "Kowalczyk", "Lindqvist", "Montgomery", "Nakamura", "Okonkwo", "Papadopoulos", "Quillfeather", "Rasmussen", "Silverstein", "Thornbury", "Underhill", "Vandermeer", "Whitlock", "Yamamoto", "Zimmermann", "Achterberg", "Bellweather", "Crosswhite"]
-STREETS: Final = (
-    ["Alderbrook", "Bramblewood", "Copperfield", "Dunmorrow", "Elderflower", "Foxhollow", "Greystone", "Hawksmoor", "Ironbridge", "Juniperhill"]
-)
+GIVEN: Final = [
+    "Alejandra",
+    "Benedikt",
+    "Catherine",
+    "Dmitri",
+    "Elizabeth",
+    "Farouk",
+    "Genevieve",
+    "Hiroshi",
+    "Ingeborg",
+    "Jeremiah",
+    "Katarzyna",
+    "Leopold",
+    "Margaret",
+    "Nikolaos",
+    "Oluwaseun",
+    "Patricia",
+    "Quentin",
+    "Rosalind",
+    "Sebastian",
+    "Thandiwe",
+    "Ulrika",
+    "Valentina",
+    "William",
+    "Xiomara",
+    "Yevgenia",
+    "Zachary",
+    "Christopher",
+    "Deborah",
+]
+FAMILY: Final = [
+    "Abernathy",
+    "Brzezinski",
+    "Castellanos",
+    "Drummond",
+    "Eriksson",
+    "Fitzgerald",
+    "Gonzalez",
+    "Haverford",
+    "Ibrahimovic",
+    "Jankowski",
+    "Kowalczyk",
+    "Lindqvist",
+    "Montgomery",
+    "Nakamura",
+    "Okonkwo",
+    "Papadopoulos",
+    "Quillfeather",
+    "Rasmussen",
+    "Silverstein",
+    "Thornbury",
+    "Underhill",
+    "Vandermeer",
+    "Whitlock",
+    "Yamamoto",
+    "Zimmermann",
+    "Achterberg",
+    "Bellweather",
+    "Crosswhite",
+]
+STREETS: Final = [
+    "Alderbrook",
+    "Bramblewood",
+    "Copperfield",
+    "Dunmorrow",
+    "Elderflower",
+    "Foxhollow",
+    "Greystone",
+    "Hawksmoor",
+    "Ironbridge",
+    "Juniperhill",
+]
 NICKNAMES: Final = {"Elizabeth": "Liz", "Margaret": "Peggy", "William": "Bill", "Christopher": "Chris", "Patricia": "Pat",
                     "Catherine": "Cathy", "Deborah": "Debbie"}  # fmt: skip
 CARRIERS: Final = {

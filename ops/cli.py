@@ -31,6 +31,7 @@ COMMANDS = {
     "quantize": "model factory: int8 for CPUs",
     "evaluate": "model factory: score a checkpoint on the development sets",
     "bundle": "model factory: gate, card, signature; a bundle for the shelf",
+    "deid": "check, explain, compare and import rules of de-identification",
     "keys": "make the master key, the HTTP token, a model-signing key",
     "config": "the settings in force, secrets redacted",
     "doctor": "what is missing or unreachable, and what to do",

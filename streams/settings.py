@@ -83,11 +83,14 @@ class Gateway(_Section):
 class Deid(_Section):
     """``use_model`` False is only for structured feeds and benchmarks: free text then has two layers instead of three.
 
+    ``rules_file``: the site's own rules, in place of the shipped file of ``profile``, which they must say they are.
+
     ``authorities``: names of one assigning authority (namespace, OID, URI) -> the one that stands for all of them, so that a number
     in HL7 v2 and in FHIR is the same patient; ``default_authority`` is meant where a message names none.
     """
 
-    profile: Literal["safe_harbor"] = "safe_harbor"
+    profile: Literal["safe_harbor", "expert", "limited", "internal"] = "safe_harbor"
+    rules_file: Path | None = None
     use_model: bool = True
     tenant: str = "default"
     authorities: dict[str, str] = {}

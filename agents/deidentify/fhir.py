@@ -16,9 +16,11 @@ from typing import Any
 from agents.deidentify import clock
 from agents.deidentify.notes import Guesses, Scrubbed
 from agents.deidentify.policy import FhirPolicy
-from agents.deidentify.requests import TokenRequests
+from agents.deidentify.replacements import CITY, ZIP, Replacements, mask
+from agents.deidentify.requests import TokenRequests, date_mark
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.scrub import find, find_coded, replace
+from agents.deidentify.text.spans import NAME
 from agents.deidentify.zip_codes import state, zip3
 from agents.vault.contract import Kind
 from schemas.errors import Reason, UnsupportedContent
@@ -34,6 +36,7 @@ _TERM = re.compile(r"[\w.+\-/%#*:=<>\[\]()|^{}',&]{1,80}")
 _COUNTRY = re.compile(r"[A-Za-z]{2,3}")
 _LINK_ID = re.compile(r"[\w./-]{1,64}")
 _ORDINAL = re.compile(r"\[(\d+)\]")
+_MONTH = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])")
 _VERSION = re.compile(r"\d{1,6}")
 #: Where a type or element has no place of its own in the policy, backbone elements are taken apart.
 _RECURSE = "recurse"
@@ -48,7 +51,6 @@ class _Marked(str):
 
 
 DROP = _Drop()
-_QUANTITIES = frozenset({"Duration", "Count", "Distance", "MoneyQuantity", "SimpleQuantity"})
 
 
 @dataclass(slots=True)
@@ -71,9 +73,10 @@ class FhirResult:
 class FhirRewriter:
     """Made from a policy once; ``rewrite`` may run in several threads."""
 
-    def __init__(self, policy: FhirPolicy, system: str) -> None:
+    def __init__(self, policy: FhirPolicy, system: str, replacements: Replacements) -> None:
         self._policy = policy
         self._system = system
+        self._replacements = replacements
 
     def rewrite(
         self, root: Object, scrubbed: Scrubbed, requests: TokenRequests, known: Known, guesses: Guesses, oldest_year: int
@@ -83,7 +86,7 @@ class FhirRewriter:
         Raises:
             UnsupportedContent: a modifier extension, which changes the meaning of what it stands in and may not be ignored.
         """
-        work = _Pass(root, self._policy, self._system, scrubbed, requests, known, guesses, oldest_year)
+        work = _Pass(root, self._policy, self._system, scrubbed, requests, known, guesses, oldest_year, self._replacements)
         clean = work.resource(root, str(root["resourceType"]))
         return clean, work.result
 
@@ -99,7 +102,9 @@ class _Pass:
         known: Known,
         guesses: Guesses,
         oldest_year: int,
+        replacements: Replacements,
     ) -> None:
+        self._replacements = replacements
         self.result = FhirResult()
         self._index = Index(root)
         self._policy = policy
@@ -206,7 +211,7 @@ class _Pass:
         if type_name == "Resource":
             known = isinstance(value.get("resourceType"), str) and is_resource(value["resourceType"])
             return self.resource(value, path, contained=name.endswith(".contained")) if known else DROP
-        method = self._method(kind, name, type_name)
+        _, method = self._policy.rule(kind, name, type_name)
         if isinstance(method, str):
             if method == _RECURSE and isinstance(value, dict):
                 return self._taken_apart(value, type_name, path, name)
@@ -215,27 +220,14 @@ class _Pass:
             return self._apply(method, value, type_name, path, name)
         if not isinstance(value, dict) or (type_name == "Narrative" and f"{path}.div" not in self._scrubbed.handled):
             return DROP
-        clean = self._by_element(value, method, type_name, path, name)
+        clean = self._by_element(value, dict(method), type_name, path, name)
         return clean or DROP
-
-    def _method(self, kind: str, name: str, type_name: str) -> str | dict[str, str]:
-        policy = self._policy
-        key = name.rpartition(".")[2]
-        method = policy.paths.get(name) or policy.elements.get((kind, key))
-        if method is None and name.startswith("QuestionnaireResponse.item"):
-            method = {"text": "deep_display", "linkId": "deep_link_id"}.get(key)
-            if key == "valueString":
-                method = "scrub"
-        if method is not None:
-            return method
-        found = policy.types.get("Quantity" if type_name in _QUANTITIES else type_name)
-        if found is not None:
-            return found if isinstance(found, str) else dict(found)
-        return _RECURSE if elements(type_name) else "redact"
 
     def _taken_apart(self, value: Object, type_name: str, path: str, name: str) -> Any:
         if type_name in self._policy.types and not isinstance(self._policy.types[type_name], str):
             return self._by_element(value, dict(self._policy.types[type_name]), type_name, path, name) or DROP  # type: ignore[arg-type]
+        if self._policy.types.get(type_name) == "redact":
+            return DROP
         return self._object(value, type_name, path, name) or DROP
 
     def _by_element(self, value: Object, methods: dict[str, str], type_name: str, path: str, name: str) -> Object:
@@ -315,8 +307,10 @@ class _Pass:
             return value if path in self._scrubbed.handled else DROP
         if method in ("scrub", "deep_display", "display"):
             return self._text(value, path, display=method != "scrub") if isinstance(value, str) else DROP
-        if method in ("year", "drop_instant"):
-            return self._time(value, method, path, name)
+        if method in ("year", "drop_instant", "shift", "date"):
+            return self._time(value, method, type_name, path, name)
+        if method == "age" and not self._replacements.caps_ages:
+            return value if isinstance(value, int) or hasattr(value, "adjusted") else DROP
         if method == "age":
             return min(value, clock.OLDEST_AGE + 1) if isinstance(value, int) or hasattr(value, "adjusted") else DROP
         if not isinstance(value, str):
@@ -333,11 +327,12 @@ class _Pass:
                 found = self._memo[value] = replace(value, redactions) if redactions else value
             return found or DROP
         redactions = find(value, self._known, self._guesses.get(value, ()), oldest_year=self._oldest_year)
+        redactions = self._replacements(value, redactions, self._oldest_year, self._requests.surrogates)
         if redactions:
             self._scrubbed.leaves[path] = redactions
         return replace(value, redactions) if redactions else value
 
-    def _time(self, value: Any, method: str, path: str, name: str) -> Any:
+    def _time(self, value: Any, method: str, type_name: str, path: str, name: str) -> Any:
         if not isinstance(value, str):
             return DROP
         minutes = clock.minutes_of(value)
@@ -346,7 +341,13 @@ class _Pass:
         year = clock.year_of(value)
         if method == "drop_instant" or year is None or year <= self._oldest_year:
             return DROP
-        return str(year)
+        if method != "year" and (found := clock.day_of(value)) is not None:
+            if type_name == "instant" and not found[1]:
+                return DROP
+            return date_mark(found[0]) + found[1] if method == "shift" else value
+        if method == "date" and _MONTH.fullmatch(value):
+            return value
+        return DROP if type_name == "instant" else str(year)
 
     def _term(self, value: str, name: str) -> Any:
         if not _TERM.fullmatch(value):
@@ -407,6 +408,21 @@ class _Pass:
     def _public_url(self, value: str, name: str) -> Any:
         return value if value.startswith(self._policy.systems) and not self._known.touches(value) else DROP
 
+    def _zip5(self, value: str, name: str) -> Any:
+        return value if ZIP.fullmatch(value.strip()) else DROP
+
+    def _city(self, value: str, name: str) -> Any:
+        return value if CITY.fullmatch(value) and not self._known.touches(value) else DROP
+
+    def _encrypt(self, value: str, name: str) -> Any:
+        return self._requests.encrypted(value) or DROP
+
+    def _surrogate(self, value: str, name: str) -> Any:
+        return self._requests.surrogates.mark(NAME, value) if value else DROP
+
+    def _shape(self, value: str, name: str) -> Any:
+        return mask(value) or DROP
+
     def _version(self, value: str, name: str) -> Any:
         return value if _VERSION.fullmatch(value) else DROP
 
@@ -443,6 +459,11 @@ _METHODS: dict[str, Callable[[_Pass, str, str], Any]] = {
     "version": _Pass._version,
     "state": _Pass._state,
     "zip3": _Pass._zip3,
+    "zip5": _Pass._zip5,
+    "city": _Pass._city,
+    "mask": _Pass._shape,
+    "surrogate": _Pass._surrogate,
+    "encrypt": _Pass._encrypt,
     "country": _Pass._country,
     "narrative_status": _Pass._narrative_status,
     "deep_link_id": _Pass._link_id,

@@ -14,9 +14,13 @@ from dataclasses import dataclass, field
 from agents.deidentify import clock
 from agents.deidentify.hl7_rules import Components, Hl7Rules, Leaf, Row, Typed
 from agents.deidentify.notes import Guesses, Scrubbed
-from agents.deidentify.requests import TokenRequests
+from agents.deidentify.replacements import CITY as _CITY
+from agents.deidentify.replacements import ZIP as _ZIP
+from agents.deidentify.replacements import Replacements, mask
+from agents.deidentify.requests import TokenRequests, date_mark
 from agents.deidentify.text.known import Known, words_of
 from agents.deidentify.text.scrub import NOBODY, find, find_coded, replace
+from agents.deidentify.text.spans import NAME
 from agents.deidentify.zip_codes import state, zip3
 from agents.vault.contract import Kind
 from schemas.clinical import Note
@@ -34,6 +38,7 @@ _SMALL = re.compile(r"[+-]?\d{0,3}\.?\d{1,3}")
 _NUMBER = re.compile(r"(?:[<>]=?|=)?\s{0,2}[+-]?\d{0,18}(?:\.\d{0,12})?")
 _COMPARATOR = re.compile(r"[<>=]{1,2}|<>|[-:/.+]")
 _COUNTRY = re.compile(r"[A-Za-z]{2,3}")
+_MONTH = re.compile(r"\d{4}(?:0[1-9]|1[0-2])")
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _TEXT_KINDS = frozenset({"ST", "TX", "FT", "", "IS"})
 _CODED_KINDS = frozenset({"CE", "CWE", "CNE", "CF"})
@@ -76,16 +81,17 @@ _REMEMBERED, _SHORT = 50_000, 200
 class Hl7Rewriter:
     """Made from a policy once; ``rewrite`` may run in several threads."""
 
-    def __init__(self, rules: Hl7Rules, ages: frozenset[str]) -> None:
+    def __init__(self, rules: Hl7Rules, ages: frozenset[str], replacements: Replacements) -> None:
         self._rules = rules
         self._ages = ages
+        self._replacements = replacements
         self._constants: Constants = {}
 
     def rewrite(
         self, message: Message, scrubbed: Scrubbed, requests: TokenRequests, known: Known, guesses: Guesses, oldest_year: int
     ) -> Hl7Result:
         """Change ``message`` in place; its notes are clean already (``scrubbed``), everything else is done here."""
-        work = _Pass(message, scrubbed, requests, known, guesses, oldest_year, self._ages, self._constants)
+        work = _Pass(message, scrubbed, requests, known, guesses, oldest_year, self._ages, self._constants, self._replacements)
         result = work.result
         kept: list[Segment] = []
         seen: Counter[str] = Counter()
@@ -120,7 +126,9 @@ class _Pass:
         oldest_year: int,
         ages: frozenset[str],
         constants: Constants,
+        replacements: Replacements,
     ) -> None:
+        self._replacements = replacements
         self._constants = constants
         self.result = Hl7Result()
         self._message = message
@@ -284,6 +292,7 @@ class _Pass:
             return raw
         text = self._segment.leaf(raw)
         redactions: tuple[Redaction, ...] = find(text, self._known, self._guesses.get(text, ()), oldest_year=self._oldest_year)
+        redactions = self._replacements(text, redactions, self._oldest_year, self._requests.surrogates)
         if not redactions:
             self._clean.add(raw)
             return raw
@@ -309,6 +318,32 @@ class _Pass:
         if (self._segment.id, self._field) in _TIMED and (minutes := clock.minutes_of(raw.strip())) is not None:
             self.result.times.setdefault(f"{self._path}-{self._field}", minutes)
         return str(year)
+
+    def _shift(self, raw: str) -> str:
+        """The patient's shift of the day, clock and zone as they are; of a month only the year."""
+        year, found = self._year(raw), clock.day_of(raw.strip())
+        return date_mark(found[0], compact=True) + found[1] if year and found else year
+
+    def _date(self, raw: str) -> str:
+        """The whole time, if it is one."""
+        year = self._year(raw)
+        return raw.strip() if year and (clock.day_of(raw.strip()) or _MONTH.fullmatch(raw.strip())) else year
+
+    def _city(self, raw: str) -> str:
+        return raw if _CITY.fullmatch(self._segment.leaf(raw)) and not self._known.touches(raw) else ""
+
+    def _zip5(self, raw: str) -> str:
+        return raw if _ZIP.fullmatch(raw.strip()) else ""
+
+    def _encrypt(self, raw: str) -> str:
+        return self._requests.encrypted(self._segment.plain(raw))
+
+    def _surrogate(self, raw: str) -> str:
+        value = self._segment.plain(raw)
+        return self._requests.surrogates.mark(NAME, value) if value else ""
+
+    def _mask(self, raw: str) -> str:
+        return mask(self._segment.plain(raw))
 
     def _token(self, raw: str, kind: Kind = Kind.NUMBER) -> str:
         value = self._segment.plain(raw)
@@ -358,6 +393,13 @@ _METHODS: dict[str, Callable[[_Pass, str], str]] = {
     "comparator": _Pass._comparator,
     "age": _Pass._age,
     "year": _Pass._year,
+    "shift": _Pass._shift,
+    "date": _Pass._date,
+    "city": _Pass._city,
+    "zip5": _Pass._zip5,
+    "mask": _Pass._mask,
+    "surrogate": _Pass._surrogate,
+    "encrypt": _Pass._encrypt,
     "token": _Pass._token,
     "practitioner": _Pass._practitioner,
     "organization": _Pass._organization,

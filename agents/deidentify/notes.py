@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from agents.deidentify.replacements import Replacements
+from agents.deidentify.surrogates import Surrogates
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.scrub import find, replace, span_maps
 from agents.deidentify.text.spans import Found
@@ -26,14 +28,24 @@ class Scrubbed:
     redactions: dict[str, tuple[Redaction, ...]] = field(default_factory=dict)
 
 
-def scrub_notes(parsed: Parsed, notes: Sequence[Note], known: Known, guesses: Guesses, oldest_year: int) -> Scrubbed:
+def scrub_notes(
+    parsed: Parsed,
+    notes: Sequence[Note],
+    known: Known,
+    guesses: Guesses,
+    oldest_year: int,
+    replacements: Replacements,
+    surrogates: Surrogates,
+) -> Scrubbed:
     """Rewrite the notes in place. A span over the border of two parts is cut, each side gets its tag.
 
     What was not plain text becomes plain text in any case: markup can hide what a reader does not show.
     """
     done = Scrubbed()
     for note in notes:
-        redactions = find(note.text, known, guesses.get(note.text, ()), oldest_year=oldest_year)
+        redactions = replacements(
+            note.text, find(note.text, known, guesses.get(note.text, ()), oldest_year=oldest_year), oldest_year, surrogates
+        )
         whole: list[Redaction] = []
         for part in note.parts:
             text = note.text[part.start : part.end]

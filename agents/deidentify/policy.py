@@ -1,7 +1,7 @@
-"""The policy file, read once, checked, and turned into tables. Its version and SHA-256 go on every output (``deid-policy``).
+"""The rule file turned into tables. Its version and SHA-256 go on every output (``deid-policy``).
 
-Form: standards part of the documentation, ``apiVersion: deid/v1``. What the file does not allow is redacted; a file of the profile
-``safe_harbor`` that keeps an identifying datatype is refused.
+Form: ``agents.deidentify.form``. What the file does not allow is redacted; a file that breaks the promise of its profile
+(``agents.deidentify.promise``) is refused.
 """
 
 from __future__ import annotations
@@ -10,35 +10,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import Literal
 
-import yaml
+import msgspec
 
+from agents.deidentify.form import FieldForm, PolicyForm, Read, read_file, read_profile
+from agents.deidentify.promise import broken
 from agents.deidentify.text.recognizers import VERSION as RECOGNIZERS_VERSION
 from schemas.errors import ConfigurationError
+from schemas.fhir.definitions import elements
 
-#: What can be done to a leaf of HL7 v2.
-HL7_METHODS: Final = frozenset({
-    "redact", "token", "message_token", "practitioner", "organization", "year", "state", "zip3", "country",
-    "code", "term", "display", "number", "comparator", "scrub",
-})  # fmt: skip
-#: What can be done to an element of FHIR.
-FHIR_METHODS: Final = frozenset({
-    "redact", "keep", "recurse", "token", "pseudonym_system", "reference", "resource_id", "full_url", "request_url", "public_url",
-    "system_url", "version", "year", "drop_instant", "age", "state", "zip3", "country", "code", "term", "display", "scrub", "note",
-    "narrative_status", "extension", "deep_display", "deep_link_id",
-})  # fmt: skip
-
-#: Datatypes that are identifiers as a whole: Safe Harbor keeps no component of them in clear but what is named here.
-_IDENTIFYING_HL7 = {
-    "XPN": frozenset[int](), "PN": frozenset[int](), "XTN": frozenset[int](), "TN": frozenset[int](), "PL": frozenset[int](),
-    "XCN": frozenset({1}), "CN": frozenset({1}), "PPN": frozenset({1}), "CX": frozenset({1, 5}), "CK": frozenset({1, 5}),
-    "EI": frozenset({1}), "XAD": frozenset({4, 5, 6, 7}), "AD": frozenset({4, 5, 6, 7}), "DR": frozenset[int](),
-    "TS": frozenset[int](), "DT": frozenset[int](), "DTM": frozenset[int](),
-}  # fmt: skip
-_IN_CLEAR = frozenset({"code", "term", "display", "number", "comparator", "keep", "scrub"})
-_MAY_STAY = {"CX": {5}, "CK": {5}, "XAD": {7}, "AD": {7}}
-_IDENTIFYING_FHIR = ("HumanName", "ContactPoint", "Signature", "LocationPosition")
+_QUANTITIES = frozenset({"Duration", "Count", "Distance", "MoneyQuantity", "SimpleQuantity"})
+#: Items of a questionnaire hold items; a path cannot name every depth.
+_ITEMS = {"text": "deep_display", "linkId": "deep_link_id", "valueString": "scrub"}
 
 Hl7Rule = str | Mapping[int, str]
 
@@ -74,96 +59,123 @@ class FhirPolicy:
     security_label: str
     ages: frozenset[str]
 
+    def rule(self, kind: str, name: str, type_name: str) -> tuple[str, str | Mapping[str, str]]:
+        """Which rule decides the element ``name`` (path without ordinals) of an object of type ``kind``, and its method.
+
+        The rule is a place in the file; ``recurse`` takes an object apart into its elements.
+        """
+        key = name.rpartition(".")[2]
+        if (method := self.paths.get(name)) is not None:
+            return f"fhir.paths.{name}", method
+        if (method := self.elements.get((kind, key))) is not None:
+            return f"fhir.elements.{kind}", method
+        if name.startswith("QuestionnaireResponse.item") and (method := _ITEMS.get(key)) is not None:
+            return f"fhir.paths.QuestionnaireResponse.item.{key}", method
+        place = "Quantity" if type_name in _QUANTITIES else type_name
+        if (found := self.types.get(place)) is not None:
+            return f"fhir.types.{place}", found
+        return "defaults.fhir", "recurse" if elements(type_name) else "redact"
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``version`` is ``profile@version#digest`` of file and recognizers."""
+    """``version`` is ``profile@version#digest`` of files and recognizers.
+
+    Attributes:
+        dates: what happens to dates in text.
+        caps_ages: ages over 89, and years that tell them, go.
+        shifts, keeps_dates, invents: whether any rule shifts dates, lets whole ones stay, or puts surrogates in.
+        encrypts: whether any rule encrypts, which needs the master key.
+        surrogates: names and numbers in text become surrogates instead of tags.
+        max_days, multiple_of: of the shift, in days.
+    """
 
     version: str
     oldest_year: int
     hl7: Hl7Policy
     fhir: FhirPolicy
+    profile: str = "safe_harbor"
+    dates: Literal["year", "shift", "keep"] = "year"
+    caps_ages: bool = True
+    shifts: bool = False
+    keeps_dates: bool = False
+    surrogates: bool = False
+    invents: bool = False
+    encrypts: bool = False
+    max_days: int = 365
+    multiple_of: int = 1
 
 
 def load_policy(profile: str) -> Policy:
-    """Raises ConfigurationError naming what is wrong with the file."""
-    path = f"{profile}.yaml"
-    source = resources.files("agents.deidentify.policies").joinpath(path)
-    if not source.is_file():
-        raise ConfigurationError(path="deid.profile", detail="no such profile")
-    raw = source.read_bytes()
-    document = yaml.safe_load(raw)
-    if not isinstance(document, dict) or document.get("apiVersion") != "deid/v1" or document.get("profile") != profile:
-        raise ConfigurationError(path=path, detail="not a policy of this form")
-    digest = hashlib.sha256(raw)
-    for name in ("restricted_zip3.txt", "common_word_names.txt", "nicknames.txt"):
+    """A shipped profile. Raises ConfigurationError naming what is wrong with the file."""
+    return compile_policy(read_profile(profile))
+
+
+def load_policy_file(path: Path) -> Policy:
+    """A rule file of the site. Raises ConfigurationError naming what is wrong with it."""
+    return compile_policy(read_file(path))
+
+
+def compile_policy(read: Read) -> Policy:
+    """Raises ConfigurationError when the file breaks its profile's promise."""
+    form = read.form
+    digest = hashlib.sha256(read.digest)
+    for name in ("restricted_zip3.txt", "common_word_names.txt", "nicknames.txt", "surrogate_names.txt"):
         digest.update(resources.files("agents.deidentify.tables").joinpath(name).read_bytes())
     digest.update(RECOGNIZERS_VERSION.encode())
-    try:
-        policy = Policy(
-            version=f"{profile}@{document['version']}#{digest.hexdigest()[:12]}",
-            oldest_year=int(document["defaults"]["oldest_year"]),
-            hl7=_hl7(document["hl7"], document["defaults"]["hl7"], path),
-            fhir=_fhir(document["fhir"], path),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise ConfigurationError(path=path, detail="a part is missing or of the wrong form") from None
-    if profile == "safe_harbor":
-        _check_safe_harbor(policy, path)
-    return policy
-
-
-def _hl7(part: dict[str, Any], defaults: dict[str, Any], path: str) -> Hl7Policy:
-    fields: dict[str, Hl7Rule | ByType] = {}
-    for row in part["fields"]:
-        name = row["path"]
-        if "by" in row:
-            cases = {str(kind): _hl7_rule(rule, f"{path}: {name}") for kind, rule in row["cases"].items()}
-            fields[name] = ByType(int(row["by"].rpartition("-")[2]), cases, _hl7_rule(row["default"], f"{path}: {name}"))
-        else:
-            fields[name] = _hl7_rule(row["use"], f"{path}: {name}")
-    datatypes = {name: _hl7_rule(rule, f"{path}: {name}") for name, rule in part["datatypes"].items()}
-    return Hl7Policy(datatypes, fields, frozenset(part["ages"]), defaults["charset_fallback"])
-
-
-def _hl7_rule(rule: Any, path: str) -> Hl7Rule:
-    methods = rule.values() if isinstance(rule, dict) else (rule,)
-    if not all(method in HL7_METHODS for method in methods):
-        raise ConfigurationError(path=path, detail="unknown method")
-    return {int(component): method for component, method in rule.items()} if isinstance(rule, dict) else cast("str", rule)
-
-
-def _fhir(part: dict[str, Any], path: str) -> FhirPolicy:
-    elements = {(kind, name): method for kind, rows in part["elements"].items() for name, method in rows.items()}
-    paths = {row["path"]: row["use"] for row in part["paths"]}
-    types: dict[str, str | Mapping[str, str]] = part["types"]
-    used = [*paths.values(), *elements.values()]
-    for rule in types.values():
-        used += rule.values() if isinstance(rule, dict) else [str(rule)]
-    if not all(method in FHIR_METHODS for method in used):
-        raise ConfigurationError(path=path, detail="unknown method")
-    return FhirPolicy(
-        types,
-        paths,
-        elements,
-        frozenset(part["extensions"]),
-        tuple(part["systems"]),
-        part["security_label"],
-        frozenset(part["ages"]),
+    for finding in broken(form):
+        raise ConfigurationError(path=f"{read.name}: {finding.rule}", detail=finding.why)
+    return Policy(
+        version=f"{form.profile}@{form.version}#{digest.hexdigest()[:12]}",
+        oldest_year=form.defaults.oldest_year,
+        hl7=_hl7(form, read.name),
+        fhir=_fhir(form),
+        profile=form.profile,
+        dates=form.text.dates,
+        caps_ages=form.over_89 == "cap",
+        shifts=_uses(form, "shift"),
+        surrogates=form.text.replace == "surrogate",
+        encrypts=_uses(form, "encrypt"),
+        invents=_uses(form, "surrogate"),
+        keeps_dates=_uses(form, "date") or form.text.dates == "keep",
+        max_days=form.shift.max_days,
+        multiple_of=form.shift.multiple_of,
     )
 
 
-def _check_safe_harbor(policy: Policy, path: str) -> None:
-    """Raises ConfigurationError for a rule that would let an identifier of 45 CFR 164.514(b)(2)(i) pass."""
-    for name, allowed in _IDENTIFYING_HL7.items():
-        rule = policy.hl7.datatypes.get(name, "redact")
-        if isinstance(rule, str):
-            wrong = rule in _IN_CLEAR
-        else:
-            wrong = any(n not in allowed or (m in _IN_CLEAR and n not in _MAY_STAY.get(name, set())) for n, m in rule.items())
-        if wrong:
-            raise ConfigurationError(path=f"{path}: {name}", detail="keeps an identifier")
-    if any(policy.fhir.types.get(name, "redact") != "redact" for name in _IDENTIFYING_FHIR):
-        raise ConfigurationError(path=path, detail="keeps an identifying type")
-    if policy.fhir.types.get("string") != "redact" or policy.hl7.datatypes.get("ST") != "redact":
-        raise ConfigurationError(path=path, detail="strings that no rule names must be redacted")
+def _uses(form: PolicyForm, method: str) -> bool:
+    def found(value: object) -> bool:
+        if isinstance(value, dict):
+            return any(map(found, value.values()))
+        return any(map(found, value)) if isinstance(value, list) else value == method
+
+    return found(msgspec.to_builtins([form.hl7, form.fhir, form.text]))
+
+
+def _hl7(form: PolicyForm, name: str) -> Hl7Policy:
+    fields = {row.path: _field(row, name) for row in form.hl7.fields}
+    return Hl7Policy(form.hl7.datatypes, fields, frozenset(form.hl7.ages), form.defaults.hl7.charset_fallback)
+
+
+def _field(row: FieldForm, name: str) -> Hl7Rule | ByType:
+    if not row.by:
+        if row.use is None:
+            raise ConfigurationError(path=f"{name}: {row.path}", detail="says neither use nor by")
+        return row.use
+    number = row.by.rpartition("-")[2]
+    if not number.isdigit():
+        raise ConfigurationError(path=f"{name}: {row.path}", detail="by names no field")
+    return ByType(int(number), row.cases, row.default)
+
+
+def _fhir(form: PolicyForm) -> FhirPolicy:
+    part = form.fhir
+    return FhirPolicy(
+        types=part.types,
+        paths={row.path: row.use for row in part.paths},
+        elements={(kind, name): method for kind, rows in part.elements.items() for name, method in rows.items()},
+        extensions=frozenset(part.extensions),
+        systems=tuple(part.systems),
+        security_label=part.security_label,
+        ages=frozenset(part.ages),
+    )

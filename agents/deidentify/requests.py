@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from datetime import date
+
+from agents.deidentify.cipher import ValueCipher
+from agents.deidentify.surrogates import Surrogates
 from agents.vault.contract import Kind, PatientRequest, Pseudonyms, VaultRequest, authority, link, wanted, weak_link
 from schemas.identity import Identifier, MessageIdentity, Person, Role
 
@@ -21,8 +26,17 @@ class TokenRequests:
     """
 
     def __init__(
-        self, identity: MessageIdentity, control: str, *, authorities: dict[str, str], default_authority: str = ""
+        self,
+        identity: MessageIdentity,
+        control: str,
+        *,
+        authorities: dict[str, str],
+        default_authority: str = "",
+        taken: Collection[str] = (),
+        cipher: ValueCipher | None = None,
     ) -> None:
+        self._cipher = cipher
+        self.surrogates = Surrogates(taken)
         self._authorities = authorities
         self._default = default_authority
         self._wanted: dict[str, int] = {}
@@ -69,6 +83,10 @@ class TokenRequests:
         key = wanted(kind, value)
         return f"\ufdd0{self._wanted.setdefault(key, len(self._wanted))}\ufdd1"
 
+    def encrypted(self, value: str) -> str:
+        """The value under the site's key; empty without one, which is refused when the step is made."""
+        return self._cipher.encrypt(value) if self._cipher and value else ""
+
     def patient_mark(self, value: str) -> str | None:
         """The mark of the patient with this logical id, if the message says that it is one."""
         patient = self._of_patient.get(value.strip().upper())
@@ -78,11 +96,24 @@ class TokenRequests:
         return VaultRequest(patients=tuple(self._patients), wanted=tuple(self._wanted), fallback=self._fallback)
 
 
-def fill(text: str, request: VaultRequest, pseudonyms: Pseudonyms) -> str:
-    """``text`` with every mark replaced by its token."""
+def date_mark(day: date, *, compact: bool = False) -> str:
+    """Where a shifted day will stand; as long as ``2024-01-31``, so that offsets of a text hold. ``compact``: HL7's ``20240131``."""
+    return f"\ufdd0{'h' if compact else 'd'}{day.toordinal():07d}\ufdd1"
+
+
+def fill(text: str, request: VaultRequest, pseudonyms: Pseudonyms, shift: int = 0, surrogates: Sequence[str] = ()) -> str:
+    """``text`` with every mark replaced by its token, its surrogate or, moved by ``shift`` days, its date."""
     pieces = text.split("\ufdd0")
     for position, piece in enumerate(pieces[1:], 1):
         name, _, rest = piece.partition("\ufdd1")
-        token = pseudonyms.patients[int(name[1:])] if name.startswith("p") else pseudonyms.tokens[request.wanted[int(name)]]
-        pieces[position] = token + rest
+        pieces[position] = _filled(name, request, pseudonyms, shift, surrogates) + rest
     return "".join(pieces)
+
+
+def _filled(name: str, request: VaultRequest, pseudonyms: Pseudonyms, shift: int, surrogates: Sequence[str]) -> str:
+    if name[0] == "s":
+        return surrogates[int(name[1:])]
+    if name[0] in "dh":
+        day = date.fromordinal(min(max(int(name[1:]) + shift, 1), date.max.toordinal()))
+        return day.isoformat() if name[0] == "d" else day.isoformat().replace("-", "")
+    return pseudonyms.patients[int(name[1:])] if name[0] == "p" else pseudonyms.tokens[request.wanted[int(name)]]

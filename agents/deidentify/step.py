@@ -11,14 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from agents.deidentify import clock
+from agents.deidentify.cipher import ValueCipher
 from agents.deidentify.fhir import FhirResult, FhirRewriter, filled
 from agents.deidentify.hl7 import Hl7Result, Hl7Rewriter, short_texts
 from agents.deidentify.hl7_rules import Hl7Rules
 from agents.deidentify.leak import LeakCheck
 from agents.deidentify.notes import Guesses, map_notes, scrub_notes
-from agents.deidentify.policy import Policy, load_policy
+from agents.deidentify.policy import Policy, load_policy, load_policy_file
+from agents.deidentify.replacements import Replacements, fill_marks, marked_fields, put_in
 from agents.deidentify.requests import TokenRequests, fill
+from agents.deidentify.surrogates import Surrogates
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.model import ModelLayer
 from agents.deidentify.text.scrub import NOBODY, scrub
@@ -28,7 +33,7 @@ from models.tagger import Execution, Tagger
 from schemas.clinical import Coverage, Note
 from schemas.deidentified import DeidMap, Redaction, SpanMap
 from schemas.envelope import FHIR_JSON, HL7_V2
-from schemas.errors import MalformedMessage, Poison, Reason
+from schemas.errors import ConfigurationError, MalformedMessage, Poison, Reason
 from schemas.fhir import clinical as fhir_clinical
 from schemas.fhir.notes import read_notes as read_fhir_notes
 from schemas.hl7.er7 import Message
@@ -42,6 +47,9 @@ STAGE = "deidentify"
 
 #: Noncharacters (U+FDD0..U+FDD2, never for interchange) mark where tokens will stand; a message that holds them is refused.
 _MARKS = (b"\xef\xb7\x90", b"\xef\xb7\x91", b"\xef\xb7\x92")
+
+
+Fill = Callable[[str], str]
 
 
 @dataclass(slots=True)
@@ -58,8 +66,11 @@ class Prepared:
     age_years: int | None
     coverage: Coverage
     gate: LeakCheck
+    before: LeakCheck | None
     opened: tuple[str, ...]
-    fill: Callable[[Pseudonyms], None]
+    fill: Callable[[Fill], None]
+    surrogates: Surrogates
+    leaves: dict[str, tuple[Redaction, ...]]
 
     def __repr__(self) -> str:
         return "<Prepared>"
@@ -93,6 +104,7 @@ class Deidentifier:
 
     Args:
         model: third layer of free text; ``None`` leaves two (``deid.use_model``).
+        cipher: for rules that encrypt; without it such rules raise ConfigurationError.
         authorities: names of assigning authorities that mean the same -> the one to use.
     """
 
@@ -104,11 +116,20 @@ class Deidentifier:
         tenant: str = "default",
         authorities: dict[str, str] | None = None,
         default_authority: str = "",
+        cipher: ValueCipher | None = None,
     ) -> None:
+        if policy.encrypts and cipher is None:
+            raise ConfigurationError(
+                path="secrets.master_key_file", detail="the rules encrypt values, which needs the master key"
+            )
         self._policy = policy
+        self._cipher = cipher
         self._model = model
-        self._hl7 = Hl7Rewriter(Hl7Rules(policy.hl7), policy.hl7.ages)
-        self._fhir = FhirRewriter(policy.fhir, f"urn:x-pseud:{tenant}:research")
+        self._replacements = Replacements(policy)
+        self._hl7 = Hl7Rewriter(Hl7Rules(policy.hl7), policy.hl7.ages if policy.caps_ages else frozenset(), self._replacements)
+        self._fhir = FhirRewriter(policy.fhir, f"urn:x-pseud:{tenant}:research", self._replacements)
+        #: Whether values stand anywhere that the vault's answer decides, not only where tokens do.
+        self._deferred = policy.shifts or policy.invents
         self._authorities = {authority(name): authority(chosen) for name, chosen in (authorities or {}).items()}
         self._default_authority = authority(default_authority)
         #: Everything that shapes a result: policy, recognizers, model. Goes into ``deid-policy``.
@@ -129,7 +150,14 @@ class Deidentifier:
 
     def apply(self, prepared: Prepared, pseudonyms: Pseudonyms) -> Deidentified:
         """Put the tokens in. Raises LeakDetected when an identifier of the message is still there."""
-        prepared.fill(pseudonyms)
+        shift, invented = self._shift(pseudonyms), prepared.surrogates.chosen(pseudonyms.epoch, _separators(prepared.parsed))
+
+        def put(text: str) -> str:
+            return fill(text, prepared.request, pseudonyms, shift, invented)
+
+        if prepared.before is not None:  # a shifted day may be the day of birth by chance: looked for while days are still marks
+            prepared.before.check([*_leaves(prepared.parsed), *prepared.opened])
+        prepared.fill(put)
         payload = encode(prepared.parsed)
         prepared.gate.check([*_leaves(prepared.parsed), *prepared.opened])
         epoch = pseudonyms.epoch
@@ -138,15 +166,38 @@ class Deidentifier:
             payload=payload,
             subject=pseudonyms.subject,
             map=DeidMap(
-                notes=prepared.notes,
+                notes=self._maps(prepared, put),
                 times={path: minutes - epoch for path, minutes in prepared.times.items()},
                 received=None if prepared.received is None else prepared.received - epoch,
                 age_years=prepared.age_years,
                 without_patient=pseudonyms.without_patient,
             ),
-            redactions=prepared.redactions,
+            redactions={path: put_in(found, put) for path, found in prepared.redactions.items()}
+            if self._deferred
+            else prepared.redactions,
             coverage=prepared.coverage,
         )
+
+    def _shift(self, pseudonyms: Pseudonyms) -> int:
+        """Days by which the patient's dates move; one number for all formats, from the patient's own record in the vault."""
+        return clock.shift_days(pseudonyms.epoch, max_days=self._policy.max_days, multiple_of=self._policy.multiple_of)
+
+    def _maps(self, prepared: Prepared, put: Fill) -> dict[str, tuple[SpanMap, ...]]:
+        """Surrogates are as long as they are: offsets of the clean notes are known only now."""
+        if not self._policy.invents:
+            return prepared.notes
+        notes = read_hl7_notes(prepared.parsed) if isinstance(prepared.parsed, Message) else read_fhir_notes(prepared.parsed)
+        return map_notes(notes.found, {path: put_in(found, put) for path, found in prepared.leaves.items()})
+
+    def _watched(self, identity: MessageIdentity) -> MessageIdentity:
+        """What the gate looks for: under a profile that lets dates stay or shifts them, not the day of birth."""
+        if not (self._policy.keeps_dates or self._policy.shifts):
+            return identity
+        others = tuple(msgspec.structs.replace(person, birth_date="") for person in identity.others)
+        patient = identity.patient and msgspec.structs.replace(identity.patient, birth_date="")
+        # feeds number messages by the clock: where times stay, a number that is one is no leak
+        numbers = tuple(number for number in identity.numbers if not (self._policy.keeps_dates and _is_time(number.value)))
+        return msgspec.structs.replace(identity, patient=patient, others=others, numbers=numbers)
 
     def text(self, text: str, known: MessageIdentity | None = None) -> tuple[str, tuple[Redaction, ...]]:
         """A bare text; ``known`` are identifiers that the caller knows to belong to it."""
@@ -166,30 +217,36 @@ class Deidentifier:
         except Poison as error:
             return error
 
-    def _requests(self, identity: MessageIdentity, control: str) -> TokenRequests:
-        return TokenRequests(identity, control, authorities=self._authorities, default_authority=self._default_authority)
+    def _requests(self, identity: MessageIdentity, control: str, known: Known) -> TokenRequests:
+        return TokenRequests(
+            identity,
+            control,
+            authorities=self._authorities,
+            default_authority=self._default_authority,
+            taken=known.keys,
+            cipher=self._cipher,
+        )
 
     def _prepare_hl7(self, row: _Read, message: Message, guesses: Guesses) -> Prepared:
         time = message.header.get(7)
         age, oldest = self._age(row.identity, time)
-        known = _known(row.identity, age)
-        requests = self._requests(row.identity, message.header.get(10))
-        scrubbed = scrub_notes(message, row.notes, known, guesses, oldest)
+        known = _known(row.identity, age if self._policy.caps_ages else None)
+        requests = self._requests(row.identity, message.header.get(10), known)
+        scrubbed = scrub_notes(message, row.notes, known, guesses, oldest, self._replacements, requests.surrogates)
         result = self._hl7.rewrite(message, scrubbed, requests, known, guesses, oldest)
         clean_notes = read_hl7_notes(message).found if row.notes or scrubbed.leaves else []
-        request = requests.request()
         received = clock.minutes_of(time.strip())
 
-        def put_tokens(pseudonyms: Pseudonyms) -> None:
+        def put_tokens(put: Fill) -> None:
             done: dict[str, str] = {}
-            for segment, position in result.fills:
+            for segment, position in marked_fields(message) if self._deferred else result.fills:
                 raw = segment.raw(position)
                 if raw not in done:
-                    done[raw] = fill(raw, request, pseudonyms)
+                    done[raw] = put(raw)
                 segment.set_raw(position, done[raw])
 
         return Prepared(
-            request=request,
+            request=requests.request(),
             content_type=HL7_V2,
             parsed=message,
             redactions=scrubbed.redactions,
@@ -198,29 +255,33 @@ class Deidentifier:
             received=received,
             age_years=age,
             coverage=_coverage(result, row.refused),
-            gate=LeakCheck(row.identity),
+            gate=LeakCheck(self._watched(row.identity)),
+            before=LeakCheck(row.identity) if self._deferred else None,
             opened=tuple(note.text for note in clean_notes if note.path.endswith("-5.5")),
             fill=put_tokens,
+            surrogates=requests.surrogates,
+            leaves=scrubbed.leaves,
         )
 
     def _prepare_fhir(self, row: _Read, root: dict[str, Any], guesses: Guesses) -> Prepared:
         time_path = fhir_clinical.time_path(root)
         time = str(fhir_clinical.read_leaf(root, time_path)) if time_path else ""
         age, oldest = self._age(row.identity, time)
-        known = _known(row.identity, age)
-        requests = self._requests(row.identity, f"{root['resourceType']}/{root.get('id', '')}")
-        scrubbed = scrub_notes(root, row.notes, known, guesses, oldest)
+        known = _known(row.identity, age if self._policy.caps_ages else None)
+        requests = self._requests(row.identity, f"{root['resourceType']}/{root.get('id', '')}", known)
+        scrubbed = scrub_notes(root, row.notes, known, guesses, oldest, self._replacements, requests.surrogates)
         clean, result = self._fhir.rewrite(root, scrubbed, requests, known, guesses, oldest)
         clean_notes = read_fhir_notes(clean).found
         leaves = {result.clean_path(path): found for path, found in scrubbed.leaves.items()}
-        request = requests.request()
 
-        def put_tokens(pseudonyms: Pseudonyms) -> None:
+        def put_tokens(put: Fill) -> None:
             for holder, key in result.fills:
-                holder[key] = filled(holder[key], lambda text: fill(text, request, pseudonyms))
+                holder[key] = filled(holder[key], put)
+            if self._deferred:
+                fill_marks(clean, put)
 
         return Prepared(
-            request=request,
+            request=requests.request(),
             content_type=FHIR_JSON,
             parsed=clean,
             redactions={result.clean_path(path): found for path, found in scrubbed.redactions.items()},
@@ -229,15 +290,20 @@ class Deidentifier:
             received=clock.minutes_of(time),
             age_years=age,
             coverage=_coverage(result, row.refused),
-            gate=LeakCheck(row.identity),
+            gate=LeakCheck(self._watched(row.identity)),
+            before=LeakCheck(row.identity) if self._deferred else None,
             opened=tuple(note.text for note in clean_notes if note.path.endswith((".data", ".div"))),
             fill=put_tokens,
+            surrogates=requests.surrogates,
+            leaves=leaves,
         )
 
     def _age(self, identity: MessageIdentity, time: str) -> tuple[int | None, int]:
         """Age of the patient at the message's time, and the last year that would tell an age over 89."""
         year = clock.year_of(time)
         oldest = self._policy.oldest_year if year is None else year - clock.OLDEST_AGE - 1
+        if not self._policy.caps_ages:
+            oldest = 0
         birth = identity.patient.birth_date if identity.patient else ""
         return (clock.age_at(birth, time) if birth and time else None), oldest
 
@@ -261,6 +327,17 @@ def _read(content_type: str, payload: bytes) -> _Read | Poison:
         return _Read(parsed, identity, notes.found, [note.text for note in notes.found], notes.refused)
     except Poison as error:
         return error
+
+
+def _is_time(value: str) -> bool:
+    return len(value) >= 12 and clock.day_of(value) is not None
+
+
+def _separators(parsed: Parsed) -> str:
+    if not isinstance(parsed, Message):
+        return ""
+    marks = parsed.delimiters
+    return f"{marks.field}{marks.component}{marks.repetition}{marks.subcomponent}{marks.escape}"
 
 
 def _coverage(result: Hl7Result | FhirResult, refused: dict[str, str]) -> Coverage:
@@ -302,6 +379,15 @@ def _collect(value: Any, found: list[str]) -> None:
         found.append(str(value))
 
 
+def _policy(settings: Settings) -> Policy:
+    if settings.deid.rules_file is None:
+        return load_policy(settings.deid.profile)
+    policy = load_policy_file(settings.deid.rules_file)
+    if policy.profile != settings.deid.profile:
+        raise ConfigurationError(path="deid.rules_file", detail="is for another profile than deid.profile")
+    return policy
+
+
 def make_deidentifier(settings: Settings) -> Deidentifier:
     """The step under these settings. Raises ConfigurationError when the policy or the PHI model cannot be loaded."""
     model = None
@@ -313,10 +399,13 @@ def make_deidentifier(settings: Settings) -> Deidentifier:
         model = ModelLayer(
             Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
         )
+    policy = _policy(settings)
+    cipher = ValueCipher.load(settings.secrets.master_key_file, settings.deid.tenant) if policy.encrypts else None
     return Deidentifier(
-        load_policy(settings.deid.profile),
+        policy,
         model,
         tenant=settings.deid.tenant,
         authorities=settings.deid.authorities,
         default_authority=settings.deid.default_authority,
+        cipher=cipher,
     )

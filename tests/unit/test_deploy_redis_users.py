@@ -17,9 +17,10 @@ from agents.pipeline import BY_STAGE
 from agents.vault.backend import RedisBackend
 from agents.vault.contract import link
 from gateway.duplicates import RedisLedger
-from schemas.errors import StoreUnavailable
+from schemas.errors import StoreUnavailable, UnsupportedContent
 from streams import embedded
 from streams.record import Record
+from streams.sealing import Seal
 from streams.settings import Redis
 from streams.store import Store, connect
 from streams.suspects import Suspects
@@ -54,8 +55,8 @@ def _store(guarded: tuple[str, Path], user: str) -> Store:
 
 
 def test_there_is_a_user_for_every_process_and_no_other() -> None:
-    """One principal a stage and one for the gateway; the default user is off."""
-    assert {line.split()[1] for line in LINES} == {"default", "gateway", *BY_STAGE}
+    """One principal a stage, one for the gateway, one for whoever erases; the default user is off."""
+    assert {line.split()[1] for line in LINES} == {"default", "gateway", "erase", *BY_STAGE}
     assert "user default off" in LINES
 
 
@@ -74,6 +75,26 @@ async def test_every_worker_can_note_what_is_in_flight(guarded: tuple[str, Path]
     with pytest.raises(StoreUnavailable):
         await store.hgetall("wardstream:inflight:wardstream-other")
     await store.aclose()
+
+
+async def test_the_door_seals_deidentify_opens_and_erase_destroys(guarded: tuple[str, Path]) -> None:
+    """Each under its own user; no other stage can have a payload key, and the door none of the vault's rows."""
+    door, worker = (Seal(_store(guarded, user), bytes(32), tenant="default", cache_s=0) for user in ("gateway", "deidentify"))
+    sealed = await door.seal(b"ab12", "x", b"payload")
+    assert await worker.unseal(b"ab12", "x", sealed) == b"payload"
+    vault = vault_on(RedisBackend(_store(guarded, "deidentify")), seed=4, tenant="default")
+    (made,) = await vault.resolve([patient_request(link("north", "100200301"))])
+    await vault.remember_payload_keys([(made.subject, b"ab12")])
+    for user in sorted({"publish", "extract", "decide"}):
+        with pytest.raises(StoreUnavailable):
+            await Seal(_store(guarded, user), bytes(32), tenant="default", cache_s=0).unseal(b"ab12", "x", sealed)
+    with pytest.raises(StoreUnavailable):
+        await vault_on(RedisBackend(_store(guarded, "gateway")), seed=5, tenant="default").erase(made.subject)
+    eraser = vault_on(RedisBackend(_store(guarded, "erase")), seed=6, tenant="default")
+    assert await eraser.erase(made.subject)
+    await RedisContextStore(_store(guarded, "erase")).forget(made.subject)
+    with pytest.raises(UnsupportedContent):
+        await worker.unseal(b"ab12", "x", sealed)
 
 
 async def test_deidentify_makes_tokens_and_publish_only_reads_them(guarded: tuple[str, Path]) -> None:

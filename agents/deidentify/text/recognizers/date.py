@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 
 from agents.deidentify.text.signs import Near, NearMatch
 from agents.deidentify.text.spans import DATE, Found
@@ -128,3 +129,41 @@ def year_of(written: str) -> int | None:
     """The year, where the date writes it with four digits."""
     match = _FOUR_DIGITS.search(written)
     return int(match[0]) if match else None
+
+
+_MONTH_NUMBERS = {
+    name: number
+    for number, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
+_DAY_FIRST = re.compile(
+    rf"(\d{{1,2}})(?:st|nd|rd|th)?[\s-]{{1,3}}(?:day\s)?(?:of\s)?({_MONTH})\b\.?[\s,-]{{0,4}}(\d{{4}})", re.IGNORECASE
+)
+_MONTH_FIRST = re.compile(
+    rf"({_MONTH})\b\.?[\s-]{{1,3}}(?:the\s)?(\d{{1,2}})(?:st|nd|rd|th)?[\s,-]{{0,4}}(?:of\s)?(\d{{4}})", re.IGNORECASE
+)
+_YEAR_FIRST = re.compile(r"(\d{4})([-/.]?)(\d{1,2})\2(\d{1,2})(?!\d|[-/.]\d)(?:[T ]?\d{4,6})?")
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?!\d)")
+
+
+def day_of(written: str) -> date | None:
+    """The day that a found date names in full, four digits of year included; ``None`` for everything less.
+
+    Two numbers that could both be the month are read as in the United States, month first.
+    """
+    try:
+        if match := _DAY_FIRST.search(written):
+            return date(int(match[3]), _MONTH_NUMBERS[match[2][:3].casefold()], int(match[1]))
+        if match := _MONTH_FIRST.search(written):
+            return date(int(match[3]), _MONTH_NUMBERS[match[1][:3].casefold()], int(match[2]))
+        if match := re.search(r"(?<!\d)(\d{4})(\d{2})(\d{2})(?:(?!\d)|(?=\d{4}(?:\d{2})?(?!\d)))", written) or _YEAR_FIRST.match(
+            written
+        ):
+            year, *_, month, day = match.groups()
+            return date(int(year), int(month), int(day))
+        if match := _YEAR_LAST.match(written):
+            first, second = int(match[1]), int(match[3])
+            month, day = (second, first) if first > 12 else (first, second)
+            return date(int(match[4]), month, day)
+    except ValueError:
+        return None
+    return None
