@@ -20,6 +20,7 @@ COMMANDS = {
     "send": "post message files over MLLP, FHIR HTTP or straight to Kafka",
     "results": "follow the results topics",
     "rewind": "set a stopped stage back, so that it processes again",
+    "leakcheck": "canary patients through every door, then a search for them in topics, store, logs, metrics and answers",
     "lag": "how far behind each stage is",
     "pretrain": "model factory: the encoder goes on reading medical text",
     "train": "model factory: fine-tune a family on a task",
