@@ -18,6 +18,7 @@ from typing import Any
 from agents.deidentify.step import Deidentifier, make_deidentifier
 from benchmarks.deid import adt, note, oru
 from benchmarks.deid_sweep import through
+from benchmarks.synthetic_pdf import pdf
 from schemas.attachments import to_text
 from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.errors import Poison
@@ -39,12 +40,7 @@ CDA = (
     b"<text><paragraph>Mr. Quill seen</paragraph><list><item>one</item></list></text></section></component></structuredBody></component>"
     b"</ClinicalDocument>"
 )
-PDF = (
-    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
-    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>endobj\n"
-    b"4 0 obj<</Length 54>>stream\nBT /F1 12 Tf 72 200 Td (Mr. Quill was seen now) Tj ET   \nendstream endobj\n"
-    b"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R/Size 6>>\n%%EOF"
-)
+PDF = pdf(b"BT /F1 12 Tf 72 200 Td (Mr. Quill was seen now) Tj ET")
 
 
 def damage(source: random.Random, data: bytes) -> bytes:
@@ -85,7 +81,9 @@ def fhir(number: int) -> bytes:
 def shake(source: random.Random, node: Any) -> Any:
     """The same JSON with values of other types here and there: syntax stays, so that the damage reaches the rules."""
     if source.random() < 0.01:
-        return source.choice([None, True, 10**30, -1.5, "", "x" * 300, [], {}, [[]], {"resourceType": "Nope"}, "\u0000", "Patient/1"])
+        return source.choice(
+            [None, True, 10**30, -1.5, "", "x" * 300, [], {}, [[]], {"resourceType": "Nope"}, "\u0000", "Patient/1"]
+        )
     if isinstance(node, dict):
         return {(k if source.random() > 0.005 else "_" + k): shake(source, v) for k, v in node.items()}
     return [shake(source, v) for v in node] if isinstance(node, list) else node

@@ -60,7 +60,7 @@ class Tally:
         return {
             "messages": self.read, "passed": self.passed, "refused": dict(self.refused), "identifiers_sought": self.identifiers,
             "surviving": dict(self.surviving),
-            "names_that_are_ordinary_words": self.words.total(), "not_parsed_again": self.not_parsed_again, 
+            "names_that_are_ordinary_words": self.words.total(), "not_parsed_again": self.not_parsed_again,
             "valid_before": self.was_valid, "valid_no_more": self.valid_no_more, "dropped_segments": dict(self.dropped_segments.most_common()),
             "unhandled_exceptions": dict(self.unhandled),
         }  # fmt: skip
@@ -156,9 +156,7 @@ def _validate(message: PublicMessage, result: Deidentified, tally: Tally) -> Non
         rest = iter(before)
         if not all(segment in rest for segment in after):
             tally.not_parsed_again += 1
-        tally.dropped_segments.update(
-            {s.decode("latin-1"): n for s, n in (Counter(before) - Counter(after)).items()}
-        )
+        tally.dropped_segments.update({s.decode("latin-1"): n for s, n in (Counter(before) - Counter(after)).items()})
     elif _valid(message.payload):
         tally.was_valid += 1
         if not _valid(result.payload):

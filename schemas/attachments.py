@@ -18,8 +18,8 @@ from striprtf.striprtf import rtf_to_text
 
 from schemas.errors import MalformedMessage, Reason
 from schemas.markup import LineWriter, html_to_text
-from schemas.pdf import pdf_to_text
 from schemas.media_type import split_media_type
+from schemas.pdf import pdf_to_text
 
 Format = Literal["plain", "html", "rtf", "ccda", "pdf", "narrative"]
 

@@ -41,7 +41,7 @@ def pdf_to_text(data: bytes) -> str:
     if b"%PDF-" not in data[:1024]:
         raise MalformedMessage(Reason.MALFORMED_FHIR, detail="not a PDF")
     try:
-        done = subprocess.run(  # noqa: S603 - this interpreter, fixed arguments
+        done = subprocess.run(
             [sys.executable, "-P", str(_CHILD), *map(str, (CPU_S, MEMORY_BYTES, MAX_PAGES, MAX_TEXT))],
             input=data,
             stdout=subprocess.PIPE,

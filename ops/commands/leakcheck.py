@@ -17,7 +17,9 @@ from ops.cli import EXIT_FAILED
 @click.command()
 @click.option("--mllp", metavar="HOST:PORT", required=True, help="The MLLP door.")
 @click.option("--http", "url", metavar="URL", required=True, help="The FHIR door.")
-@click.option("--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="Its bearer token.")
+@click.option(
+    "--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="Its bearer token."
+)
 @click.option("--files", multiple=True, type=click.Path(exists=True, path_type=Path), help="Logs, traces, Redis dump and append-only file; folders whole. Repeatable.")  # fmt: skip
 @click.option("--metrics", multiple=True, metavar="URL", help="Metrics endpoints. Repeatable.")
 @click.option("--canaries", "count", type=click.IntRange(1, 100), default=3, show_default=True)
@@ -60,7 +62,11 @@ def command(
         console = Console()
         table = Table("place", "searched bytes", "hits")
         for place, size in sorted(report.searched.items()):
-            table.add_row(place, f"{size:,}", "; ".join(f"{r['identifier']} ({r['form']}) x{r['count']}" for r in rows if r["place"] == place))
+            table.add_row(
+                place,
+                f"{size:,}",
+                "; ".join(f"{r['identifier']} ({r['form']}) x{r['count']}" for r in rows if r["place"] == place),
+            )
         console.print(table)
         console.print(f"{count} canaries, seed {seed}; answers: {report.answers}; {report.records} records read")
         console.print("[bold red]identifiers were found[/]" if rows else "[green]no identifier of a canary was found[/]")

@@ -39,7 +39,7 @@ def test_no_canary_is_found_and_a_planted_one_is(tmp_path: Path) -> None:
 
             async def send() -> None:
                 producer = Producer(stack.settings.kafka, client_id="plant")
-                await producer.send_all([Output(topics.RAISED, canary.email.upper().encode(), packed, headers)])
+                await producer.send_all([Output(topics.SAMPLE, canary.email.upper().encode(), packed, headers)])
                 await producer.close()
 
             asyncio.run(send())
@@ -51,9 +51,9 @@ def test_no_canary_is_found_and_a_planted_one_is(tmp_path: Path) -> None:
             stack.settings, stack.doors, count=1, seed=12, files=[stack.logs], metrics=metrics, settle_s=8, before_search=plant
         )
     assert {(place, kind) for place, kind, _ in found.hits} >= {
-        ("deid.flag.raised.v1 key", "email"),
-        ("deid.flag.raised.v1 value", "family name"),
-        ("deid.flag.raised.v1 headers", "record number"),
+        (f"{topics.SAMPLE} key", "email"),
+        (f"{topics.SAMPLE} value", "family name"),
+        (f"{topics.SAMPLE} headers", "record number"),
         ("file planted.log", "phone"),
         ("store values", "street"),
     }
