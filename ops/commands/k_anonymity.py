@@ -13,6 +13,9 @@ from rich.table import Table
 
 from ops.cli import EXIT_FAILED
 
+#: The log is read when nothing came for so long.
+QUIET_S = 5.0
+
 
 @click.command()
 @click.option("--rarest", type=click.IntRange(0, 1000), default=10, show_default=True, help="Combinations to list.")
@@ -29,8 +32,13 @@ def command(rarest: int, require_k: int | None, as_json: bool) -> None:
     from streams.tail import tail
 
     patients: dict[str, Quasi] = {}
-    unread, last = 0, time.monotonic()
-    for record in tail(load().kafka, [topics.READY], stop=lambda: time.monotonic() - last > 5):
+    unread = 0
+    last = time.monotonic()
+
+    def quiet() -> bool:
+        return time.monotonic() - last > QUIET_S
+
+    for record in tail(load().kafka, [topics.READY], stop=quiet):
         last = time.monotonic()
         headers = dict(record.headers)
         subject = headers.get("ce_subject", record.key or b"").decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import redis
@@ -53,7 +54,8 @@ def search_store(search: Search, settings: Redis) -> None:
                 search.look("store values", part)
 
 
-def _value(client: redis.Redis, key: bytes) -> Iterable[bytes]:
+def _value(client: Any, key: bytes) -> Iterable[bytes]:
+    """Everything under a key; ``client`` is Any because its typing mixes in text answers, which this one is not set to give."""
     match client.type(key):
         case b"string":
             return [client.get(key) or b""]
