@@ -9,7 +9,7 @@ import click
 
 from schemas.errors import ConfigurationError, WardstreamError
 
-#: Command -> one line for the list. The module is ``ops.commands.<name>``, the click command in it ``command``.
+#: Command -> one line for the list. The module is ``ops.commands.<name>`` (``-`` as ``_``), the click command in it ``command``.
 COMMANDS = {
     "annotate": "de-identify, extract and decide offline: JSON Lines in, JSON Lines out",
     "demo": "run the whole stream on sample messages and show what happened",
@@ -20,6 +20,8 @@ COMMANDS = {
     "send": "post message files over MLLP, FHIR HTTP or straight to Kafka",
     "results": "follow the results topics",
     "rewind": "set a stopped stage back, so that it processes again",
+    "leakcheck": "canary patients through every door, then a search for them in topics, store, logs, metrics and answers",
+    "k-anonymity": "how rare combinations of quasi-identifiers are in the de-identified output",
     "lag": "how far behind each stage is",
     "erase": "destroy what leads from a token back to its patient; audited",
     "reidentify": "who stands behind a token; audited, needs a purpose",
@@ -48,7 +50,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"ops.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"ops.commands.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,6 +1,6 @@
-"""Readable text of an attachment: plain text, HTML, RTF, C-CDA and other HL7 XML. What cannot be opened is withheld, not guessed.
+"""Readable text of an attachment: plain text, HTML, RTF, C-CDA and PDF. What cannot be opened is withheld, not guessed.
 
-Nothing is ever fetched, decompressed or executed; DTDs and entities are refused (defusedxml). An unknown or binary type gives
+Nothing is ever fetched or executed; only PDF is decompressed, under limits (``schemas.pdf``); DTDs and entities are refused (defusedxml). An unknown or binary type gives
 ``None``: the caller must then keep the whole attachment back.
 """
 
@@ -19,8 +19,9 @@ from striprtf.striprtf import rtf_to_text
 from schemas.errors import MalformedMessage, Reason
 from schemas.markup import LineWriter, html_to_text
 from schemas.media_type import split_media_type
+from schemas.pdf import pdf_to_text
 
-Format = Literal["plain", "html", "rtf", "ccda", "narrative"]
+Format = Literal["plain", "html", "rtf", "ccda", "pdf", "narrative"]
 
 #: Clinical documents are a few hundred kilobytes of text; images inside RTF or CDA make them larger.
 MAX_BYTES = 16 * 1024 * 1024
@@ -30,6 +31,7 @@ MAX_MARKUP_BYTES = 4 * 1024 * 1024
 _PLAIN = frozenset({"text/plain", "text/markdown", "text/x-plain"})
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _RTF = frozenset({"application/rtf", "text/rtf", "application/x-rtf", "text/richtext"})
+_PDF = frozenset({"application/pdf", "application/x-pdf"})
 _XML = frozenset(
     {"text/xml", "application/xml", "application/cda+xml", "application/hl7-sda+xml", "application/hl7-cda+xml", "text/cda+xml"}
 )
@@ -51,7 +53,8 @@ def to_text(data: bytes, content_type: str) -> tuple[str, Format] | None:
         content_type: media type with parameters; ``charset`` is honoured, strict UTF-8 is the default for text.
 
     Raises:
-        MalformedMessage: ``TOO_LARGE``, ``UNDECODABLE_CHARSET``, or ``MALFORMED_FHIR`` for RTF and XML that cannot be parsed.
+        MalformedMessage: ``TOO_LARGE``, ``UNDECODABLE_CHARSET``, ``UNSUPPORTED_CONTENT_TYPE`` for a PDF that is encrypted or holds
+            pictures only, or ``MALFORMED_FHIR`` for RTF, XML and PDF that cannot be parsed.
     """
     kind, parameters = split_media_type(content_type)
     charset = parameters.get("charset", "")
@@ -61,6 +64,8 @@ def to_text(data: bytes, content_type: str) -> tuple[str, Format] | None:
         return html_to_text(_decode(data, charset, MAX_MARKUP_BYTES)), "html"
     if kind in _RTF:
         return _rtf(data), "rtf"
+    if kind in _PDF:
+        return pdf_to_text(data), "pdf"
     if kind in _XML:
         return _xml(data)
     return None

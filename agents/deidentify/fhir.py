@@ -287,7 +287,8 @@ class _Pass:
         )
 
     def _extension_stays(self, value: Any) -> bool:
-        return isinstance(value, dict) and value.get("url") in self._policy.extensions and not self._known_anywhere(value)
+        url = value.get("url") if isinstance(value, dict) else None
+        return isinstance(url, str) and url in self._policy.extensions and not self._known_anywhere(value)
 
     def _known_anywhere(self, value: Any) -> bool:
         if isinstance(value, dict):

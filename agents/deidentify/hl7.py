@@ -25,6 +25,7 @@ from agents.deidentify.zip_codes import state, zip3
 from agents.vault.contract import Kind
 from schemas.clinical import Note
 from schemas.deidentified import Redaction
+from schemas.errors import MalformedMessage, Reason
 from schemas.hl7.er7 import Delimiters, Message, Segment, escape
 
 #: Fields whose time a fact may be read from; only these travel in the map.
@@ -177,7 +178,10 @@ class _Pass:
             else:
                 new = "" if rule is None else self._repetitions(raw, rule, has_notes)
             if new != raw:
-                segment.set_raw(position, new)
+                try:
+                    segment.set_raw(position, new)
+                except ValueError:  # damaged escapes can put a separator into the new text; nothing of such a message passes
+                    raise MalformedMessage(Reason.MALFORMED_HL7, path=f"{segment.id}-{position}") from None
                 redacted[row.label] += 1
                 if self._marked:
                     self.result.fills.append((segment, position))

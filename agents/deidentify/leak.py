@@ -21,6 +21,8 @@ _RUN = re.compile(r"(?<![^\W_])\d(?:[ \t\n./()-]{0,3}\d){6,24}(?![^\W_])")
 _DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 #: Two leaves never form one phrase.
 _BETWEEN = " \x1f "
+#: Every ASCII character that belongs to no word, as a space: the words of ``WORD`` at a third of its cost.
+_SPACES = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
 class LeakCheck:
@@ -81,7 +83,7 @@ class LeakCheck:
         """Raises LeakDetected naming the kind of identifier that survived."""
         plain = [leaf if leaf.isascii() else normalise(leaf).text for leaf in dict.fromkeys(leaves)]
         folded = _BETWEEN.join(plain).casefold()
-        words = WORD.findall(folded)
+        words = folded.translate(_SPACES).split() if folded.isascii() else WORD.findall(folded)
         present = set(words)
         if not present.isdisjoint(self._numbers):
             raise LeakDetected(path="number")
@@ -92,16 +94,9 @@ class LeakCheck:
             for phrase in phrases:
                 if phrase in joined and any(phrase in f" {' '.join(WORD.findall(leaf.casefold()))} " for leaf in plain):
                     raise LeakDetected(path=kind)
-        if any(self._holds_number(leaf) for leaf in plain):
+        # whatever separates the digits; what separates leaves is no such character
+        if any("".join(_DIGITS.findall(run)) in self._numbers for run in _RUN.findall(folded)):
             raise LeakDetected(path="number")
-
-    def _holds_number(self, leaf: str) -> bool:
-        """Long numbers whatever separates their digits; a leaf of one word was looked up already."""
-        return (
-            len(leaf) > 6
-            and not leaf.isalnum()
-            and any("".join(_DIGITS.findall(match[0])) in self._numbers for match in _RUN.finditer(leaf))
-        )
 
     @staticmethod
     def _is_eponym(name: str, leaves: Iterable[str]) -> bool:

@@ -159,7 +159,9 @@ class Deidentifier:
             prepared.before.check([*_leaves(prepared.parsed), *prepared.opened])
         prepared.fill(put)
         payload = encode(prepared.parsed)
-        prepared.gate.check([*_leaves(prepared.parsed), *prepared.opened])
+        # the record's key and headers too: the subject, and the paths of the map (its numbers are offsets and minutes)
+        beside = (pseudonyms.subject, *prepared.notes, *prepared.times)
+        prepared.gate.check([*_leaves(prepared.parsed), *prepared.opened, *beside])
         epoch = pseudonyms.epoch
         return Deidentified(
             content_type=prepared.content_type,

@@ -113,18 +113,16 @@ class TokenVault:
         return found
 
     async def erase(self, token: str) -> bool:
+        """See ``contract.Vault``. The record goes last: an erasure that was interrupted finds everything again when it is repeated."""
         (raw,) = await self._backend.get([self._record_key(token)])
         if raw is None:
             return False
-        await self._backend.delete([self._record_key(token)])
         (links,) = await self._backend.get([self._links_key(token)])
-        sealed = await self._backend.members(self._payloads_key(token))
-        rows = [self._record_key(token), self._links_key(token), self._payloads_key(token), *(links or b"").decode().split()]
-        keys = [row_of(self._tenant, key.encode()) for key in sealed]
-        gone = [raw for raw in await self._backend.get(keys) if raw is not None]
-        await self._backend.put({tombstone_of(self._tenant, raw): b"1" for raw in gone})
-        rows += keys
-        await self._backend.delete(rows)
+        payload_keys = [row_of(self._tenant, key.encode()) for key in await self._backend.members(self._payloads_key(token))]
+        gone = [row for row in await self._backend.get(payload_keys) if row is not None]
+        await self._backend.put({tombstone_of(self._tenant, row): b"1" for row in gone})
+        await self._backend.delete([*payload_keys, *(links or b"").decode().split()])
+        await self._backend.delete([self._links_key(token), self._payloads_key(token), self._record_key(token)])
         self._tokens.clear()
         self._records.pop(token, None)
         return True

@@ -132,7 +132,7 @@ class _Reader:
         self._add(node.path, html_to_text(node.value), "narrative", _section_codes(section) if section else self._codes)
 
     def _add(
-        self, path: str, text: str, form: Literal["plain", "html", "rtf", "ccda", "narrative"], codes: tuple[Coding, ...]
+        self, path: str, text: str, form: Literal["plain", "html", "rtf", "ccda", "pdf", "narrative"], codes: tuple[Coding, ...]
     ) -> None:
         self._notes.used.add(path)
         if text.strip():

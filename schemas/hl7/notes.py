@@ -38,6 +38,7 @@ _CODED_FIELDS = {("OBR", 13), ("OBR", 31), ("PV2", 3), ("RXO", 6), ("RXO", 7), (
 
 #: ED-2 and ED-3 (tables 0191 and 0291) as a MIME type; what is missing is passed on as type/subtype.
 _MIME = {
+    "pdf": "application/pdf",
     "plain": "text/plain",
     "text": "text/plain",
     "": "text/plain",

@@ -174,3 +174,9 @@ def test_times_travel_as_minutes() -> None:
     assert times["Bundle.entry[1].resource.issued"] - times["Bundle.entry[1].resource.effectiveDateTime"] == 56
     assert not any("birthDate" in path for path in times)
     assert json.loads(result.payload)["entry"][1]["resource"]["effectiveDateTime"] == "2024"
+
+
+def test_an_extension_with_a_url_of_another_type_is_dropped() -> None:
+    """Found by fuzzing: an object where the url should be ended in a TypeError instead of a result or a code."""
+    out = through(patient_resource(extension=[{"url": {"resourceType": "Nope"}, "valueString": "x"}]))
+    assert "extension" not in out

@@ -1,0 +1,160 @@
+"""Damaged messages and attachments through de-identification: a result or a coded refusal, never another exception, never a hang.
+
+python -m benchmarks.deid_fuzz [--count 10000] [--seed N] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agents.deidentify.step import Deidentifier, make_deidentifier
+from benchmarks.deid import adt, note, oru
+from benchmarks.deid_sweep import through
+from benchmarks.synthetic_pdf import pdf
+from schemas.attachments import to_text
+from schemas.envelope import FHIR_JSON, HL7_V2
+from schemas.errors import Poison
+from schemas.message import parse
+from streams.settings import Deid, Settings
+
+RESULTS = Path(__file__).with_name("results") / "deid_fuzz.json"
+#: A single input that takes longer than this is a hang.
+HANG_S = 5.0
+
+_PIECES = (b"|", b"^", b"~", b"\\", b"&", b"\r", b"\n", b"\x00", b"\xff", b"\xed\xa0\x80", b"\\X0D\\", b"\\.br\\", b"MSH|", b"PID|", b"OBX|",
+           b'"', b"{", b"}", b"[", b"]", b"null", b"-1e999", b"\\ud800", b"<", b">", b"<!--", b"&#0;", b"\\u-10179?", b"\\'e9", b"{\\rtf1",
+           b"%PDF-", b"endobj", b"<![CDATA[", b"<!DOCTYPE", "\u202e\u200b\ufdd0".encode(), b"9" * 40)  # fmt: skip
+
+HTML = b"<html><body><h1>Note</h1><table><tr><td>K</td><td>5.9</td></tr></table><pre>a\nb</pre><p>Mr. Quill &amp; son</p></body></html>"
+RTF = rb"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 Arial;}}\f0 Mr. Quill\'e9 was \b seen\b0 .\par \u8364? K 5.9\par}"
+CDA = (
+    b'<ClinicalDocument xmlns="urn:hl7-org:v3"><component><structuredBody><component><section><title>Note</title>'
+    b"<text><paragraph>Mr. Quill seen</paragraph><list><item>one</item></list></text></section></component></structuredBody></component>"
+    b"</ClinicalDocument>"
+)
+PDF = pdf(b"BT /F1 12 Tf 72 200 Td (Mr. Quill was seen now) Tj ET")
+
+
+def damage(source: random.Random, data: bytes) -> bytes:
+    """One to eight cuts, copies, swaps, flips and hostile pieces."""
+    raw = bytearray(data)
+    for _ in range(source.randint(1, 8)):
+        at = source.randrange(len(raw) + 1)
+        match source.randrange(6):
+            case 0:
+                raw[at:at] = source.choice(_PIECES) * source.choice((1, 1, 1, 50))
+            case 1:
+                del raw[at : at + source.choice((1, 5, 80))]
+            case 2 if raw:
+                raw[at % len(raw)] = source.randrange(256)
+            case 3:
+                raw[at:at] = raw[at : at + source.choice((10, 200))]
+            case 4:
+                raw = raw[:at] if source.random() < 0.2 else raw
+            case _:
+                other = source.randrange(len(raw) + 1)
+                raw[at : at + 20], raw[other : other + 20] = raw[other : other + 20], raw[at : at + 20]
+    return bytes(raw)
+
+
+def fhir(number: int) -> bytes:
+    """A Bundle of a patient and a report with every kind of attachment."""
+    forms = [("text/plain", b"Mr. Quill seen"), ("text/html", HTML), ("application/rtf", RTF), ("text/xml", CDA)]
+    patient = {"resourceType": "Patient", "id": f"p{number}", "name": [{"family": "Quill", "given": ["Jonas"]}], "birthDate": "1950-01-02",
+               "extension": [{"url": "http://x/y", "valueString": "Quill"}], "contained": [{"resourceType": "Basic", "id": "b"}],
+               "text": {"status": "additional", "div": "<div xmlns='http://www.w3.org/1999/xhtml'>Quill</div>"}}  # fmt: skip
+    report = {"resourceType": "DiagnosticReport", "id": f"r{number}", "status": "final", "code": {"text": "x"}, "conclusion": "Mr. Quill",
+              "subject": {"reference": f"Patient/p{number}"}, "effectiveDateTime": "2024-01-02T03:04:05Z",
+              "presentedForm": [{"contentType": kind, "data": base64.b64encode(data).decode()} for kind, data in forms]}  # fmt: skip
+    entries = [{"fullUrl": f"http://x/{r['resourceType']}/{r['id']}", "resource": r} for r in (patient, report)]
+    return json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}).encode()
+
+
+def shake(source: random.Random, node: Any) -> Any:
+    """The same JSON with values of other types here and there: syntax stays, so that the damage reaches the rules."""
+    if source.random() < 0.01:
+        return source.choice(
+            [None, True, 10**30, -1.5, "", "x" * 300, [], {}, [[]], {"resourceType": "Nope"}, "\u0000", "Patient/1"]
+        )
+    if isinstance(node, dict):
+        return {(k if source.random() > 0.005 else "_" + k): shake(source, v) for k, v in node.items()}
+    return [shake(source, v) for v in node] if isinstance(node, list) else node
+
+
+def formats(step: Deidentifier) -> dict[str, Callable[[random.Random, int], object]]:
+    """Format -> one damaged input through the code that a message would pass."""
+
+    def message(source: random.Random, kind: str, payload: bytes) -> None:
+        result = through(step, kind, payload)
+        parse(result.content_type, result.payload)  # what comes out can be read again
+
+    def structured(source: random.Random, number: int) -> None:
+        shaken = json.dumps(shake(source, json.loads(fhir(number)))).encode()
+        message(source, FHIR_JSON, shaken if number % 2 else damage(source, fhir(number)))
+
+    def attachment(data: bytes, kind: str) -> Callable[[random.Random, int], object]:
+        return lambda source, _: to_text(damage(source, data), kind)
+
+    return {
+        "hl7": lambda source, n: message(source, HL7_V2, damage(source, (adt, note, oru)[(n % 10) // 4](n))),
+        "fhir": structured,
+        "plain": attachment(b"Mr. Quill seen", "text/plain"),
+        "html": attachment(HTML, "text/html"),
+        "rtf": attachment(RTF, "application/rtf"),
+        "ccda": attachment(CDA, "text/xml"),
+        "pdf": attachment(PDF, "application/pdf"),
+    }
+
+
+def fuzz(count: int, seed: int, only: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """Row by format: passed, refused by code, unhandled exceptions by type, seconds of the slowest input."""
+    step = make_deidentifier(Settings(deid=Deid(use_model=False)))
+    rows: dict[str, dict[str, Any]] = {}
+    for name, run in formats(step).items():
+        if only and name not in only:
+            continue
+        source = random.Random(f"{seed}{name}")
+        outcomes: Counter[str] = Counter()
+        unhandled: Counter[str] = Counter()
+        slowest = 0.0
+        for number in range(count):
+            begun = time.monotonic()
+            try:
+                run(source, number)
+                outcomes["passed"] += 1
+            except Poison as error:
+                outcomes[error.reason.value] += 1
+            except Exception as error:  # counted: the figure wanted is zero
+                trace = error.__traceback__
+                while trace is not None and trace.tb_next is not None:
+                    trace = trace.tb_next
+                where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+                unhandled[f"{type(error).__name__} {where}"] += 1
+            slowest = max(slowest, time.monotonic() - begun)
+        rows[name] = {"inputs": count, "outcomes": dict(outcomes), "unhandled": dict(unhandled), "slowest_s": round(slowest, 2)}
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=10_000, help="inputs a format")
+    parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--only", action="append", default=[], help="a format; repeatable")
+    parser.add_argument("--record", action="store_true", help=f"write {RESULTS.name}")
+    arguments = parser.parse_args()
+    rows = fuzz(arguments.count, arguments.seed, tuple(arguments.only))
+    print(json.dumps(rows, indent=2))
+    if arguments.record:
+        RESULTS.write_text(json.dumps({"seed": arguments.seed, "formats": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

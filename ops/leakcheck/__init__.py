@@ -1,0 +1,1 @@
+"""Canary patients through a running installation, then a search for them in everything that it left behind."""
