@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -176,3 +176,27 @@ async def test_redis_holds_no_identifier(redis_server: str) -> None:
     assert len(names) >= 4
     for text in (b"100200300", b"Quillfeather", b"ORDER4711", b"north"):
         assert text not in dump
+
+
+async def test_an_interrupted_erasure_is_finished_when_asked_again() -> None:
+    """The record went, the process ended before the links did: the second erasure removes them, and the patient starts anew."""
+
+    class Interrupted(MemoryBackend):
+        broken = True
+
+        async def delete(self, keys: Sequence[str]) -> int:
+            done = await super().delete(keys)
+            if self.broken:
+                raise StoreUnavailable
+            return done
+
+    backend = Interrupted()
+    vault = vault_on(backend)
+    request = patient_request(link("north", "100200300"))
+    (answer,) = await vault.resolve([request])
+    with pytest.raises(StoreUnavailable):
+        await vault.erase(answer.subject)
+    backend.broken = False
+    assert await vault.erase(answer.subject)
+    (later,) = await vault_on(backend, seed=8).resolve([request])
+    assert later.subject != answer.subject
