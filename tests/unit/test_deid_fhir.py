@@ -79,11 +79,12 @@ def test_no_identifier_survives_in_a_bundle() -> None:
 
 
 def test_an_attachment_that_nothing_opens_is_withheld() -> None:
-    """A PDF leaves without its data and its title, and the report says why."""
-    pdf = {"contentType": "application/pdf", "data": "JVBERi0xLjQ=", "url": "https://x.example/1.pdf", "title": "Quillfeather"}
-    result = clean_fhir(json.dumps(report(NOTE, presentedForm=[pdf])).encode())
-    assert json.loads(result.payload)["presentedForm"] == [{"contentType": "application/pdf"}]
-    assert result.coverage.refused == {"DiagnosticReport.presentedForm.data": "unsupported_content_type"}
+    """A picture, and a PDF that is none, leave without their data and title, and the report says why."""
+    for kind, why in (("image/png", "unsupported_content_type"), ("application/pdf", "malformed_fhir")):
+        form = {"contentType": kind, "data": "JVBERi0xLjQ=", "url": "https://x.example/1.pdf", "title": "Quillfeather"}
+        result = clean_fhir(json.dumps(report(NOTE, presentedForm=[form])).encode())
+        assert json.loads(result.payload)["presentedForm"] == [{"contentType": kind}]
+        assert result.coverage.refused == {"DiagnosticReport.presentedForm.data": why}
 
 
 def test_unknown_elements_and_extensions_are_dropped_and_counted() -> None:

@@ -278,7 +278,7 @@ def test_text_is_found_wherever_clinicians_write_it() -> None:
     ]
     assert clinical.notes[0].codes[0].code == "34108-1"
     assert clinical.notes[6].codes == (Coding(display="Course"),)
-    assert clinical.coverage.refused == {"Bundle.entry.resource.presentedForm.data": "unsupported_content_type"}
+    assert clinical.coverage.refused == {"Bundle.entry.resource.presentedForm.data": "malformed_fhir"}
 
 
 def test_generated_narrative_is_counted_and_not_read() -> None:
