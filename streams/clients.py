@@ -81,7 +81,7 @@ def read_master_key(path: Path | None) -> bytes:
     """
     name = "secrets.master_key_file"
     if path is None:
-        raise ConfigurationError(path=name, detail="the master key is needed: wardstream keys master")
+        raise ConfigurationError(path=name, detail="the master key is needed: wardstream keys create")
     try:
         master = base64.b64decode(path.read_bytes().strip(), validate=True)
     except (OSError, binascii.Error):

@@ -128,9 +128,7 @@ class Seal:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         raw = await asyncio.shield(future)
-        if raw is None:
-            return await self._data_key(key, make=True) if make else None
-        return self._opened(key, raw)
+        return None if raw is None else self._opened(key, raw)
 
     async def _ask(self) -> None:
         """Everything that is waited for in one round trip after another: a burst takes one connection, not one for each message."""
@@ -139,9 +137,9 @@ class Seal:
             wanted, self._to_make = self._to_make, set()
             try:
                 answers = await self._fetched(list(waiting), wanted)
-            except StoreUnavailable as error:
+            except Exception as error:  # whatever it is, whoever waits must hear of it: nobody else would end their waiting
                 for future in waiting.values():
-                    future.set_exception(StoreUnavailable(path=error.path))
+                    future.set_exception(error)
                 continue
             for key, future in waiting.items():
                 future.set_result(answers.get(key))

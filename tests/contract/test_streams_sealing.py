@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+from redis import ResponseError
 
 from schemas.envelope import HL7_V2
 from schemas.errors import MalformedMessage, Reason, StoreUnavailable, UnsupportedContent
@@ -95,6 +97,15 @@ async def test_without_the_store_nothing_is_sealed(tenant: str) -> None:
     with pytest.raises(StoreUnavailable):
         await Seal(away, MASTER, tenant=tenant, cache_s=0).seal(b"ab12", HL7_V2, PAYLOAD)
     await away.aclose()
+
+
+async def test_an_error_of_the_store_reaches_everybody_who_waits(store: Store, tenant: str) -> None:
+    """A row of another type (or a store too old for a command) ends in an error for all, and nobody waits for ever."""
+    await store.sadd(row_of(tenant, b"ab12"), "x")
+    seal = Seal(store, MASTER, tenant=tenant, cache_s=0)
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*(seal.seal(b"ab12", HL7_V2, PAYLOAD) for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(answer, ResponseError) for answer in answers)
 
 
 def test_no_message_looks_sealed() -> None:
