@@ -29,9 +29,8 @@ from gateway.routing import RoutingKey
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError
 from streams import logs, store
-from streams.clients import read_master_key
 from streams.producer import Producer
-from streams.sealing import Seal
+from streams.sealing import Seal, open_seal
 from streams.settings import Settings
 
 #: Beyond the producer's own delivery timeout, for answers to leave.
@@ -136,7 +135,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     redis = store.connect(settings.redis.model_copy(update={"timeout_s": min(settings.redis.timeout_s, PATIENCE_S)}))
     producer = Producer(settings.kafka, client_id="wardstream-gateway", linger_ms=LINGER_MS)
     watching: asyncio.Task[None] | None = None
-    keys: store.Store | None = None
+    # with a patience of its own: without a key nothing is accepted, while the ledger may rest
+    seal = open_seal(settings, cache_s=0) if settings.secrets.seal_payloads else None
     try:
         readiness = Readiness(settings.kafka, redis, lambda name, ok: metrics.ready.labels(name).set(ok))
         ledger = RedisLedger(
@@ -146,11 +146,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             monotonic=loop.time,
             failed=metrics.ledger_failures.inc,
         )
-        seal = None
-        if settings.secrets.seal_payloads:
-            # with a patience of its own: without a key nothing is accepted, while the ledger may rest
-            keys = store.connect(settings.redis)
-            seal = Seal(keys, read_master_key(settings.secrets.master_key_file), tenant=settings.deid.tenant, cache_s=0)
         gateway = Gateway(settings, producer, ledger, lambda: dict(readiness.parts), metrics, seal=seal)
         ports = await gateway.start()
         watching = asyncio.create_task(readiness.watch())
@@ -168,8 +163,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             watching.cancel()
         await producer.close()
         await redis.aclose()
-        if keys is not None:
-            await keys.aclose()
+        if seal is not None:
+            await seal.close()
 
 
 def run(settings: Settings) -> int:

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from schemas.errors import Poison
-from streams.clients import read_master_key
 from streams.record import Record
-from streams.sealing import Seal, is_sealed
+from streams.sealing import Seal, is_sealed, open_seal
 from streams.settings import Settings
-from streams.store import connect
 
 _CACHE_S = 60.0
 
@@ -30,8 +28,7 @@ def opener(settings: Settings) -> Callable[[Record], Record]:
         if record.value is None or record.key is None or not is_sealed(record.value):
             return record
         if seal is None:
-            master = read_master_key(settings.secrets.master_key_file)
-            seal = Seal(connect(settings.redis), master, tenant=settings.deid.tenant, cache_s=_CACHE_S)
+            seal = open_seal(settings, cache_s=_CACHE_S)
         content_type = dict(record.headers).get("content-type", b"").decode()
         try:
             return replace(record, value=loop.run_until_complete(seal.unseal(record.key, content_type, record.value)))

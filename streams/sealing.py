@@ -21,7 +21,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from schemas.errors import MalformedMessage, Reason, StoreUnavailable, UnsupportedContent
 from streams import topics
-from streams.store import Store
+from streams.clients import read_master_key
+from streams.settings import Settings
+from streams.store import Store, connect
 
 #: No HL7 message, no JSON and no UTF-8 text begins like this.
 MAGIC: Final = b"\xffWSEAL1"
@@ -113,6 +115,10 @@ class Seal:
         except InvalidTag:
             raise MalformedMessage(Reason.SCHEMA_MISMATCH, path="value", detail="the seal does not fit the record") from None
 
+    async def close(self) -> None:
+        """Let go of the store."""
+        await self._store.aclose()
+
     def _bound(self, key: bytes, content_type: str, key_id: bytes) -> bytes:
         return b"\x1f".join((self._tenant.encode(), topics.RECEIVED.encode(), content_type.encode(), key, key_id))
 
@@ -178,3 +184,13 @@ class Seal:
                 self._cached.clear()
             self._cached[key] = found
         return found
+
+
+def open_seal(settings: Settings, *, cache_s: float) -> Seal:
+    """The seal of an installation, on a connection of its own; connects on first use.
+
+    Raises:
+        ConfigurationError: the master key is missing or unreadable.
+    """
+    master = read_master_key(settings.secrets.master_key_file)
+    return Seal(connect(settings.redis), master, tenant=settings.deid.tenant, cache_s=cache_s)

@@ -13,12 +13,10 @@ from schemas.envelope import CONTENT_TYPE, TRACEPARENT, DataClass, Envelope, par
 from schemas.errors import MalformedMessage, Poison, Reason, UnsupportedContent
 from schemas.ids import derived_id, source_id
 from streams import topics
-from streams.clients import read_master_key
 from streams.record import Output, Record
-from streams.sealing import Seal, is_sealed
+from streams.sealing import Seal, is_sealed, open_seal
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
-from streams.store import Store, connect
 
 
 class DeidentifyStage:
@@ -37,7 +35,6 @@ class DeidentifyStage:
         self._deidentifier = deidentifier
         self._vault = vault
         self._seal = seal
-        self._store: Store | None = None
 
     async def open(self) -> None:
         """Raises ConfigurationError when the master key, the policy or the PHI model is missing or unreadable."""
@@ -46,9 +43,7 @@ class DeidentifyStage:
         if self._deidentifier is None:
             self._deidentifier = await asyncio.to_thread(make_deidentifier, self._settings)
         if self._seal is None and self._settings.secrets.master_key_file is not None:
-            self._store = connect(self._settings.redis)
-            master = read_master_key(self._settings.secrets.master_key_file)
-            self._seal = Seal(self._store, master, tenant=self._settings.deid.tenant, cache_s=CACHE_S)
+            self._seal = open_seal(self._settings, cache_s=CACHE_S)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
         if self._deidentifier is None or self._vault is None:
@@ -67,14 +62,14 @@ class DeidentifyStage:
                 rows.append(envelope)
             else:
                 rows.append(next(prepared) if isinstance(payload, bytes) else payload)
-        wanted = [row for row in rows if isinstance(row, Prepared)]
-        answers = await self._vault.resolve([row.request for row in wanted])
-        subjects = iter(answers)
-        pairs = [(next(subjects).subject, record) for record, row in zip(records, rows, strict=True) if isinstance(row, Prepared)]
+        wanted = [(record, row) for record, row in zip(records, rows, strict=True) if isinstance(row, Prepared)]
+        answers = await self._vault.resolve([row.request for _, row in wanted])
         await self._vault.remember_payload_keys(
-            (subject, record.key) for subject, record in pairs if record.key and is_sealed(record.value or b"")
+            (answer.subject, record.key)
+            for (record, _), answer in zip(wanted, answers, strict=True)
+            if record.key and is_sealed(record.value or b"")
         )
-        results = iter(await asyncio.to_thread(_apply_all, self._deidentifier, wanted, answers))
+        results = iter(await asyncio.to_thread(_apply_all, self._deidentifier, [row for _, row in wanted], answers))
         outcomes: list[Outcome] = []
         for envelope, row in zip(envelopes, rows, strict=True):
             result = next(results) if isinstance(row, Prepared) else row
@@ -100,9 +95,9 @@ class DeidentifyStage:
     async def close(self) -> None:
         if self._vault is not None:
             await self._vault.close()
-        if self._store is not None:
-            await self._store.aclose()
-        self._vault = self._deidentifier = self._seal = self._store = None
+        if self._seal is not None:
+            await self._seal.close()
+        self._vault = self._deidentifier = self._seal = None
 
 
 def _apply_all(

@@ -8,7 +8,6 @@ unreadable: for values that a data use agreement wants back, not for numbers of 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from schemas.errors import ConfigurationError, Reason, UnsupportedContent
+from streams.clients import read_master_key
 
 _KEY_BYTES, _NONCE_BYTES = 32, 12
 #: What a ciphertext begins with: it says what the value is, and which form.
@@ -45,12 +45,7 @@ class ValueCipher:
     @classmethod
     def load(cls, path: Path | None, tenant: str) -> ValueCipher:
         """From the file of ``secrets.master_key_file``. Raises ConfigurationError."""
-        if path is None:
-            raise ConfigurationError(path="secrets.master_key_file", detail="the method encrypt needs the master key")
-        try:
-            return cls(base64.b64decode(path.read_bytes().strip(), validate=True), tenant)
-        except (OSError, binascii.Error):
-            raise ConfigurationError(path="secrets.master_key_file", detail="cannot be read as base64") from None
+        return cls(read_master_key(path), tenant)
 
     def encrypt(self, value: str) -> str:
         """Letters, digits, ``-``, ``_`` and ``.`` only: fits a field of HL7 and a FHIR string."""

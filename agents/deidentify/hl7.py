@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from agents.deidentify import clock
 from agents.deidentify.hl7_rules import Components, Hl7Rules, Leaf, Row, Typed
 from agents.deidentify.notes import Guesses, Scrubbed
-from agents.deidentify.replacements import CITY as _CITY
-from agents.deidentify.replacements import ZIP as _ZIP
-from agents.deidentify.replacements import Replacements, mask
+from agents.deidentify.replacements import CITY, ZIP, Replacements, mask
 from agents.deidentify.requests import TokenRequests, date_mark
 from agents.deidentify.text.known import Known, words_of
 from agents.deidentify.text.scrub import NOBODY, find, find_coded, replace
@@ -334,10 +332,10 @@ class _Pass:
         return raw.strip() if year and (clock.day_of(raw.strip()) or _MONTH.fullmatch(raw.strip())) else year
 
     def _city(self, raw: str) -> str:
-        return raw if _CITY.fullmatch(self._segment.leaf(raw)) and not self._known.touches(raw) else ""
+        return raw if CITY.fullmatch(self._segment.leaf(raw)) and not self._known.touches(raw) else ""
 
     def _zip5(self, raw: str) -> str:
-        return raw if _ZIP.fullmatch(raw.strip()) else ""
+        return raw if ZIP.fullmatch(raw.strip()) else ""
 
     def _encrypt(self, raw: str) -> str:
         return self._requests.encrypted(self._segment.plain(raw))

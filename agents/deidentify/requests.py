@@ -7,8 +7,8 @@ from datetime import date
 
 from agents.deidentify.cipher import ValueCipher
 from agents.deidentify.surrogates import Surrogates
-from agents.vault.contract import Kind, PatientRequest, Pseudonyms, VaultRequest, authority, link, wanted, weak_link
-from schemas.identity import Identifier, MessageIdentity, Person, Role
+from agents.vault.contract import Authorities, Kind, PatientRequest, Pseudonyms, VaultRequest, link, wanted, weak_link
+from schemas.identity import MessageIdentity, Person, Role
 
 #: Table 0203 types that do not tell patients apart reliably, or belong to a family or a person elsewhere.
 _NO_LINK_TYPES = frozenset(
@@ -30,15 +30,13 @@ class TokenRequests:
         identity: MessageIdentity,
         control: str,
         *,
-        authorities: dict[str, str],
-        default_authority: str = "",
+        authorities: Authorities,
         taken: Collection[str] = (),
         cipher: ValueCipher | None = None,
     ) -> None:
         self._cipher = cipher
         self.surrogates = Surrogates(taken)
         self._authorities = authorities
-        self._default = default_authority
         self._wanted: dict[str, int] = {}
         self._patients: list[PatientRequest] = []
         self._of_patient: dict[str, int] = {}
@@ -69,12 +67,8 @@ class TokenRequests:
                 else:
                     weak.append(weak_link(value))
             else:
-                links.append(link(self._authority(identifier), value))
+                links.append(link(self._authorities.system_of(identifier.system), value))
         self._patients.append(PatientRequest(person=person, links=tuple(dict.fromkeys(links)), weak=tuple(dict.fromkeys(weak))))
-
-    def _authority(self, identifier: Identifier) -> str:
-        system = authority(identifier.system) or self._default
-        return self._authorities.get(system, system)
 
     def mark(self, kind: Kind, value: str) -> str:
         """Where the token of this number will stand; a patient's number gets the patient's token, whatever field it is in."""

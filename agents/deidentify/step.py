@@ -27,7 +27,7 @@ from agents.deidentify.surrogates import Surrogates
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.model import ModelLayer
 from agents.deidentify.text.scrub import NOBODY, scrub
-from agents.vault.contract import Pseudonyms, VaultRequest, authority
+from agents.vault.contract import Authorities, Pseudonyms, VaultRequest
 from models.bundle import shelf_bundle
 from models.tagger import Execution, Tagger
 from schemas.clinical import Coverage, Note
@@ -130,8 +130,7 @@ class Deidentifier:
         self._fhir = FhirRewriter(policy.fhir, f"urn:x-pseud:{tenant}:research", self._replacements)
         #: Whether values stand anywhere that the vault's answer decides, not only where tokens do.
         self._deferred = policy.shifts or policy.invents
-        self._authorities = {authority(name): authority(chosen) for name, chosen in (authorities or {}).items()}
-        self._default_authority = authority(default_authority)
+        self._authorities = Authorities(authorities or {}, default_authority)
         #: Everything that shapes a result: policy, recognizers, model. Goes into ``deid-policy``.
         self.policy_version = policy.version + (f"/{model.version}" if model else "")
 
@@ -224,7 +223,6 @@ class Deidentifier:
             identity,
             control,
             authorities=self._authorities,
-            default_authority=self._default_authority,
             taken=known.keys,
             cipher=self._cipher,
         )

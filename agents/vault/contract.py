@@ -9,7 +9,7 @@ logical ids are weak: they find a patient when nothing stronger is there, and ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -119,8 +119,21 @@ def authority(system: str) -> str:
     return system.strip().casefold().removeprefix("urn:oid:").rstrip("/")
 
 
-def system_of(given: str, authorities: dict[str, str], default: str = "") -> str:
-    """The form of an authority that links are made with, under a site's ``deid.authorities`` and ``deid.default_authority``."""
-    known = {authority(name): authority(chosen) for name, chosen in authorities.items()}
-    system = authority(given) or authority(default)
-    return known.get(system, system)
+class Authorities:
+    """Which assigning authorities are the same, under a site's ``deid.authorities`` and ``deid.default_authority``.
+
+    Args:
+        same: names of one authority (namespace, OID, URI) -> the one that stands for all of them.
+        default: what is meant where a message names none.
+    """
+
+    __slots__ = ("_default", "_same")
+
+    def __init__(self, same: Mapping[str, str], default: str = "") -> None:
+        self._same = {authority(name): authority(chosen) for name, chosen in same.items()}
+        self._default = authority(default)
+
+    def system_of(self, given: str) -> str:
+        """The form of an authority that links are made with."""
+        system = authority(given) or self._default
+        return self._same.get(system, system)

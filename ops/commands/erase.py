@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from agents.decide.store import RedisContextStore
-from agents.vault.contract import system_of
+from agents.vault.contract import Authorities
 from agents.vault.vault import open_vault
 from ops.audited import Act, erase
 from streams.producer import Producer
@@ -50,8 +50,8 @@ def command(token: str | None, authority: str, identifier: str | None, reason: s
 async def _token_of(settings: Settings, authority: str, identifier: str) -> str | None:
     vault = open_vault(settings)
     try:
-        system = system_of(authority, settings.deid.authorities, settings.deid.default_authority)
-        return await vault.token_of(system, identifier)
+        authorities = Authorities(settings.deid.authorities, settings.deid.default_authority)
+        return await vault.token_of(authorities.system_of(authority), identifier)
     finally:
         await vault.close()
 

@@ -29,7 +29,8 @@ def release(
 
     Args:
         key: signs the new bundle.
-        margin: how far a class's recall may fall below the replaced bundle's; ``MARGIN`` when not given.
+        margin: how far a class's recall may fall below the replaced bundle's at least (``training.gate.margin_of``); ``MARGIN`` when not
+            given.
         trusted_keys: folder of the public keys that the replaced bundle may be signed with.
 
     Returns:
