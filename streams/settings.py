@@ -50,11 +50,24 @@ class Redis(_Section):
 
 
 class Secrets(_Section):
-    """``master_key_file``: 32 random bytes, base64; routing, index and key-encryption keys are derived by HKDF (RFC 5869).
+    """``master_key_file``: the key-encryption key where ``key_encryption.provider`` is ``file``; 32 random bytes, base64, one key a line.
     ``seal_payloads``: the doors seal raw messages under a key per patient before they enter Kafka, so that an erasure reaches them."""
 
     master_key_file: Path | None = None
     seal_payloads: bool = True
+
+
+class KeyEncryption(_Section):
+    """What keeps the key-encryption key that wraps the keyring (``streams.key_encryption``): ``file`` is ``secrets.master_key_file``.
+
+    ``key``: its name there (transit key, ARN or alias, resource name, key identifier); ``endpoint``: address of the service, where it is not the
+    client library's default; ``token_file``: the token of HashiCorp Vault. The clouds' client libraries find their own credentials."""
+
+    provider: Literal["file", "vault-transit", "aws-kms", "gcp-kms", "azure-keyvault"] = "file"
+    key: str = ""
+    endpoint: str | None = None
+    token_file: Path | None = None
+    timeout_s: float = Field(5.0, gt=0)
 
 
 class Gateway(_Section):
@@ -150,6 +163,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
     secrets: Secrets = Secrets()
+    key_encryption: KeyEncryption = KeyEncryption()
     gateway: Gateway = Gateway()
     deid: Deid = Deid()
     models: Models = Models()

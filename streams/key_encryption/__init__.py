@@ -1,0 +1,44 @@
+"""The key-encryption key: it wraps the secrets of an installation's keyring (``streams.keyring``) and never leaves its keeper.
+
+One module a keeper: a file for development and small sites, or a key management service, whose client library is an extra of this package
+(``wardstream[vault]``, ``[aws]``, ``[gcp]``, ``[azure]``). A keeper is asked when a process starts and when keys are rotated, never for a message.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from schemas.errors import ConfigurationError
+from streams.settings import Settings
+
+
+class KeyEncryption(Protocol):
+    """Synchronous: callers on an event loop use a thread.
+
+    Every method raises ConfigurationError where the keeper refuses (no such key, no right, the file cannot be read) and StoreUnavailable
+    where it does not answer. Neither error holds what the keeper said.
+    """
+
+    def wrap(self, key: bytes, bound: bytes) -> bytes:
+        """``key`` (32 bytes) under the newest version; ``bound`` is authenticated with it and not secret. The answer says its version."""
+
+    def unwrap(self, wrapped: bytes, bound: bytes) -> bytes:
+        """The key, whichever version it was wrapped under. Raises ConfigurationError when it was damaged, wrapped elsewhere, or bound to something else."""
+
+    def rotate(self) -> None:
+        """Make a new version: ``wrap`` uses it from now on, what older versions wrapped can still be unwrapped."""
+
+
+def open_key_encryption(settings: Settings) -> KeyEncryption:
+    """The keeper that ``key_encryption.provider`` names; only its module is imported.
+
+    Raises:
+        ConfigurationError: the extra is not installed, or a setting that this keeper needs is missing.
+    """
+    chosen = settings.key_encryption
+    match chosen.provider:
+        case "file":
+            from streams.key_encryption.file import MasterKeyFile
+
+            return MasterKeyFile(settings.secrets.master_key_file)
+    raise ConfigurationError(path="key_encryption.provider", detail="no such keeper")
