@@ -6,20 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from pathlib import Path
 from typing import Any
-
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from schemas.fhir.references import patients_of, subjects
 from schemas.fhir.walk import resources
 from schemas.hl7.er7 import Message
 from schemas.identity import Identifier
-from streams.clients import read_master_key
+from streams.keyring import Keyring
 
-#: Bytes of key material (RFC 5869 with SHA-256).
-_KEY_BYTES = 32
 #: Hexadecimal digits of a key: 96 bits, no collision in practice, too short for nothing.
 _DIGITS = 24
 _SEPARATOR = b"\x1f"
@@ -28,21 +22,12 @@ _REPETITIONS = 50
 
 
 class RoutingKey:
-    """Makes record keys and duplicate-ledger keys from one derived secret."""
+    """Makes record keys and duplicate-ledger keys from one derived secret, which a rotation of keys leaves alone: the keys are out in the log."""
 
     __slots__ = ("_key",)
 
-    def __init__(self, master: bytes) -> None:
-        self._key = HKDF(SHA256(), _KEY_BYTES, salt=None, info=b"wardstream/gateway/routing/v1").derive(master)
-
-    @classmethod
-    def load(cls, path: Path | None) -> RoutingKey:
-        """From the file of ``secrets.master_key_file``.
-
-        Raises:
-            ConfigurationError: no file is named, it cannot be read, or it does not hold 32 bytes in base64.
-        """
-        return cls(read_master_key(path))
+    def __init__(self, ring: Keyring) -> None:
+        self._key = ring.derive("gateway/routing", ring.names)
 
     def digest(self, purpose: str, *parts: bytes) -> bytes:
         """Keyed hash of ``parts``, hexadecimal; ``purpose`` keeps the uses apart."""

@@ -27,12 +27,15 @@ from gateway.mllp import Limits, MllpServer
 from gateway.readiness import Readiness
 from gateway.routing import RoutingKey
 from gateway.tls import server_context
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, StoreUnavailable
 from streams import logs, store
+from streams.keyring import Opened, open_keyring
 from streams.producer import Producer
-from streams.sealing import Seal, open_seal
+from streams.sealing import Seal
 from streams.settings import Settings
 
+#: Between two looks for a store that is not there yet.
+_RETRY_S = 1.0
 #: Beyond the producer's own delivery timeout, for answers to leave.
 STOP_MARGIN_S = 5.0
 #: A sender waits for its acknowledgement with nothing else outstanding: every millisecond here is one of its own.
@@ -54,7 +57,7 @@ class Gateway:
         readiness: what ``/readyz`` tells, by dependency.
 
     Raises:
-        ConfigurationError: no master key; no token and no client CA for HTTP; unusable TLS files.
+        ConfigurationError: no token and no client CA for HTTP; unusable TLS files.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Gateway:
         ledger: Ledger,
         readiness: Callable[[], dict[str, bool]],
         metrics: GatewayMetrics,
+        routing: RoutingKey,
         *,
         clock: Clock = utc_now,
         seal: Seal | None = None,
@@ -71,7 +75,6 @@ class Gateway:
         own = settings.gateway
         self._own = own
         self._patience_s = settings.kafka.delivery_timeout_s + STOP_MARGIN_S
-        routing = RoutingKey.load(settings.secrets.master_key_file)
         self.intake = Intake(
             log, max_in_flight=own.max_in_flight, clock=clock, seal=seal, delivered=metrics.delivery_seconds.observe
         )
@@ -135,8 +138,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     redis = store.connect(settings.redis.model_copy(update={"timeout_s": min(settings.redis.timeout_s, PATIENCE_S)}))
     producer = Producer(settings.kafka, client_id="wardstream-gateway", linger_ms=LINGER_MS)
     watching: asyncio.Task[None] | None = None
+    keys = await _keys(settings, stop)
+    if keys is None:
+        return
     # with a patience of its own: without a key nothing is accepted, while the ledger may rest
-    seal = open_seal(settings, cache_s=0) if settings.secrets.seal_payloads else None
+    seal = Seal(keys.store, keys.ring, tenant=settings.deid.tenant, cache_s=0, reload=keys.reload)
     try:
         readiness = Readiness(settings.kafka, redis, lambda name, ok: metrics.ready.labels(name).set(ok))
         ledger = RedisLedger(
@@ -146,7 +152,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             monotonic=loop.time,
             failed=metrics.ledger_failures.inc,
         )
-        gateway = Gateway(settings, producer, ledger, lambda: dict(readiness.parts), metrics, seal=seal)
+        gateway = Gateway(
+            settings,
+            producer,
+            ledger,
+            lambda: dict(readiness.parts),
+            metrics,
+            RoutingKey(keys.ring),
+            seal=seal if settings.secrets.seal_payloads else None,
+        )
         ports = await gateway.start()
         watching = asyncio.create_task(readiness.watch())
         gc.collect()
@@ -163,8 +177,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             watching.cancel()
         await producer.close()
         await redis.aclose()
-        if seal is not None:
-            await seal.close()
+        await seal.close()
+
+
+async def _keys(settings: Settings, stop: asyncio.Event) -> Opened | None:
+    """Waits for the store; ``None`` when asked to stop before it is there. Raises ConfigurationError when it holds no keyring."""
+    while not stop.is_set():
+        try:
+            return await open_keyring(settings)
+        except StoreUnavailable as error:
+            _log.warning("retry", reason=error.reason.value, path=error.path)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _RETRY_S)
+    return None
 
 
 def run(settings: Settings) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import asyncio
 import importlib.metadata
 import shutil
 import sys
@@ -17,9 +16,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from models.bundle import load_manifest, shelf_bundle
-from ops.commands.keys import MASTER_KEY_BYTES
-from schemas.errors import WardstreamError
+from schemas.errors import ConfigurationError, WardstreamError
 from streams import clients
+from streams.key_encryption.file import MasterKeyFile
+from streams.keyring import read_keyring
 from streams.settings import Settings
 from streams.topics import TOPICS, dead_letter
 
@@ -87,12 +87,20 @@ def _bundles(settings: Settings) -> Iterator[Finding]:
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
-    yield _secret(
-        "master key", settings.secrets.master_key_file, "wardstream keys create FILE; then set secrets.master_key_file", key=True
-    )
+    if settings.key_encryption.provider == "file":
+        advice = "wardstream keys create FILE; then set secrets.master_key_file"
+        yield _secret("master key", settings.secrets.master_key_file, advice, key=True)
     token = settings.gateway.http_token_file
     if settings.gateway.http_tls_client_ca_file is None or token is not None:
         yield _secret("http token", token, "wardstream keys token FILE; then set gateway.http_token_file", key=False)
+
+
+def _keyring(settings: Settings) -> Finding:
+    try:
+        ring = asyncio.run(read_keyring(settings))
+    except WardstreamError as error:
+        return Finding("keyring", "fail", str(error), "new installation: wardstream keys init; else restore the store's backup")
+    return Finding("keyring", "ok", f"generation {ring.primary} is written with")
 
 
 def _secret(name: str, path: Path | None, advice: str, *, key: bool) -> Finding:
@@ -102,10 +110,8 @@ def _secret(name: str, path: Path | None, advice: str, *, key: bool) -> Finding:
         return Finding(name, "warn", "readable by others", f"chmod 600 {path}")
     if key:
         try:
-            size = len(base64.b64decode(path.read_text().strip(), validate=True))
-        except (binascii.Error, UnicodeDecodeError):
-            size = 0
-        if size != MASTER_KEY_BYTES:
+            MasterKeyFile(path).wrap(bytes(32), b"")
+        except ConfigurationError:
             return Finding(name, "fail", "not 32 bytes in base64", advice)
     return Finding(name, "ok", "present, private")
 
@@ -138,6 +144,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     finally:
         client.close()
     yield Finding("redis", "ok", version)
+    yield _keyring(settings)
     if policy != "noeviction":
         yield Finding("redis eviction", "fail", policy, "set maxmemory-policy noeviction: the vault must never be evicted")
     if append != "yes":

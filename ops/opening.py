@@ -28,7 +28,7 @@ def opener(settings: Settings) -> Callable[[Record], Record]:
         if record.value is None or record.key is None or not is_sealed(record.value):
             return record
         if seal is None:
-            seal = open_seal(settings, cache_s=_CACHE_S)
+            seal = loop.run_until_complete(open_seal(settings, cache_s=_CACHE_S))
         content_type = dict(record.headers).get("content-type", b"").decode()
         try:
             return replace(record, value=loop.run_until_complete(seal.unseal(record.key, content_type, record.value)))

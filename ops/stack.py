@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Literal
 
 from agents.pipeline import PIPELINE
-from ops.commands.keys import master_key, write_secret
+from ops.commands.keys import write_secret
 from ops.posting import Doors
 from ops.processes import Child, python, start, stop, wait_ready
 from ops.receiver import Receiver
 from schemas.errors import ConfigurationError
 from streams import admin, embedded, kafka_local
 from streams.embedded import free_port
+from streams.key_encryption.file import master_key
+from streams.keyring import keyring_store
 from streams.settings import Settings, load
 
 Broker = Literal["embedded", "kafka"]
@@ -130,6 +133,7 @@ def run_stack(
             **(overrides or {}),
         }
         settings = settings_of(env)
+        asyncio.run(_make_keyring(settings))
         progress("topics")
         admin.apply(settings.kafka)
         progress("gateway and workers")
@@ -158,6 +162,15 @@ def settings_of(env: dict[str, str]) -> Settings:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+async def _make_keyring(settings: Settings) -> None:
+    """The store is new with every start."""
+    keyring = keyring_store(settings)
+    try:
+        await keyring.create()
+    finally:
+        await keyring.close()
 
 
 def _secret(root: Path, name: str) -> str:

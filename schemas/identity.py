@@ -74,7 +74,8 @@ class MessageIdentity(_Blind, frozen=True, kw_only=True):
 
     Attributes:
         patient: the subject, or ``None`` when the message has none (MFN, unsolicited text).
-        prior: identifiers that a merge (A40, A34) retires.
+        prior: identifiers that ``MRG`` names.
+        merges: the message says that ``prior`` and ``patient`` are one person from now on (A40, A34 and their kin).
         others: relatives, practitioners, guarantors, insured.
         encounter: visit or account number that identifies the encounter.
         numbers: every other identifying number (orders, specimens, documents, control id, account, plan).
@@ -83,6 +84,7 @@ class MessageIdentity(_Blind, frozen=True, kw_only=True):
 
     patient: Person | None = None
     prior: tuple[Identifier, ...] = ()
+    merges: bool = False
     others: tuple[Person, ...] = ()
     encounter: Identifier | None = None
     numbers: tuple[Identifier, ...] = ()

@@ -5,8 +5,6 @@ librdkafka names: https://github.com/confluentinc/librdkafka/blob/master/CONFIGU
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ssl
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,6 @@ import faust
 
 from schemas.errors import ConfigurationError
 from streams.settings import Kafka
-
-MASTER_KEY_BYTES = 32
 
 Config = dict[str, Any]
 
@@ -71,24 +67,6 @@ def _sasl(kafka: Kafka) -> tuple[str, str]:
     if not kafka.sasl_username or kafka.sasl_password_file is None:
         raise ConfigurationError(path="kafka.sasl_username", detail="SASL needs a user and a password file")
     return kafka.sasl_username, read_secret(kafka.sasl_password_file, "kafka.sasl_password_file")
-
-
-def read_master_key(path: Path | None) -> bytes:
-    """The 32 bytes of ``secrets.master_key_file``.
-
-    Raises:
-        ConfigurationError: no file is named, it cannot be read, or it does not hold 32 bytes in base64.
-    """
-    name = "secrets.master_key_file"
-    if path is None:
-        raise ConfigurationError(path=name, detail="the master key is needed: wardstream keys create")
-    try:
-        master = base64.b64decode(path.read_bytes().strip(), validate=True)
-    except (OSError, binascii.Error):
-        raise ConfigurationError(path=name, detail="cannot be read as base64") from None
-    if len(master) != MASTER_KEY_BYTES:
-        raise ConfigurationError(path=name, detail="must hold 32 bytes")
-    return master
 
 
 def read_secret(path: Path, setting: str) -> str:

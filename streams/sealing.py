@@ -1,7 +1,7 @@
 """Raw payloads sealed under a key per patient: destroying the key makes every copy unreadable, retained segments and dead letters too.
 
 Sealed: ``MAGIC``, key id (8 bytes), nonce (12), AES-256-GCM of the payload; bound to tenant, topic, content type, record key and key id. The data key lies
-in Redis under the record key (``s:{tenant}:<record key>``), wrapped by a key-encryption key that is derived from the master key by HKDF (RFC 5869).
+in Redis under the record key (``s:{tenant}:<record key>``), wrapped under a generation of the keyring (``streams.keyring``).
 
 Only a tombstone (``s:{tenant}:x:<key id>``) says *erased*. A key that is missing without one was lost with its store, and processing stops.
 """
@@ -11,19 +11,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from schemas.errors import MalformedMessage, Reason, StoreUnavailable, UnsupportedContent
 from streams import topics
-from streams.clients import read_master_key
+from streams.keyring import Keyring, StaleKeyring, checked, keyring_row, open_keyring
 from streams.settings import Settings
-from streams.store import Store, connect
+from streams.store import Store, store_errors
 
 #: No HL7 message, no JSON and no UTF-8 text begins like this.
 MAGIC: Final = b"\xffWSEAL1"
@@ -31,8 +29,27 @@ ALGORITHM: Final = "a256gcm"
 #: Longer than raw topics keep a record; every new message of the patient begins it anew. Backups must age out within it too.
 KEY_TTL_S: Final = 35 * 86_400
 #: NIST SP 800-38D: 96-bit random nonces, at most 2^32 messages a key.
-_NONCE, _ID, _KEY_BYTES = 12, 8, 32
+_NONCE, _ID = 12, 8
 _MOST_CACHED = 50_000
+_ATTEMPTS = 8
+
+#: KEYS: rows, keyring. ARGV: version, seconds to live, a new row for each row or '' where none is to be made.
+#: Only making checks the keyring (as ``streams.keyring.CHECK``, but after looking): what is there can be read under any version.
+_ROWS = """
+local out = {}
+for i = 1, #KEYS - 1 do
+  local row = redis.call('GETEX', KEYS[i], 'EX', ARGV[2])
+  if not row and ARGV[i + 2] ~= '' then
+    local version = redis.call('HGET', KEYS[#KEYS], 'version')
+    if not version then return 'lost' end
+    if version ~= ARGV[1] then return 'stale' end
+    row = ARGV[i + 2]
+    redis.call('SET', KEYS[i], row, 'EX', ARGV[2])
+  end
+  out[i] = row or ''
+end
+return out
+"""
 
 
 class _DataKey(NamedTuple):
@@ -48,7 +65,11 @@ def row_of(tenant: str, key: bytes) -> str:
 
 def tombstone_of(tenant: str, row: bytes) -> str:
     """Where it is written that the data key in ``row`` was destroyed on purpose."""
-    return f"s:{{{tenant}}}:x:{row[:_ID].hex()}"
+    return _tombstone(tenant, row[1 : 1 + _ID])
+
+
+def _tombstone(tenant: str, key_id: bytes) -> str:
+    return f"s:{{{tenant}}}:x:{key_id.hex()}"
 
 
 def is_sealed(payload: bytes) -> bool:
@@ -61,21 +82,30 @@ class Seal:
     Args:
         cache_s: how long a data key is remembered; an erasure takes effect here no sooner. 0 asks each time, which the doors do, so that
             nothing is sealed under a key that was destroyed.
+        reload: reads the keyring again after a rotation.
     """
 
     def __init__(
-        self, store: Store, master: bytes, *, tenant: str, cache_s: float, monotonic: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        ring: Keyring,
+        *,
+        tenant: str,
+        cache_s: float,
+        reload: Callable[[], Awaitable[Keyring]] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        info = f"wardstream/payload/kek/{tenant}/v1".encode()
-        self._kek = AESGCM(HKDF(SHA256(), _KEY_BYTES, salt=None, info=info).derive(master))
         self._store = store
+        self._script = store.register_script(_ROWS)
         self._tenant = tenant
         self._cache_s = cache_s
+        self._reload = reload
         self._monotonic = monotonic
         self._cached: dict[bytes, _DataKey] = {}
-        self._waiting: dict[bytes, asyncio.Future[bytes | None]] = {}
+        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
         self._to_make: set[bytes] = set()
         self._asking: asyncio.Task[None] | None = None
+        self._use(ring)
 
     def __repr__(self) -> str:
         return "<Seal>"
@@ -107,7 +137,7 @@ class Seal:
         key_id, nonce, sealed = payload[at : at + _ID], payload[at + _ID : at + _ID + _NONCE], payload[at + _ID + _NONCE :]
         data_key = await self._data_key(key, make=False)
         if data_key is None or data_key.id != key_id:
-            if await self._store.exists(tombstone_of(self._tenant, key_id)):
+            if await self._store.exists(_tombstone(self._tenant, key_id)):
                 raise UnsupportedContent(Reason.PAYLOAD_ERASED, path="value")
             raise StoreUnavailable(path="payload key", detail="lost: restore the store from its backup")
         try:
@@ -134,10 +164,10 @@ class Seal:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         raw = await asyncio.shield(future)
-        return None if raw is None else self._opened(key, raw)
+        return await self._opened(key, raw) if raw else None
 
     async def _ask(self) -> None:
-        """Everything that is waited for in one round trip after another: a burst takes one connection, not one for each message."""
+        """Everything that is waited for in one round trip: a burst takes one connection, not one for each message."""
         while self._waiting:
             waiting, self._waiting = self._waiting, {}
             wanted, self._to_make = self._to_make, set()
@@ -147,50 +177,81 @@ class Seal:
                 for future in waiting.values():
                     future.set_exception(error)
                 continue
-            for key, future in waiting.items():
-                future.set_result(answers.get(key))
+            for future, answer in zip(waiting.values(), answers, strict=True):
+                future.set_result(answer)
 
-    async def _fetched(self, keys: Sequence[bytes], make: set[bytes]) -> dict[bytes, bytes]:
-        found = await self._rows(keys)
-        missing = [key for key in keys if key in make and key not in found]
-        if missing:
-            pipeline = self._store.pipeline(transaction=False)
-            for key in missing:
-                pipeline.set(row_of(self._tenant, key), self._new_row(key), nx=True, ex=KEY_TTL_S)
-            await pipeline.execute()
-            found |= await self._rows(missing)  # another process may have been first
-        return found
-
-    async def _rows(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        pipeline = self._store.pipeline(transaction=False)
-        for key in keys:
-            pipeline.getex(row_of(self._tenant, key), ex=KEY_TTL_S)
-        rows: list[bytes | None] = await pipeline.execute()
-        return {key: raw for key, raw in zip(keys, rows, strict=True) if raw is not None}
+    async def _fetched(self, keys: Sequence[bytes], make: set[bytes]) -> list[bytes]:
+        """Rows in the order of the keys, empty where there is none and none is to be made."""
+        for _ in range(_ATTEMPTS):
+            try:
+                rows = [row_of(self._tenant, key) for key in keys]
+                new = [self._new_row(key) if key in make else b"" for key in keys]
+                with store_errors():
+                    answer = await self._script(keys=[*rows, keyring_row(self._tenant)], args=[self._version, KEY_TTL_S, *new])
+                answers: list[bytes] = checked(answer)  # type: ignore[assignment]
+                return answers
+            except StaleKeyring:
+                await self._renew()
+        raise StoreUnavailable(path="keyring", detail="keeps changing")
 
     def _new_row(self, key: bytes) -> bytes:
+        """Generation, key id, nonce, wrapped data key."""
         key_id, nonce = os.urandom(_ID), os.urandom(_NONCE)
-        return key_id + nonce + self._kek.encrypt(nonce, AESGCM.generate_key(256), key + key_id)
+        return (
+            bytes([self._primary])
+            + key_id
+            + nonce
+            + self._wrapping[self._primary].encrypt(nonce, AESGCM.generate_key(256), key + key_id)
+        )
 
-    def _opened(self, key: bytes, raw: bytes) -> _DataKey:
-        key_id, nonce, wrapped = raw[:_ID], raw[_ID : _ID + _NONCE], raw[_ID + _NONCE :]
-        try:
-            plain = self._kek.decrypt(nonce, wrapped, key + key_id)
-        except InvalidTag:
-            raise StoreUnavailable(path="payload key", detail="made under another master key") from None
-        found = _DataKey(key_id, AESGCM(plain), self._monotonic() + self._cache_s)
+    async def _opened(self, key: bytes, raw: bytes) -> _DataKey:
+        if raw[0] not in self._wrapping:
+            await self._renew()
+        found = _DataKey(raw[1 : 1 + _ID], AESGCM(_unwrapped(self._wrapping, key, raw)), self._monotonic() + self._cache_s)
         if self._cache_s > 0:
             if len(self._cached) >= _MOST_CACHED:
                 self._cached.clear()
             self._cached[key] = found
         return found
 
+    async def _renew(self) -> None:
+        if self._reload is None:
+            raise StoreUnavailable(path="payload key", detail="made under another keyring")
+        self._use(await self._reload())
 
-def open_seal(settings: Settings, *, cache_s: float) -> Seal:
-    """The seal of an installation, on a connection of its own; connects on first use.
+    def _use(self, ring: Keyring) -> None:
+        self._version, self._primary = ring.version, ring.primary
+        self._wrapping = wrapping(ring, self._tenant)
+
+
+def wrapping(ring: Keyring, tenant: str) -> dict[int, AESGCM]:
+    """What wraps the data keys of payloads, by generation."""
+    return {generation: AESGCM(key) for generation, key in ring.derive_each(f"payload/kek/{tenant}").items()}
+
+
+def rewrap(ciphers: dict[int, AESGCM], primary: int, key: bytes, raw: bytes) -> bytes | None:
+    """A row with its data key wrapped under ``primary``; ``None`` if it is already. Raises StoreUnavailable, see ``Seal.unseal``."""
+    if raw[0] == primary:
+        return None
+    nonce = os.urandom(_NONCE)
+    key_id = raw[1 : 1 + _ID]
+    return bytes([primary]) + key_id + nonce + ciphers[primary].encrypt(nonce, _unwrapped(ciphers, key, raw), key + key_id)
+
+
+def _unwrapped(ciphers: dict[int, AESGCM], key: bytes, raw: bytes) -> bytes:
+    key_id, rest = raw[1 : 1 + _ID], raw[1 + _ID :]
+    try:
+        return ciphers[raw[0]].decrypt(rest[:_NONCE], rest[_NONCE:], key + key_id)
+    except (KeyError, InvalidTag):
+        raise StoreUnavailable(path="payload key", detail="made under another keyring") from None
+
+
+async def open_seal(settings: Settings, *, cache_s: float) -> Seal:
+    """The seal of an installation, on a connection of its own.
 
     Raises:
-        ConfigurationError: the master key is missing or unreadable.
+        ConfigurationError: the key-encryption key cannot be used, or the store holds no keyring.
+        StoreUnavailable: the store does not answer.
     """
-    master = read_master_key(settings.secrets.master_key_file)
-    return Seal(connect(settings.redis), master, tenant=settings.deid.tenant, cache_s=cache_s)
+    store, ring, reload = await open_keyring(settings)
+    return Seal(store, ring, tenant=settings.deid.tenant, cache_s=cache_s, reload=reload)

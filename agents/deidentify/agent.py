@@ -37,13 +37,17 @@ class DeidentifyStage:
         self._seal = seal
 
     async def open(self) -> None:
-        """Raises ConfigurationError when the master key, the policy or the PHI model is missing or unreadable."""
-        if self._vault is None:
-            self._vault = open_vault(self._settings)
+        """Whoever gives the vault gives the seal too, if records are sealed.
+
+        Raises:
+            ConfigurationError: policy, PHI model, key-encryption key or keyring are missing or unreadable.
+            StoreUnavailable: the vault's store does not answer.
+        """
         if self._deidentifier is None:
             self._deidentifier = await asyncio.to_thread(make_deidentifier, self._settings)
-        if self._seal is None and self._settings.secrets.master_key_file is not None:
-            self._seal = open_seal(self._settings, cache_s=CACHE_S)
+        if self._vault is None:
+            self._vault = await open_vault(self._settings)
+            self._seal = self._seal or await open_seal(self._settings, cache_s=CACHE_S)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
         if self._deidentifier is None or self._vault is None:

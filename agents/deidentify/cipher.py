@@ -10,42 +10,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from schemas.errors import ConfigurationError, Reason, UnsupportedContent
-from streams.clients import read_master_key
+from schemas.errors import Reason, UnsupportedContent
+from streams.keyring import Keyring
 
-_KEY_BYTES, _NONCE_BYTES = 32, 12
+_NONCE_BYTES = 12
 #: What a ciphertext begins with: it says what the value is, and which form.
 PREFIX = "enc1."
 
 
 class ValueCipher:
-    """Raises ConfigurationError when the master key is not 32 bytes."""
+    """Under the generation of the keyring that names are derived from: what was encrypted lies elsewhere, where no rotation reaches it."""
 
     __slots__ = ("_gcm", "_hash", "_tenant")
 
-    def __init__(self, master: bytes, tenant: str) -> None:
-        if len(master) != _KEY_BYTES:
-            raise ConfigurationError(path="secrets.master_key_file", detail="must hold 32 bytes")
-
-        def derive(purpose: str) -> bytes:
-            return HKDF(SHA256(), _KEY_BYTES, salt=None, info=f"wardstream/deid/{purpose}/{tenant}/v1".encode()).derive(master)
-
-        self._gcm, self._hash, self._tenant = AESGCM(derive("encrypt")), derive("nonce"), tenant.encode()
+    def __init__(self, ring: Keyring, tenant: str) -> None:
+        gcm, self._hash = (ring.derive(f"deid/{purpose}/{tenant}", ring.names) for purpose in ("encrypt", "nonce"))
+        self._gcm, self._tenant = AESGCM(gcm), tenant.encode()
 
     def __repr__(self) -> str:
         return "<ValueCipher>"
-
-    @classmethod
-    def load(cls, path: Path | None, tenant: str) -> ValueCipher:
-        """From the file of ``secrets.master_key_file``. Raises ConfigurationError."""
-        return cls(read_master_key(path), tenant)
 
     def encrypt(self, value: str) -> str:
         """Letters, digits, ``-``, ``_`` and ``.`` only: fits a field of HL7 and a FHIR string."""

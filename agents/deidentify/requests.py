@@ -40,6 +40,7 @@ class TokenRequests:
         self._wanted: dict[str, int] = {}
         self._patients: list[PatientRequest] = []
         self._of_patient: dict[str, int] = {}
+        self._retires: int | None = None
         self._fallback = wanted(Kind.MESSAGE, control)
         self._add_patients(identity)
 
@@ -50,6 +51,7 @@ class TokenRequests:
             if person.role is Role.PATIENT:
                 self._add_patient(person)
         if identity.prior:
+            self._retires = len(self._patients) if identity.merges else None
             self._add_patient(Person(role=Role.PATIENT, identifiers=identity.prior))
 
     def _add_patient(self, person: Person) -> None:
@@ -87,7 +89,9 @@ class TokenRequests:
         return None if patient is None else f"\ufdd0p{patient}\ufdd1"
 
     def request(self) -> VaultRequest:
-        return VaultRequest(patients=tuple(self._patients), wanted=tuple(self._wanted), fallback=self._fallback)
+        return VaultRequest(
+            patients=tuple(self._patients), wanted=tuple(self._wanted), fallback=self._fallback, retires=self._retires
+        )
 
 
 def date_mark(day: date, *, compact: bool = False) -> str:

@@ -6,6 +6,7 @@ the result pass the leak check. Nothing here opens a socket or looks at a clock.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from schemas.hl7.notes import read_notes as read_hl7_notes
 from schemas.identity import MessageIdentity
 from schemas.identity_reader import read_identity
 from schemas.message import Parsed, encode, parse
+from streams.keyring import read_keyring
 from streams.settings import Settings
 
 STAGE = "deidentify"
@@ -120,7 +122,7 @@ class Deidentifier:
     ) -> None:
         if policy.encrypts and cipher is None:
             raise ConfigurationError(
-                path="secrets.master_key_file", detail="the rules encrypt values, which needs the master key"
+                path="deid.rules_file", detail="the rules encrypt values, which needs the installation's keyring"
             )
         self._policy = policy
         self._cipher = cipher
@@ -149,7 +151,7 @@ class Deidentifier:
 
     def apply(self, prepared: Prepared, pseudonyms: Pseudonyms) -> Deidentified:
         """Put the tokens in. Raises LeakDetected when an identifier of the message is still there."""
-        shift, invented = self._shift(pseudonyms), prepared.surrogates.chosen(pseudonyms.epoch, _separators(prepared.parsed))
+        shift, invented = self._shift(pseudonyms), prepared.surrogates.chosen(pseudonyms.secret, _separators(prepared.parsed))
 
         def put(text: str) -> str:
             return fill(text, prepared.request, pseudonyms, shift, invented)
@@ -389,7 +391,12 @@ def _policy(settings: Settings) -> Policy:
 
 
 def make_deidentifier(settings: Settings) -> Deidentifier:
-    """The step under these settings. Raises ConfigurationError when the policy or the PHI model cannot be loaded."""
+    """The step under these settings; not on an event loop, since rules that encrypt need the keyring.
+
+    Raises:
+        ConfigurationError: the policy or the PHI model cannot be loaded.
+        StoreUnavailable: the keyring cannot be read now.
+    """
     model = None
     if settings.deid.use_model:
         chosen = settings.models
@@ -400,7 +407,7 @@ def make_deidentifier(settings: Settings) -> Deidentifier:
             Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
         )
     policy = _policy(settings)
-    cipher = ValueCipher.load(settings.secrets.master_key_file, settings.deid.tenant) if policy.encrypts else None
+    cipher = ValueCipher(asyncio.run(read_keyring(settings)), settings.deid.tenant) if policy.encrypts else None
     return Deidentifier(
         policy,
         model,

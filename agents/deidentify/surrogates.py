@@ -1,7 +1,7 @@
 """Names and numbers that look real and are nobody's: for exports that train on text (hiding in plain sight).
 
-The same word of one patient is always the same surrogate, in every message and format: chosen by a hash keyed with the patient's
-random epoch. That is derived from the person's data, so Safe Harbor may not have it (45 CFR 164.514(c)). It hides what a layer missed,
+The same word of one patient is always the same surrogate, in every message and format: chosen by a hash keyed with a random secret of
+the patient's, which only the vault has. That is derived from the person's data, so Safe Harbor may not have it (45 CFR 164.514(c)). It hides what a layer missed,
 it does not remove it: a published attack found two thirds of the leaks hidden so.
 """
 
@@ -48,9 +48,9 @@ class Surrogates:
         """Where the surrogate will stand."""
         return f"\ufdd0s{self._rows.setdefault((kind, written), len(self._rows))}\ufdd1"
 
-    def chosen(self, epoch: int, without: str = "") -> list[str]:
-        """The surrogates in the order of their marks; ``without``: characters that none may hold (separators of the message)."""
-        key, blanks = epoch.to_bytes(8, signed=True), str.maketrans(dict.fromkeys(without, " "))
+    def chosen(self, secret: int, without: str = "") -> list[str]:
+        """The surrogates in the order of their marks; ``secret``: 64 bits, ``without``: characters that none may hold (separators of the message)."""
+        key, blanks = secret.to_bytes(8), str.maketrans(dict.fromkeys(without, " "))
         return [
             _NOT_BETWEEN.sub(" ", self._name(key, written) if kind == NAME else self._number(key, written)).translate(blanks)
             for kind, written in self._rows

@@ -71,7 +71,7 @@ class Releaser:
     async def open(self) -> None:
         """Raises ConfigurationError when results are to be re-identified and the vault's key is missing."""
         if self._settings.publish.reidentify and self._vault is None:
-            self._vault = open_vault(self._settings)
+            self._vault = await open_vault(self._settings)
 
     async def people(self, tokens: Iterable[str]) -> People:
         """Who stands behind the tokens, as far as somebody does."""

@@ -52,29 +52,53 @@ class VaultRequest(_Blind, frozen=True, kw_only=True):
         patients: the subject first; others are the retired number of a merge and further PID segments.
         wanted: keys made by ``wanted``.
         fallback: the key whose token is the subject when no patient can be told.
+        retires: position in ``patients`` of the number that this message merges into the subject's (A40 and its kin).
     """
 
     patients: tuple[PatientRequest, ...] = ()
     wanted: tuple[str, ...] = ()
     fallback: str = ""
+    retires: int | None = None
 
 
 class Pseudonyms(_Blind, frozen=True, kw_only=True):
-    """``patients`` are tokens in the order of the request; ``epoch`` in minutes since 1970, negative, of the subject's own clock.
-    ``without_patient``: nothing linked a patient, the subject is the token of the message."""
+    """``patients`` are tokens in the order of the request; ``epoch`` in minutes since 1970, negative, of the subject's own clock;
+    ``secret`` is random, the subject's own, and leaves the vault for nothing but choosing surrogates.
+    ``without_patient``: nothing linked a patient, the subject is the token of the message. ``merged``: what the message merged."""
 
     subject: str
     epoch: int
+    secret: int = 0
     without_patient: bool = False
     patients: tuple[str, ...] = ()
     tokens: dict[str, str] = {}
+    merged: Merged | None = None
+
+
+class Merged(_Blind, frozen=True, kw_only=True):
+    """A token that another patient's numbers had before a merge. ``minutes`` on the retired clock are ``minutes + delta`` on the survivor's."""
+
+    token: str
+    links: tuple[str, ...]
+    delta: int
 
 
 class PatientRecord(_Blind, frozen=True, kw_only=True):
-    """What a patient token stands for: the newest that messages said, and the patient's own clock."""
+    """What a patient token stands for: the newest that messages said, and the patient's own clock.
+
+    Attributes:
+        secret: 64 random bits, see ``Pseudonyms``.
+        links: every link that leads here, so that an erasure and a rotation of keys reach them all.
+        merged: tokens that were merged into this one.
+        into: the token that this one was merged into; it keeps its record for what was published under it.
+    """
 
     person: Person
     epoch: int
+    secret: int = 0
+    links: tuple[str, ...] = ()
+    merged: tuple[Merged, ...] = ()
+    into: str = ""
 
 
 class Vault(Protocol):
@@ -91,8 +115,11 @@ class Vault(Protocol):
     async def originals(self, tokens: Sequence[str]) -> dict[str, Identifier]:
         """Numbers that other tokens stand for; tokens that are unknown are left out."""
 
+    async def tokens(self, token: str) -> tuple[str, ...]:
+        """Every token of the patient behind ``token``: the one that messages get, then those that were merged into it; empty for nobody's."""
+
     async def erase(self, token: str) -> bool:
-        """Destroy the record with its data key, and every link to it; ``False`` when there was none."""
+        """Destroy the records behind all its ``tokens``, their data keys, and every link to them; ``False`` when there was none."""
 
     async def close(self) -> None:
         """Let go of the store."""

@@ -1,59 +1,42 @@
-"""Keys of the vault, all derived from the one master key by HKDF (RFC 5869), apart by purpose and tenant."""
+"""Keys of the vault, derived from the installation's keyring, apart by purpose and tenant."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
-import secrets
-from pathlib import Path
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from streams.clients import read_master_key
+from streams.keyring import Keyring
 
-KEY_BYTES = 32
-#: Name of the master key's generation; part of every index key, so that a rotation can read both.
-KEY_ID = "1"
 #: 128 bits of an HMAC-SHA256 are no weaker as an index than all of it.
 _INDEX_BYTES = 16
 
 
 class Keys:
-    """``kek`` wraps the data keys of records; the index key and the message key never leave this object."""
+    """``wrapping``: generation -> the cipher that wraps data keys of records; ``tenant`` is bound to every record."""
 
-    __slots__ = ("_index", "_message", "kek")
+    __slots__ = ("_index", "_message", "primary", "tenant", "version", "wrapping")
 
-    def __init__(self, master: bytes, tenant: str) -> None:
-        def derive(purpose: str) -> bytes:
-            info = f"wardstream/vault/{purpose}/{tenant}/v1".encode()
-            return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(master)
-
-        self._index, self._message, self.kek = derive("index"), derive("message"), derive("kek")
+    def __init__(self, ring: Keyring, tenant: str) -> None:
+        self.version, self.primary, self.tenant = ring.version, ring.primary, tenant
+        self.wrapping = {each: AESGCM(key) for each, key in ring.derive_each(f"vault/kek/{tenant}").items()}
+        self._index = ring.derive_each(f"vault/index/{tenant}")
+        self._message = ring.derive(f"vault/message/{tenant}", ring.names)
 
     def __repr__(self) -> str:
         return "<Keys>"
 
-    @classmethod
-    def load(cls, path: Path | None, tenant: str) -> Keys:
-        """From the file of ``secrets.master_key_file``.
-
-        Raises:
-            ConfigurationError: no file is named, it cannot be read, or it does not hold 32 bytes in base64.
-        """
-        return cls(read_master_key(path), tenant)
-
-    @classmethod
-    def throwaway(cls) -> Keys:
-        """Keys that end with the process, for a vault in memory."""
-        return cls(secrets.token_bytes(KEY_BYTES), "memory")
-
-    def index(self, key: str) -> str:
-        """What an identifier is called in the store; never published."""
-        digest = hmac.new(self._index, key.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
-        return base64.urlsafe_b64encode(digest[:_INDEX_BYTES]).rstrip(b"=").decode()
+    def index(self, key: str) -> list[str]:
+        """What an identifier is called in the store, in each generation, the one that is written with first; never published."""
+        return [f"{generation}:{_digest(secret, key)}" for generation, secret in self._index.items()]
 
     def message_bits(self, key: str) -> int:
         """Bits that stand for a message number: no information about an individual goes in, and nothing is stored."""
         return int.from_bytes(hmac.new(self._message, key.encode("utf-8", "surrogatepass"), hashlib.sha256).digest())
+
+
+def _digest(secret: bytes, key: str) -> str:
+    digest = hmac.new(secret, key.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest[:_INDEX_BYTES]).rstrip(b"=").decode()

@@ -48,7 +48,7 @@ def command(token: str | None, authority: str, identifier: str | None, reason: s
 
 
 async def _token_of(settings: Settings, authority: str, identifier: str) -> str | None:
-    vault = open_vault(settings)
+    vault = await open_vault(settings)
     try:
         authorities = Authorities(settings.deid.authorities, settings.deid.default_authority)
         return await vault.token_of(authorities.system_of(authority), identifier)
@@ -57,7 +57,7 @@ async def _token_of(settings: Settings, authority: str, identifier: str) -> str 
 
 
 async def _erase(settings: Settings, token: str, act: Act) -> bool:
-    vault, store = open_vault(settings), connect(settings.redis)
+    vault, store = await open_vault(settings), connect(settings.redis)
     log = Producer(settings.kafka, client_id="wardstream-erase")
     try:
         return await erase(vault, RedisContextStore(store, prefix=settings.kafka.topic_prefix), log, token, act)

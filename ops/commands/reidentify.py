@@ -43,7 +43,7 @@ def command(token: str, purpose: str, show: tuple[str, ...], agent: str, as_json
 
 
 async def _ask(settings: Settings, token: str, act: Act) -> PatientRecord:
-    vault = open_vault(settings)
+    vault = await open_vault(settings)
     log = Producer(settings.kafka, client_id="wardstream-reidentify")
     try:
         return await reidentify(vault, log, token, act)

@@ -95,6 +95,11 @@ _PLAIN_NUMBERS = {
 _PERSONAL = frozenset({"PID", "NK1", "GT1", "IN1", "IN2", "STF", "PRA"})
 
 
+#: Events whose MRG holds another number of the patient in PID, which is retired (HL7 v2.5.1, 3.3.18 to 3.3.47): merge of patient, person,
+#: number and account; change of number. Moves of accounts and visits between two patients (A43 to A45) are none.
+_MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40", "A46", "A47"})
+
+
 @dataclass(slots=True)
 class _Found:
     patient: PersonDraft | None = None
@@ -120,11 +125,18 @@ def read_identity(message: Message) -> MessageIdentity:
     return MessageIdentity(
         patient=found.patient.person() if found.patient else None,
         prior=unique(found.prior),
+        merges=_merges(message),
         others=unique(found.others),
         encounter=found.visit or found.account,
         numbers=unique(found.numbers),
         organizations=unique(found.organizations),
     )
+
+
+def _merges(message: Message) -> bool:
+    """One pair only: A40 may repeat its group of PID and MRG, and then nothing here says whose number is whose."""
+    pairs = [segment.id for segment in message.segments if segment.id in {"PID", "MRG"}]
+    return pairs == ["PID", "MRG"] and message.header.get(9, 1, 2) in _MERGES
 
 
 def _read_segment(segment: Segment, found: _Found) -> None:

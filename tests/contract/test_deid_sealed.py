@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,13 +13,13 @@ from agents.vault.vault import open_vault
 from schemas.envelope import HL7_V2, parse_headers
 from schemas.errors import Reason
 from streams import topics
+from streams.key_encryption.file import master_key
 from streams.record import Record
-from streams.sealing import Seal
+from streams.sealing import open_seal
 from streams.settings import Deid, Redis, Secrets, Settings
 from streams.stage import Done, Refused
-from streams.store import connect
+from tests.support.keyring import install
 
-MASTER = bytes(range(32))
 ADT = (
     b"MSH|^~\\&|LAB|NORTHGATE|EHR|NORTHGATE|20240102030405||ADT^A01|M1|P|2.5.1\r"
     b"PID|1||100200307^^^NORTHGATE^MR||Quillfeather^Jonas||19500102|M\rPV1|1|I\r"
@@ -30,7 +29,7 @@ ADT = (
 @pytest.fixture
 def settings(redis_server: str, tmp_path: Path) -> Settings:
     key = tmp_path / "master.key"
-    key.write_bytes(base64.b64encode(MASTER))
+    key.write_text(master_key())
     return Settings(
         redis=Redis(url=redis_server),
         secrets=Secrets(master_key_file=key),
@@ -40,6 +39,7 @@ def settings(redis_server: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def stage(settings: Settings) -> AsyncIterator[DeidentifyStage]:
+    await install(settings)
     made = DeidentifyStage(settings)
     await made.open()
     yield made
@@ -52,15 +52,15 @@ def record(value: bytes, offset: int) -> Record:
 
 async def test_sealed_and_in_clear_give_the_same_and_erasure_ends_it(stage: DeidentifyStage, settings: Settings) -> None:
     """One patient, one token, sealed or not; once the patient is erased, the sealed record is a dead letter that says so."""
-    store = connect(settings.redis)
-    sealed = await Seal(store, MASTER, tenant=settings.deid.tenant, cache_s=0).seal(b"ab12", HL7_V2, ADT)
+    door = await open_seal(settings, cache_s=0)
+    sealed = await door.seal(b"ab12", HL7_V2, ADT)
     first, second = await stage.process([record(ADT, 1), record(sealed, 2)])
     assert isinstance(first, Done)
     assert isinstance(second, Done)
     assert first.outputs[0].value == second.outputs[0].value
     token = parse_headers(list(second.outputs[0].headers)).subject
     assert token is not None
-    vault = open_vault(settings)
+    vault = await open_vault(settings)
     assert await vault.erase(token)
     await vault.close()
     fresh = DeidentifyStage(settings)
@@ -69,15 +69,15 @@ async def test_sealed_and_in_clear_give_the_same_and_erasure_ends_it(stage: Deid
     assert isinstance(refused, Refused)
     assert refused.error.reason is Reason.PAYLOAD_ERASED
     await fresh.close()
-    await store.aclose()
+    await door.close()
 
 
 async def test_a_damaged_seal_is_one_dead_letter_among_good_records(stage: DeidentifyStage, settings: Settings) -> None:
     """Poison: it holds nobody else up."""
-    store = connect(settings.redis)
-    sealed = await Seal(store, MASTER, tenant=settings.deid.tenant, cache_s=0).seal(b"ab12", HL7_V2, ADT)
+    door = await open_seal(settings, cache_s=0)
+    sealed = await door.seal(b"ab12", HL7_V2, ADT)
     bad, good = await stage.process([record(sealed[:-1] + bytes([sealed[-1] ^ 1]), 1), record(sealed, 2)])
     assert isinstance(bad, Refused)
     assert bad.error.reason is Reason.SCHEMA_MISMATCH
     assert isinstance(good, Done)
-    await store.aclose()
+    await door.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +24,12 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from schemas.envelope import parse_headers
 from schemas.mllp import encode_frame
 from streams import admin, embedded, kafka_local
-from streams.sealing import Seal, is_sealed
-from streams.settings import Kafka, Redis
-from streams.store import connect
+from streams.key_encryption.file import master_key
+from streams.sealing import is_sealed, open_seal
+from streams.settings import Deid, Kafka, Redis, Secrets, Settings
 from streams.topics import RECEIVED
 from tests.support.gateway import Client, code, fields, hl7
+from tests.support.keyring import install
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "token-of-the-contract-test"
@@ -44,6 +45,7 @@ class Site:
     delivery_timeout_s: float = 10
     seal: bool = True
     prefix: str = field(default_factory=lambda: f"g{uuid.uuid4().hex[:10]}.")
+    tenant: str = field(default_factory=lambda: uuid.uuid4().hex)
     mllp: int = field(default_factory=embedded.free_port)
     http: int = field(default_factory=embedded.free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -54,13 +56,14 @@ class Site:
 
     def start(self) -> None:
         admin.apply(Kafka(bootstrap=self.bootstrap, topic_prefix=self.prefix))
-        (self.directory / "master.key").write_bytes(base64.b64encode(bytes(range(32))))
+        self._install()
         (self.directory / "http.token").write_text(TOKEN)
         rows = {
             "KAFKA__BOOTSTRAP": self.bootstrap,
             "KAFKA__TOPIC_PREFIX": self.prefix,
             "KAFKA__DELIVERY_TIMEOUT_S": self.delivery_timeout_s,
             "REDIS__URL": self.redis_url,
+            "DEID__TENANT": self.tenant,
             "SECRETS__MASTER_KEY_FILE": self.directory / "master.key",
             "GATEWAY__HTTP_TOKEN_FILE": self.directory / "http.token",
             "SECRETS__SEAL_PAYLOADS": self.seal,
@@ -77,6 +80,20 @@ class Site:
                 stdin=subprocess.DEVNULL,
             )
         self.until(self.ready)
+
+    def _settings(self) -> Settings:
+        return Settings(
+            redis=Redis(url=self.redis_url),
+            secrets=Secrets(master_key_file=self.directory / "master.key"),
+            deid=Deid(tenant=self.tenant),
+        )
+
+    def _install(self) -> None:
+        key = self.directory / "master.key"
+        if not key.exists():
+            key.write_text(master_key())
+            with ThreadPoolExecutor(1) as pool:  # some callers are on an event loop
+                pool.submit(asyncio.run, install(self._settings())).result()
 
     def ready(self) -> bool:
         assert self.process is not None
@@ -123,14 +140,13 @@ class Site:
 
     async def in_clear(self, messages: list[Message]) -> list[bytes]:
         """What was posted: each value opened with its patient's key, as the next stage does."""
-        store = connect(Redis(url=self.redis_url))
-        seal = Seal(store, bytes(range(32)), tenant="default", cache_s=60)
+        seal = await open_seal(self._settings(), cache_s=60)
         found = []
         for message in messages:
             headers = dict(message.headers() or [])
             assert headers["payload-seal"] == b"a256gcm"
             found.append(await seal.unseal(message.key() or b"", headers["content-type"].decode(), message.value() or b""))
-        await store.aclose()
+        await seal.close()
         return found
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,11 +24,11 @@ from schemas.envelope import HL7_V2
 from schemas.errors import BrokerUnavailable, Reason, UnsupportedContent
 from schemas.identity import Identifier, Person, PersonName, Role
 from streams import admin, topics
-from streams.clients import read_master_key
+from streams.key_encryption.file import master_key
 from streams.record import Output
-from streams.sealing import Seal
+from streams.sealing import open_seal
 from streams.settings import Settings
-from streams.store import Store, connect
+from streams.store import connect
 from tests.support.streams_site import Site
 
 PERSON = Person(
@@ -116,11 +115,16 @@ async def test_a_number_finds_its_token_and_makes_none() -> None:
 def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """The command line on this installation, with a master key of its own."""
     key = tmp_path / "master.key"
-    key.write_bytes(base64.b64encode(secrets.token_bytes(32)))
-    for name, value in {**site.environment(), "WARDSTREAM_SECRETS__MASTER_KEY_FILE": str(key)}.items():
+    key.write_text(master_key())
+    for name, value in {
+        **site.environment(),
+        "WARDSTREAM_SECRETS__MASTER_KEY_FILE": str(key),
+        "WARDSTREAM_DEID__TENANT": uuid.uuid4().hex,
+    }.items():
         monkeypatch.setenv(name, value)
     kafka = site.settings.kafka
     admin.Admin(kafka).apply(admin.wanted(kafka, [topics.BY_NAME[topics.AUDIT], topics.BY_NAME[topics.ERASURE]]))
+    assert CliRunner().invoke(cli, ["keys", "init"]).exit_code == 0
     return lambda *arguments: CliRunner().invoke(cli, arguments)
 
 
@@ -157,7 +161,7 @@ def test_the_commands_tell_and_erase(run: Callable[..., Result], site: Site) -> 
 
 
 async def _enrolled(settings: Settings) -> str:
-    vault, store = open_vault(settings), connect(settings.redis)
+    vault, store = await open_vault(settings), connect(settings.redis)
     (answer,) = await vault.resolve([REQUEST])
     await RedisContextStore(store, prefix=settings.kafka.topic_prefix).commit(
         [Change(answer.subject, 0, PatientContext(clock=7), {})]
@@ -169,28 +173,24 @@ async def _enrolled(settings: Settings) -> str:
 
 async def _sealed(settings: Settings, token: str) -> bytes:
     """A raw message of the patient as it lies in the log, after de-identification has read it."""
-    store, vault = connect(settings.redis), open_vault(settings)
-    sealed = await _seal(settings, store).seal(b"ab12", HL7_V2, b"MSH|^~\\&|LAB")
+    door, vault = await open_seal(settings, cache_s=0), await open_vault(settings)
+    sealed = await door.seal(b"ab12", HL7_V2, b"MSH|^~\\&|LAB")
     await vault.remember_payload_keys([(token, b"ab12")])
     await vault.close()
-    await store.aclose()
+    await door.close()
     return sealed
 
 
 async def _opens(settings: Settings, sealed: bytes) -> bool:
-    store = connect(settings.redis)
+    seal = await open_seal(settings, cache_s=0)
     try:
-        return await _seal(settings, store).unseal(b"ab12", HL7_V2, sealed) == b"MSH|^~\\&|LAB"
+        return await seal.unseal(b"ab12", HL7_V2, sealed) == b"MSH|^~\\&|LAB"
     except UnsupportedContent as error:
         if error.reason is not Reason.PAYLOAD_ERASED:
             raise
         return False
     finally:
-        await store.aclose()
-
-
-def _seal(settings: Settings, store: Store) -> Seal:
-    return Seal(store, read_master_key(settings.secrets.master_key_file), tenant=settings.deid.tenant, cache_s=0)
+        await seal.close()
 
 
 async def _revision(settings: Settings, token: str) -> int:

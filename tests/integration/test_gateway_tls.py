@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
@@ -24,8 +23,8 @@ from gateway.server import Gateway, Ports
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError
 from streams.settings import Gateway as GatewaySettings
-from streams.settings import Secrets, Settings
-from tests.support.gateway import Client, MemoryLog, code, hl7
+from streams.settings import Settings
+from tests.support.gateway import ROUTING, Client, MemoryLog, code, hl7
 
 
 class Authority:
@@ -69,10 +68,7 @@ class Secured:
         self.hospital = Authority(directory, "hospital")
         self.stranger = Authority(directory, "stranger")
         certificate, key = self.hospital.issue("gateway")
-        master = directory / "master.key"
-        master.write_bytes(base64.b64encode(bytes(32)))
         self.settings = Settings(
-            secrets=Secrets(master_key_file=master),
             gateway=GatewaySettings(
                 mllp_port=0,
                 http_port=0,
@@ -100,7 +96,7 @@ class Secured:
 async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
     site = Secured(tmp_path)
     ready = {"broker": True}
-    gateway = Gateway(site.settings, site.log, MemoryLedger(), lambda: ready, GatewayMetrics())
+    gateway = Gateway(site.settings, site.log, MemoryLedger(), lambda: ready, GatewayMetrics(), ROUTING)
     site.ports = await gateway.start()
     yield site
     await gateway.stop()

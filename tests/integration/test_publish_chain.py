@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -16,9 +14,11 @@ from agents.worker import build
 from schemas.envelope import HL7_V2
 from schemas.hl7.er7 import parse
 from streams import topics
+from streams.key_encryption.file import master_key
 from streams.record import Output, Record
 from streams.settings import Deid, Kafka, Publish, Redis, Secrets, Settings
 from streams.stage import Done, Stage
+from tests.support.keyring import install
 from tests.support.receiver import Receiver, acknowledge
 
 STAGES = ("deidentify", "extract", "decide", "publish", "deliver")
@@ -50,7 +50,7 @@ MESSAGES = [
 @pytest.fixture
 async def stages(redis_server: str, tmp_path: Path) -> AsyncIterator[tuple[dict[str, Stage], Receiver]]:
     key = tmp_path / "master.key"
-    key.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    key.write_text(master_key())
     async with Receiver(lambda message, number: acknowledge("AA", message)) as receiver:
         name = str(uuid.uuid4())
         settings = Settings(
@@ -60,6 +60,7 @@ async def stages(redis_server: str, tmp_path: Path) -> AsyncIterator[tuple[dict[
             deid=Deid(use_model=False, tenant=name),
             publish=Publish(receiver=receiver.address),
         )
+        await install(settings)
         made = {stage: build(stage, settings) for stage in STAGES}
         for stage in made.values():
             await stage.open()

@@ -13,12 +13,11 @@ from agents.deidentify.policy import load_policy
 from agents.deidentify.step import Deidentified, Deidentifier
 from agents.vault.backend import Backend, MemoryBackend
 from agents.vault.contract import PatientRequest, VaultRequest
-from agents.vault.keys import Keys
 from agents.vault.vault import TokenVault, memory_vault
 from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.identity import Identifier, Person, PersonName, Role
-
-MASTER = bytes(range(32))
+from streams.keyring import Keyring
+from tests.support.keyring import RING
 
 #: Everything that ADT and ORU below say about the patient and everybody around.
 IDENTIFIERS = (
@@ -103,8 +102,8 @@ def clean_fhir(payload: bytes, **options: Any) -> Deidentified:
     return clean(payload, FHIR_JSON, **options)
 
 
-def vault_on(backend: Backend | None = None, *, seed: int = 7, tenant: str = "t1", master: bytes = MASTER) -> TokenVault:
-    return TokenVault(backend or MemoryBackend(), Keys(master, tenant), tenant=tenant, randomness=random.Random(seed))
+def vault_on(backend: Backend | None = None, *, seed: int = 7, tenant: str = "t1", ring: Keyring = RING) -> TokenVault:
+    return TokenVault(backend or MemoryBackend(), ring, tenant=tenant, randomness=random.Random(seed))
 
 
 def patient_request(

@@ -15,9 +15,10 @@ from gateway.routing import RoutingKey
 from schemas.errors import BrokerUnavailable
 from schemas.mllp import FrameDecoder, encode_frame
 from streams.record import Output
+from tests.support.keyring import RING
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-ROUTING = RoutingKey(bytes(range(32)))
+ROUTING = RoutingKey(RING)
 
 
 def clock() -> datetime:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 import msgspec
@@ -16,11 +15,13 @@ from schemas.envelope import HL7_V2, DataClass, Envelope, parse_headers
 from schemas.errors import ConfigurationError, PrivacyViolation, Reason, StoreUnavailable
 from schemas.hl7.er7 import parse
 from streams import topics
+from streams.key_encryption.file import master_key
 from streams.record import Record
 from streams.settings import Deid, Redis, Secrets, Settings
 from streams.stage import Done, Refused
 from streams.store import connect
-from tests.support.deid import ADT, IDENTIFIERS, MASTER, ORU, bundle, deidentifier, patient_resource, report, vault_on
+from tests.support.deid import ADT, IDENTIFIERS, ORU, bundle, deidentifier, patient_resource, report, vault_on
+from tests.support.keyring import install
 
 ENVELOPE = Envelope(
     id="11111111-1111-5111-8111-111111111111",
@@ -133,7 +134,7 @@ async def test_another_class_of_data_halts() -> None:
 
 async def test_without_the_vault_nothing_happens() -> None:
     """An unreachable store is an error to come back from, not a second token."""
-    vault = vault_on(RedisBackend(connect(Redis(url="redis://127.0.0.1:1/0", timeout_s=0.2))))
+    vault = vault_on(RedisBackend(connect(Redis(url="redis://127.0.0.1:1/0", timeout_s=0.2)), "t1"))
     with pytest.raises(StoreUnavailable):
         await DeidentifyStage(Settings(), deidentifier(), vault).process([record(ADT)])
 
@@ -142,10 +143,11 @@ async def test_without_the_vault_nothing_happens() -> None:
 async def test_two_workers_on_one_redis_agree(redis_server: str, tmp_path: Path) -> None:
     """Stages built from settings, each with its own connection, give a patient the same token."""
     key = tmp_path / "master"
-    key.write_bytes(base64.b64encode(MASTER))
+    key.write_text(master_key())
     settings = Settings(
         redis=Redis(url=redis_server), secrets=Secrets(master_key_file=key), deid=Deid(use_model=False, tenant="agent-test")
     )
+    await install(settings)
     subjects = set()
     for payload in (ADT, ORU):
         one = build(settings)
@@ -160,13 +162,13 @@ async def test_two_workers_on_one_redis_agree(redis_server: str, tmp_path: Path)
 async def test_without_the_master_key_it_does_not_start() -> None:
     """The vault's key is not optional."""
     with pytest.raises(ConfigurationError):
-        await build(Settings()).open()
+        await build(Settings(deid=Deid(use_model=False))).open()
 
 
 async def test_a_missing_model_refuses_to_start(tmp_path: Path) -> None:
     """With ``use_model`` and no bundle free text would have a layer less: refuse."""
     key = tmp_path / "master"
-    key.write_bytes(base64.b64encode(MASTER))
+    key.write_text(master_key())
     from streams.settings import Models
 
     settings = Settings(secrets=Secrets(master_key_file=key), models=Models(shelf=tmp_path))

@@ -25,6 +25,7 @@ from streams.settings import Redis
 from streams.store import Store, connect
 from streams.suspects import Suspects
 from tests.support.deid import patient_request, vault_on
+from tests.support.keyring import RING, known_keyring
 
 ACL = Path(__file__).resolve().parents[2] / "deploy" / "redis-users.acl"
 LINES = ACL.read_text().splitlines()
@@ -40,6 +41,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     with embedded.redis_server(directory) as server:
         host, _, port = server.address.rpartition(":")
         root = redis.Redis(host, int(port))
+        known_keyring(f"redis://{server.address}/0", "default")
         old = int(str(root.info("server")["redis_version"]).partition(".")[0]) < 7
         # the default user last: it is the one that we are
         for line in sorted(LINES, key=lambda line: line.startswith("user default")):
@@ -55,8 +57,8 @@ def _store(guarded: tuple[str, Path], user: str) -> Store:
 
 
 def test_there_is_a_user_for_every_process_and_no_other() -> None:
-    """One principal a stage, one for the gateway, one for whoever erases; the default user is off."""
-    assert {line.split()[1] for line in LINES} == {"default", "gateway", "erase", *BY_STAGE}
+    """One principal a stage, one for the gateway, one each for whoever erases and for whoever makes and rotates keys; the default user is off."""
+    assert {line.split()[1] for line in LINES} == {"default", "gateway", "erase", "keys", *BY_STAGE}
     assert "user default off" in LINES
 
 
@@ -79,18 +81,18 @@ async def test_every_worker_can_note_what_is_in_flight(guarded: tuple[str, Path]
 
 async def test_the_door_seals_deidentify_opens_and_erase_destroys(guarded: tuple[str, Path]) -> None:
     """Each under its own user; no other stage can have a payload key, and the door none of the vault's rows."""
-    door, worker = (Seal(_store(guarded, user), bytes(32), tenant="default", cache_s=0) for user in ("gateway", "deidentify"))
+    door, worker = (Seal(_store(guarded, user), RING, tenant="default", cache_s=0) for user in ("gateway", "deidentify"))
     sealed = await door.seal(b"ab12", "x", b"payload")
     assert await worker.unseal(b"ab12", "x", sealed) == b"payload"
-    vault = vault_on(RedisBackend(_store(guarded, "deidentify")), seed=4, tenant="default")
+    vault = vault_on(RedisBackend(_store(guarded, "deidentify"), "default"), seed=4, tenant="default")
     (made,) = await vault.resolve([patient_request(link("north", "100200301"))])
     await vault.remember_payload_keys([(made.subject, b"ab12")])
     for user in sorted({"publish", "extract", "decide"}):
         with pytest.raises(StoreUnavailable):
-            await Seal(_store(guarded, user), bytes(32), tenant="default", cache_s=0).unseal(b"ab12", "x", sealed)
+            await Seal(_store(guarded, user), RING, tenant="default", cache_s=0).unseal(b"ab12", "x", sealed)
     with pytest.raises(StoreUnavailable):
-        await vault_on(RedisBackend(_store(guarded, "gateway")), seed=5, tenant="default").erase(made.subject)
-    eraser = vault_on(RedisBackend(_store(guarded, "erase")), seed=6, tenant="default")
+        await vault_on(RedisBackend(_store(guarded, "gateway"), "default"), seed=5, tenant="default").erase(made.subject)
+    eraser = vault_on(RedisBackend(_store(guarded, "erase"), "default"), seed=6, tenant="default")
     assert await eraser.erase(made.subject)
     await RedisContextStore(_store(guarded, "erase")).forget(made.subject)
     with pytest.raises(UnsupportedContent):
@@ -99,14 +101,14 @@ async def test_the_door_seals_deidentify_opens_and_erase_destroys(guarded: tuple
 
 async def test_deidentify_makes_tokens_and_publish_only_reads_them(guarded: tuple[str, Path]) -> None:
     """The vault works for deidentify; publish re-identifies and can write nothing; nobody else sees a row."""
-    writer = vault_on(RedisBackend(_store(guarded, "deidentify")), seed=1, tenant="default")
+    writer = vault_on(RedisBackend(_store(guarded, "deidentify"), "default"), seed=1, tenant="default")
     (made,) = await writer.resolve([patient_request(link("north", "100200300"))])
-    reader = vault_on(RedisBackend(_store(guarded, "publish")), seed=2, tenant="default")
+    reader = vault_on(RedisBackend(_store(guarded, "publish"), "default"), seed=2, tenant="default")
     assert (await reader.reidentify(made.subject)).epoch == made.epoch
     with pytest.raises(StoreUnavailable):
         await reader.resolve([patient_request(link("north", "999"))])
     for user in sorted({"gateway", *BY_STAGE} - {"deidentify", "publish"}):
-        other = vault_on(RedisBackend(_store(guarded, user)), seed=3, tenant="default")
+        other = vault_on(RedisBackend(_store(guarded, user), "default"), seed=3, tenant="default")
         with pytest.raises(StoreUnavailable):
             await other.reidentify(made.subject)
         await other.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from schemas.errors import ConfigurationError, Reason
 from schemas.hl7.er7 import parse
 from schemas.identity import Identifier
 from streams import embedded, store
+from streams.keyring import Keyring
 from streams.settings import Redis
 from tests.support.gateway import NOW, ROUTING, hl7
 
@@ -73,7 +73,7 @@ def test_one_patient_one_key() -> None:
     """Equal authority and number give one key; another authority, another master key or purpose give another."""
     first = Identifier(value="77001", system="NORTH")
     assert ROUTING.patient(first) == ROUTING.patient(Identifier(value=" 77001", system="NORTH", type="MR"))
-    others = {ROUTING.patient(Identifier(value="77001", system="SOUTH")), RoutingKey(bytes(32)).patient(first)}
+    others = {ROUTING.patient(Identifier(value="77001", system="SOUTH")), RoutingKey(Keyring.of(bytes(32))).patient(first)}
     assert ROUTING.patient(first) not in others | {ROUTING.digest("message", b"NORTH", b"77001")}
     assert b"77001" not in ROUTING.patient(first)
     assert len(ROUTING.patient(first)) == 24
@@ -122,20 +122,6 @@ def test_routing_of_fhir() -> None:
     assert fhir_patient(subject) == fhir_patient({"resourceType": "Patient", "id": "p1"})
     assert fhir_patient(named) == fhir_patient(anonymous) == Identifier(value="v", system="s")
     assert fhir_patient({"resourceType": "Organization", "id": "p1"}) is None
-
-
-def test_master_key_file(tmp_path: Path) -> None:
-    """Only 32 bytes of base64 are a key; the setting is named, its content is not."""
-    path = tmp_path / "key"
-    path.write_bytes(base64.b64encode(bytes(range(32))) + b"\n")
-    assert RoutingKey.load(path).digest("x") == RoutingKey(bytes(range(32))).digest("x")
-    for content in (b"", b"not base64!", base64.b64encode(b"short")):
-        path.write_bytes(content)
-        with pytest.raises(ConfigurationError, match=r"secrets\.master_key_file"):
-            RoutingKey.load(path)
-    for missing in (None, tmp_path / "none"):
-        with pytest.raises(ConfigurationError):
-            RoutingKey.load(missing)
 
 
 def test_token_file(tmp_path: Path) -> None:

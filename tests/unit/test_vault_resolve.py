@@ -15,6 +15,7 @@ from schemas.errors import StoreUnavailable, UnsupportedContent
 from streams.settings import Redis
 from streams.store import connect
 from tests.support.deid import patient_request, vault_on
+from tests.support.keyring import known_keyring
 
 MakeVault = Callable[[int], TokenVault]
 _tenants = itertools.count()
@@ -29,7 +30,8 @@ def make_vault(request: pytest.FixtureRequest) -> Iterator[MakeVault]:
         return
     url = request.getfixturevalue("redis_server")
     tenant = f"t{next(_tenants)}"
-    yield lambda seed: vault_on(RedisBackend(connect(Redis(url=url))), seed=seed, tenant=tenant)
+    known_keyring(url, tenant)
+    yield lambda seed: vault_on(RedisBackend(connect(Redis(url=url)), tenant), seed=seed, tenant=tenant)
 
 
 MRN, OTHER, NHS = link("north", "100200300"), link("south", "100200300"), link("nhs", "900800700")
@@ -159,7 +161,7 @@ async def test_a_taken_token_is_never_given_twice() -> None:
 
 async def test_no_store_no_token() -> None:
     """Without Redis nothing is invented: the caller is told to come back."""
-    vault = vault_on(RedisBackend(connect(Redis(url="redis://127.0.0.1:1/0", timeout_s=0.2))))
+    vault = vault_on(RedisBackend(connect(Redis(url="redis://127.0.0.1:1/0", timeout_s=0.2)), "t1"))
     with pytest.raises(StoreUnavailable):
         await vault.resolve([patient_request(MRN)])
 
@@ -168,10 +170,11 @@ async def test_no_store_no_token() -> None:
 async def test_redis_holds_no_identifier(redis_server: str) -> None:
     """Neither keys nor values of the store show a name or a number."""
     store = connect(Redis(url=redis_server))
-    vault = vault_on(RedisBackend(store), tenant="bare")
+    known_keyring(redis_server, "bare")
+    vault = vault_on(RedisBackend(store, "bare"), tenant="bare")
     key = wanted(Kind.NUMBER, "ORDER4711")
     await vault.resolve([patient_request(MRN, wanted=[key], identifiers=[("north", "100200300")], family="Quillfeather")])
-    names = [name async for name in store.scan_iter(match="v:{bare}:*")]
+    names = [name async for name in store.scan_iter(match="v:{bare}:[ir]:*")]
     dump = b"\n".join([*names, *[value for value in await store.mget(names) if value]])
     assert len(names) >= 4
     for text in (b"100200300", b"Quillfeather", b"ORDER4711", b"north"):
