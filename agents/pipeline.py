@@ -22,7 +22,7 @@ class Row:
 
 
 PIPELINE: tuple[Row, ...] = (
-    Row("deidentify", topics.RECEIVED, (topics.READY,), "parse, scrub fields and text, leak check"),
+    Row("deidentify", topics.RECEIVED, (topics.READY, topics.MERGED), "parse, scrub fields and text, leak check"),
     Row("extract", topics.READY, (topics.EXTRACTED,), "sections, entities, assertion, relations"),
     Row("decide", topics.EXTRACTED, (topics.RAISED,), "patient context, rules, flags with evidence"),
     Row(

@@ -149,9 +149,13 @@ class Batches:
         self._observe_end_to_end(rows)
 
     def _outputs(self, row: Processed) -> tuple[Output, ...]:
-        return row.outcome.outputs if isinstance(row.outcome, Done) else (self._dead_letter(row, row.outcome.error),)
+        return (
+            row.outcome.outputs
+            if isinstance(row.outcome, Done)
+            else (self._dead_letter(row, row.outcome.error, row.outcome.quarantined),)
+        )
 
-    def _dead_letter(self, row: Processed, error: Poison) -> Output:
+    def _dead_letter(self, row: Processed, error: Poison, quarantined: Record | None = None) -> Output:
         self._metrics.dead_lettered.labels(self._stage, error.reason.value).inc()
         record = row.record
         self._log.warning(
@@ -164,7 +168,7 @@ class Batches:
             offset=record.offset,
             attempts=row.attempts,
         )
-        return dead_letters.make(record, error, stage=self._stage, attempts=row.attempts)
+        return dead_letters.make(quarantined or record, error, stage=self._stage, attempts=row.attempts)
 
     def _observe_end_to_end(self, rows: Sequence[Processed]) -> None:
         now = self._now()

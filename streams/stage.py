@@ -33,7 +33,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
+    """``quarantined``: the record as it may lie among the dead letters; ``None``: as it came."""
+
     error: Poison
+    quarantined: Record | None = None
 
 
 Outcome = Done | Refused

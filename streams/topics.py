@@ -17,6 +17,7 @@ PARTITIONS = 8
 
 RECEIVED = "phi.message.received.v1"
 READY = "deid.message.ready.v1"
+MERGED = "deid.patient.merged.v1"
 EXTRACTED = "deid.findings.extracted.v1"
 RAISED = "deid.flag.raised.v1"
 BUNDLE = "deid.bundle.published.v1"
@@ -54,6 +55,7 @@ class Topic:
 TOPICS: tuple[Topic, ...] = (
     Topic(RECEIVED, (HL7_V2, FHIR_JSON), "keyed hash of the patient identifier", "native messages as received", 7 * DAY),
     Topic(READY, (HL7_V2, FHIR_JSON), "patient token", "the same messages, de-identified"),
+    Topic(MERGED, (JSON,), "retired patient token", "two tokens that are one patient (A40 and its kin)", -1, "compact", dead_letters=False),
     Topic(EXTRACTED, (JSON,), "patient token", "notes, mentions, relations and facts of one message"),
     Topic(RAISED, (JSON,), "patient token", "findings with the flags that they raised"),
     Topic(BUNDLE, (FHIR_JSON,), "patient token", "pseudonymous result Bundles for analytics"),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+
+import msgspec
 
 from agents.deidentify.step import STAGE, Deidentified, Deidentifier, Prepared, make_deidentifier
 from agents.vault.contract import Pseudonyms
 from agents.vault.vault import CACHE_S, TokenVault, open_vault
-from schemas.envelope import CONTENT_TYPE, TRACEPARENT, DataClass, Envelope, parse_headers
-from schemas.errors import MalformedMessage, Poison, Reason, UnsupportedContent
+from schemas.envelope import CONTENT_TYPE, JSON, PAYLOAD_SEAL, TRACEPARENT, DataClass, Envelope, parse_headers
+from schemas.errors import LeakDetected, MalformedMessage, Poison, Reason, UnsupportedContent
 from schemas.ids import derived_id, source_id
+from schemas.merges import Merge
 from streams import topics
 from streams.record import Output, Record
-from streams.sealing import Seal, is_sealed, open_seal
+from streams.sealing import ALGORITHM, Seal, is_sealed, open_seal
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 
@@ -73,15 +77,31 @@ class DeidentifyStage:
             for (record, _), answer in zip(wanted, answers, strict=True)
             if record.key and is_sealed(record.value or b"")
         )
-        results = iter(await asyncio.to_thread(_apply_all, self._deidentifier, [row for _, row in wanted], answers))
+        results = await asyncio.to_thread(_apply_all, self._deidentifier, [row for _, row in wanted], answers)
+        applied = iter(zip(answers, results, strict=True))
         outcomes: list[Outcome] = []
-        for envelope, row in zip(envelopes, rows, strict=True):
-            result = next(results) if isinstance(row, Prepared) else row
-            if isinstance(result, Poison) or not isinstance(envelope, Envelope):
-                outcomes.append(Refused(result if isinstance(result, Poison) else UnsupportedContent()))
+        for record, envelope, payload, row in zip(records, envelopes, opened, rows, strict=True):
+            if isinstance(row, Poison):
+                outcomes.append(Refused(row))
+                continue
+            assert isinstance(envelope, Envelope)  # a record without one has a Poison in its row
+            pseudonyms, result = next(applied)
+            if isinstance(result, LeakDetected):
+                outcomes.append(Refused(result, await self._quarantined(record, envelope, payload, pseudonyms.subject)))
+            elif isinstance(result, Poison):
+                outcomes.append(Refused(result))
             else:
-                outcomes.append(Done((_output(envelope, result, self._deidentifier.policy_version),)))
+                outcomes.append(Done(_outputs(envelope, result, pseudonyms, self._deidentifier.policy_version)))
         return outcomes
+
+    async def _quarantined(self, record: Record, envelope: Envelope, payload: bytes | Poison, subject: str) -> Record | None:
+        """A record that came in clear, sealed under a key of its patient, so that an erasure reaches it; ``None`` for one that is sealed already."""
+        if self._seal is None or self._vault is None or not isinstance(payload, bytes) or is_sealed(record.value or b""):
+            return None
+        key = subject.encode()
+        await self._vault.remember_payload_keys([(subject, key)])
+        sealed = await self._seal.seal(key, envelope.content_type, payload)
+        return replace(record, key=key, value=sealed, headers=(*record.headers, (PAYLOAD_SEAL, ALGORITHM.encode())))
 
     async def _opened(self, record: Record, envelope: Envelope | Poison) -> bytes | Poison:
         """The payload in clear. Raises StoreUnavailable when its key cannot be asked for."""
@@ -147,6 +167,34 @@ def _envelope(record: Record) -> Envelope | Poison:
         origin=identifier,
         traceparent=trace.decode("ascii", "replace") if trace else None,
     )
+
+
+def _outputs(envelope: Envelope, result: Deidentified, pseudonyms: Pseudonyms, policy: str) -> tuple[Output, ...]:
+    """The message; before it, for whoever keeps something under the retired token, that it merged two patients."""
+    message = _output(envelope, result, policy)
+    if pseudonyms.merged is None:
+        return (message,)
+    retired = pseudonyms.merged.token
+    event = Merge(
+        id=derived_id(envelope.origin, f"{STAGE}.merge", policy=policy),
+        time=envelope.time,
+        survivor=pseudonyms.subject,
+        retired=retired,
+        delta_minutes=pseudonyms.merged.delta,
+    )
+    headers = Envelope(
+        id=event.id,
+        source=f"/agents/{STAGE}",
+        type=topics.BY_NAME[topics.MERGED].event_type,
+        time=envelope.time,
+        content_type=JSON,
+        data_class=DataClass.INTERNAL,
+        origin=envelope.origin,
+        subject=retired,
+        policy=policy,
+        traceparent=envelope.traceparent,
+    ).headers()
+    return Output(topics.MERGED, retired.encode(), msgspec.json.encode(event), headers), message
 
 
 def _output(envelope: Envelope, result: Deidentified, policy: str) -> Output:

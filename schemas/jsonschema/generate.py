@@ -20,6 +20,7 @@ from schemas.erasure import Erasure
 from schemas.findings import Findings
 from schemas.flags import Decision
 from schemas.labels import ReviewedLabel
+from schemas.merges import Merge
 from schemas.samples import Sample
 
 RECORDS: dict[str, Any] = {
@@ -29,6 +30,7 @@ RECORDS: dict[str, Any] = {
     "label.v1": ReviewedLabel,
     "audit.v1": AuditEntry,
     "erasure.v1": Erasure,
+    "merge.v1": Merge,
     "deid-map.v1": DeidMap,
 }
 

@@ -244,7 +244,7 @@ def test_the_access_list_of_the_page_is_the_pipeline() -> None:
 
 
 def test_the_master_key_goes_where_tokens_are_made_or_resolved() -> None:
-    """Only the gateway (routing key), deidentify and publish hold the key of the vault."""
+    """Only what makes the keyring, the gateway (record keys), deidentify and publish hold the key-encryption key."""
     assert {name for name, service in SERVICES.items() if "master_key" in service.get("secrets", [])} == {
-        "gateway", "deidentify", "publish",
+        "gateway", "deidentify", "publish", "keyring",
     }  # fmt: skip

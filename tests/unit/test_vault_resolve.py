@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from agents.vault.backend import MemoryBackend, RedisBackend
-from agents.vault.contract import Kind, link, wanted, weak_link
+from agents.vault.contract import Kind, PatientRequest, VaultRequest, link, wanted, weak_link
 from agents.vault.vault import EPOCH_FROM, EPOCH_UNTIL, TokenVault
 from schemas.errors import StoreUnavailable, UnsupportedContent
+from schemas.identity import Person, Role
 from streams.settings import Redis
 from streams.store import connect
 from tests.support.deid import patient_request, vault_on
@@ -203,3 +204,95 @@ async def test_an_interrupted_erasure_is_finished_when_asked_again() -> None:
     assert await vault.erase(answer.subject)
     (later,) = await vault_on(backend, seed=8).resolve([request])
     assert later.subject != answer.subject
+
+
+MERGE_NUMBERS = (link("north", "100200300"), link("north", "100200399"))
+
+
+def merge_request(survivor: str, retired: str) -> VaultRequest:
+    """``A40``: PID has the survivor's number, MRG the retired one."""
+    one, two = (
+        patient_request(key, identifiers=[("north", key.rpartition("\x1f")[2])]).patients[0] for key in (survivor, retired)
+    )
+    return VaultRequest(patients=(one, two), retires=1, fallback=wanted(Kind.MESSAGE, "M40"))
+
+
+async def test_a_merge_makes_one_patient_of_two(make_vault: MakeVault) -> None:
+    """The retired number leads to the survivor from now on; the message itself still names both, and how their clocks differ."""
+    keep, gone = MERGE_NUMBERS
+    vault = make_vault(1)
+    one, two = await vault.resolve([patient_request(keep), patient_request(gone)])
+    (merged,) = await make_vault(2).resolve([merge_request(keep, gone)])
+    assert merged.patients == (one.subject, two.subject)
+    assert merged.merged is not None
+    assert (merged.merged.token, merged.merged.delta) == (two.subject, two.epoch - one.epoch)
+    (later,) = await make_vault(3).resolve([patient_request(gone)])
+    assert (later.subject, later.epoch, later.secret) == (one.subject, one.epoch, one.secret)
+    record = await make_vault(4).reidentify(one.subject)
+    assert {identifier.value for identifier in record.person.identifiers} == {"100200300", "100200399"}
+    assert (await make_vault(4).reidentify(two.subject)).epoch == two.epoch  # for what was published before
+
+
+async def test_a_merge_that_comes_again_gives_the_same(make_vault: MakeVault) -> None:
+    """Redelivered or replayed, by the worker that did it or another: same tokens, same event, no third token."""
+    keep, gone = MERGE_NUMBERS
+    vault = make_vault(1)
+    await vault.resolve([patient_request(keep), patient_request(gone)])
+    answers = [(await each.resolve([merge_request(keep, gone)]))[0] for each in (vault, vault, make_vault(2))]
+    assert len({(a.patients, a.merged) for a in answers}) == 1
+
+
+async def test_a_merge_of_a_number_that_was_never_seen(make_vault: MakeVault) -> None:
+    """The retired number gets a token of its own, so that the event names one, and leads to the survivor."""
+    keep, gone = MERGE_NUMBERS
+    (merged,) = await make_vault(1).resolve([merge_request(keep, gone)])
+    assert len(set(merged.patients)) == 2
+    (later,) = await make_vault(2).resolve([patient_request(gone)])
+    assert later.subject == merged.subject
+
+
+async def test_messages_after_a_merge_in_one_batch_know_of_it(make_vault: MakeVault) -> None:
+    """Order within a batch counts: before the merge two patients, after it one."""
+    keep, gone = MERGE_NUMBERS
+    before, merged, after = await make_vault(1).resolve([patient_request(gone), merge_request(keep, gone), patient_request(gone)])
+    assert before.subject == merged.patients[1] != merged.subject
+    assert after.subject == merged.subject
+
+
+async def test_merges_chain(make_vault: MakeVault) -> None:
+    """A into B, B into C: every number leads to C, and erasing any of the three tokens erases all."""
+    a, b, c = (link("north", f"30000{n}") for n in range(3))
+    vault = make_vault(1)
+    first, second, third = await vault.resolve([patient_request(key) for key in (a, b, c)])
+    await make_vault(2).resolve([merge_request(b, a)])
+    await make_vault(3).resolve([merge_request(c, b)])
+    answers = await make_vault(4).resolve([patient_request(key) for key in (a, b, c)])
+    assert {answer.subject for answer in answers} == {third.subject}
+    tokens = await make_vault(5).tokens(first.subject)
+    assert (tokens[0], set(tokens)) == (third.subject, {first.subject, second.subject, third.subject})
+    assert await make_vault(6).erase(first.subject)
+    for token in tokens:
+        with pytest.raises(UnsupportedContent):
+            await make_vault(7).reidentify(token)
+    fresh = await make_vault(8).resolve([patient_request(key) for key in (a, b, c)])
+    assert not {answer.subject for answer in fresh} & set(tokens)
+
+
+async def test_one_number_twice_is_no_merge(make_vault: MakeVault) -> None:
+    """PID and MRG with the same number, or MRG with none that links: nothing happens."""
+    keep, _ = MERGE_NUMBERS
+    (same,) = await make_vault(1).resolve([merge_request(keep, keep)])
+    assert same.merged is None
+    nobody = PatientRequest(person=Person(role=Role.PATIENT))
+    none = VaultRequest(patients=(*patient_request(keep).patients, nobody), retires=1, fallback=wanted(Kind.MESSAGE, "M"))
+    assert (await make_vault(1).resolve([none]))[0].merged is None
+
+
+async def test_erasing_one_patient_leaves_links_that_lead_elsewhere(make_vault: MakeVault) -> None:
+    """A number that a message named beside a patient but that is another's keeps its own patient when the first is erased."""
+    vault = make_vault(1)
+    one, two = await vault.resolve([patient_request(MRN), patient_request(NHS)])
+    await make_vault(2).resolve([patient_request(MRN, NHS)])  # a mix-up: both numbers in one PID
+    assert await make_vault(3).erase(one.subject)
+    (still,) = await make_vault(4).resolve([patient_request(NHS)])
+    assert still.subject == two.subject
