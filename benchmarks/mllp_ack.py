@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
 import os
 import platform
@@ -32,8 +31,10 @@ from pathlib import Path
 
 import httpx
 
+from ops.stack import make_keyring, settings_of
 from schemas.mllp import FrameDecoder, encode_frame
 from streams import admin, embedded, kafka_local
+from streams.key_encryption.file import master_key
 from streams.settings import Kafka
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -169,7 +170,7 @@ class Load:
 @contextmanager
 def gateway(bootstrap: str, redis_url: str, directory: Path) -> Iterator[tuple[int, int]]:
     admin.apply(Kafka(bootstrap=bootstrap))
-    (directory / "master.key").write_bytes(base64.b64encode(bytes(32)))
+    (directory / "master.key").write_text(master_key())
     (directory / "http.token").write_text("benchmark-token-of-no-value")
     mllp, http = embedded.free_port(), embedded.free_port()
     rows = {
@@ -180,7 +181,9 @@ def gateway(bootstrap: str, redis_url: str, directory: Path) -> Iterator[tuple[i
         "GATEWAY__MLLP_PORT": mllp,
         "GATEWAY__HTTP_PORT": http,
     }
-    environment = {**os.environ, **{f"WARDSTREAM_{name}": str(value) for name, value in rows.items()}, "PYTHONPATH": str(ROOT)}
+    own = {f"WARDSTREAM_{name}": str(value) for name, value in rows.items()}
+    asyncio.run(make_keyring(settings_of(own)))
+    environment = {**os.environ, **own, "PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, "-c", "from ops.cli import main; main()", "gateway"]
     process = subprocess.Popen(arguments, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
     try:

@@ -5,6 +5,7 @@ Fails closed: where the audit entry is not acknowledged by Kafka, nothing is tol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Protocol
@@ -17,6 +18,7 @@ from schemas.audit import AuditEntry
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.erasure import Erasure
 from schemas.errors import Poison
+from schemas.ids import derived_id
 from streams import topics
 from streams.record import Output
 
@@ -33,6 +35,9 @@ PURPOSES: Final = {
     "FAMRQT": "family request",
     "PATRQT": "patient request",
 }
+
+
+Action = Literal["reidentify", "decrypt", "erase"]
 
 
 class Log(Protocol):
@@ -70,8 +75,30 @@ async def reidentify(vault: Vault, log: Log, token: str, act: Act) -> PatientRec
     return record
 
 
+async def decrypt(plain: Callable[[str], str], log: Log, value: str, digest: str, act: Act) -> str:
+    """What ``value`` stands for; ``digest`` names it in the audit log, which is told of failures too.
+
+    Raises:
+        UnsupportedContent: this installation did not write it.
+        BrokerUnavailable: nothing was told.
+    """
+    try:
+        text = plain(value)
+    except Poison:
+        await log.produce(_entry(act, "decrypt", "failure", record=digest))
+        raise
+    await log.produce(_entry(act, "decrypt", "success", record=digest))
+    return text
+
+
+async def refused(log: Log, action: Action, act: Act, token: str = "") -> None:
+    """Somebody without the role asked. Raises BrokerUnavailable."""
+    await log.produce(_entry(act, action, "failure", token))
+
+
 async def erase(vault: Vault, contexts: ContextStore, log: Log, token: str, act: Act) -> bool:
-    """Destroy the record with its data key, its links and the patient's context, and say so to whoever keeps more.
+    """Destroy the record with its data key, its links and the patient's context, and say so to whoever keeps more; of every token that was
+    merged into this patient's too.
 
     The audit entry stays, and so does the event, by token. May be repeated: what is gone stays gone, the event is published again.
 
@@ -80,24 +107,40 @@ async def erase(vault: Vault, contexts: ContextStore, log: Log, token: str, act:
     Raises:
         BrokerUnavailable, StoreUnavailable: repeat the call; what is done already is not undone.
     """
-    await log.produce(_entry(act, "erase", "success", token))
-    known = await vault.erase(token)
-    await contexts.forget(token)
-    event = Erasure(id=act.id, time=act.time, subject=token)
-    await log.produce(_output(topics.ERASURE, act, token, msgspec.json.encode(event)))
+    first, *merged = await vault.tokens(token) or (token,)
+    for each in (first, *merged):
+        await log.produce(_entry(act, "erase", "success", each))
+    for each in merged:  # before the vault forgets them; no message comes under a retired token any more
+        await _drop(contexts, log, each, act)
+    known = await vault.erase(first)
+    await _drop(contexts, log, first, act)
     return known
 
 
-def _entry(act: Act, action: Literal["reidentify", "erase"], outcome: Literal["success", "failure"], token: str) -> Output:
+async def _drop(contexts: ContextStore, log: Log, token: str, act: Act) -> None:
+    await contexts.forget(token)
+    event = Erasure(id=derived_id(act.id, "erasure", ordinal=token), time=act.time, subject=token)
+    await log.produce(_output(topics.ERASURE, act, event.id, token, msgspec.json.encode(event)))
+
+
+def _entry(act: Act, action: Action, outcome: Literal["success", "failure"], token: str = "", *, record: str = "") -> Output:
+    name = derived_id(act.id, action, ordinal=token or record)
     entry = AuditEntry(
-        id=act.id, action=action, outcome=outcome, time=act.time, agent=act.agent, purpose=act.purpose, subject=token
+        id=name,
+        action=action,
+        outcome=outcome,
+        time=act.time,
+        agent=act.agent,
+        purpose=act.purpose,
+        subject=token,
+        record=record,
     )
-    return _output(topics.AUDIT, act, token, msgspec.json.encode(entry))
+    return _output(topics.AUDIT, act, name, token, msgspec.json.encode(entry))
 
 
-def _output(topic: str, act: Act, token: str, value: bytes) -> Output:
+def _output(topic: str, act: Act, name: str, token: str, value: bytes) -> Output:
     headers = Envelope(
-        id=act.id,
+        id=name,
         source=SOURCE,
         type=topics.BY_NAME[topic].event_type,
         time=act.time,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Literal
 
 from agents.pipeline import PIPELINE
 from ops.commands.keys import write_secret
+from ops.operators import account
 from ops.posting import Doors
 from ops.processes import Child, python, start, stop, wait_ready
 from ops.receiver import Receiver
@@ -128,12 +130,13 @@ def run_stack(
             "WARDSTREAM_GATEWAY__HTTP_PORT": str(http_port),
             "WARDSTREAM_GATEWAY__HTTP_TOKEN_FILE": str(root / "secrets" / "http.token"),
             "WARDSTREAM_PUBLISH__RECEIVER": f"127.0.0.1:{receiver.port}",
+            **{f"WARDSTREAM_OPERATORS__{role}": json.dumps([account()]) for role in ("REIDENTIFY", "DECRYPT", "ERASE")},
             # one calling thread per process: the stages share this machine's cores
             "OMP_NUM_THREADS": "1",
             **(overrides or {}),
         }
         settings = settings_of(env)
-        asyncio.run(_make_keyring(settings))
+        asyncio.run(make_keyring(settings))
         progress("topics")
         admin.apply(settings.kafka)
         progress("gateway and workers")
@@ -164,8 +167,8 @@ def settings_of(env: dict[str, str]) -> Settings:
         os.environ.update(before)
 
 
-async def _make_keyring(settings: Settings) -> None:
-    """The store is new with every start."""
+async def make_keyring(settings: Settings) -> None:
+    """As ``wardstream keys init``, for a store that is new."""
     keyring = keyring_store(settings)
     try:
         await keyring.create()

@@ -70,6 +70,14 @@ class KeyEncryption(_Section):
     timeout_s: float = Field(5.0, gt=0)
 
 
+class Operators(_Section):
+    """Accounts of the operating system that may tell who a token is, decrypt values, or erase; an empty list is nobody."""
+
+    reidentify: frozenset[str] = frozenset()
+    decrypt: frozenset[str] = frozenset()
+    erase: frozenset[str] = frozenset()
+
+
 class Gateway(_Section):
     mllp_host: str = "127.0.0.1"
     mllp_port: int = Field(2575, ge=0, le=65535)
@@ -164,6 +172,7 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     secrets: Secrets = Secrets()
     key_encryption: KeyEncryption = KeyEncryption()
+    operators: Operators = Operators()
     gateway: Gateway = Gateway()
     deid: Deid = Deid()
     models: Models = Models()

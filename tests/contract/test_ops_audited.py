@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import uuid
 from collections.abc import Callable
@@ -14,21 +16,25 @@ from click.testing import CliRunner, Result
 
 from agents.decide.context import PatientContext
 from agents.decide.store import Change, MemoryContextStore, RedisContextStore
+from agents.deidentify.cipher import ValueCipher
 from agents.vault.contract import Kind as NumberKind
 from agents.vault.contract import PatientRequest, VaultRequest, link, wanted
 from agents.vault.memory import MemoryVault
 from agents.vault.vault import open_vault
 from ops.audited import Act, erase, reidentify
 from ops.cli import cli
+from ops.operators import account
 from schemas.envelope import HL7_V2
 from schemas.errors import BrokerUnavailable, Reason, UnsupportedContent
 from schemas.identity import Identifier, Person, PersonName, Role
 from streams import admin, topics
 from streams.key_encryption.file import master_key
+from streams.keyring import read_keyring
 from streams.record import Output
 from streams.sealing import open_seal
-from streams.settings import Settings
+from streams.settings import Settings, load
 from streams.store import connect
+from tests.support.deid import patient_request
 from tests.support.streams_site import Site
 
 PERSON = Person(
@@ -111,6 +117,49 @@ async def test_a_number_finds_its_token_and_makes_none() -> None:
     assert await vault.token_of("elsewhere", "100200307") is None
 
 
+async def test_erasing_a_merged_patient_reaches_every_token() -> None:
+    """Context, entry and event of the retired token too, whichever of the two tokens is named."""
+    vault, contexts, log = MemoryVault(seed=1), MemoryContextStore(), Recorded()
+    other = patient_request(link("northgate", "100200308"))
+    survivor, retired = (answer.subject for answer in await vault.resolve([REQUEST, other]))
+    await contexts.commit([Change(token, 0, PatientContext(clock=7), {}) for token in (survivor, retired)])
+    await vault.resolve([VaultRequest(patients=(*REQUEST.patients, *other.patients), retires=1, fallback=other.fallback)])
+    assert await erase(vault, contexts, log, retired, ACT)
+    held, _ = await contexts.load([survivor, retired], [])
+    assert {row.revision for row in held.values()} == {0}
+    for topic in (topics.AUDIT, topics.ERASURE):
+        assert {output.key for output in log.outputs if output.topic == topic} == {survivor.encode(), retired.encode()}
+    assert len({dict(output.headers)["ce_id"] for output in log.outputs}) == 4
+
+
+def test_without_the_role_nothing_is_told_and_the_attempt_is_recorded(
+    run: Callable[..., Result], site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account is the operating system's; a name given by hand opens nothing."""
+    for role in ("REIDENTIFY", "DECRYPT"):
+        monkeypatch.setenv(f"WARDSTREAM_OPERATORS__{role}", '["somebody-else"]')
+    told = run("reidentify", "A" * 15, "--purpose", "TREAT", "--agent", "somebody-else")
+    plain = run("decrypt", "enc1.AAAA", "--purpose", "TREAT", "--agent", "somebody-else")
+    assert (told.exit_code, plain.exit_code) == (1, 1)
+    assert "operators.reidentify" in told.output
+    entries = [json.loads(m.value() or b"") for m in site.read(topics.AUDIT, at_least=2)]
+    assert {(e["action"], e["outcome"]) for e in entries} == {("reidentify", "failure"), ("decrypt", "failure")}
+    assert {e["agent"] for e in entries} == {f"{account()} for somebody-else"}
+
+
+def test_encrypted_values_are_told_with_a_purpose_and_an_entry_each(run: Callable[..., Result], site: Site) -> None:
+    """What this installation wrote comes back in clear; what it did not is an empty line and exit 1; the log names values by digest."""
+    settings = load()
+    cipher = ValueCipher(asyncio.run(read_keyring(settings)), settings.deid.tenant)
+    sealed = cipher.encrypt("Quillfeather")
+    told = run("decrypt", "--purpose", "PUBHLTH", sealed, "enc1.AAAA")
+    assert (told.exit_code, told.stdout) == (1, "Quillfeather\n\n")
+    assert run("decrypt", sealed).exit_code == 2
+    entries = [json.loads(m.value() or b"") for m in site.read(topics.AUDIT, at_least=2)]
+    assert sorted(e["outcome"] for e in entries) == ["failure", "success"]
+    assert hashlib.sha256(sealed.encode()).hexdigest() in {e["record"] for e in entries}
+
+
 @pytest.fixture
 def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """The command line on this installation, with a master key of its own."""
@@ -120,6 +169,7 @@ def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
         **site.environment(),
         "WARDSTREAM_SECRETS__MASTER_KEY_FILE": str(key),
         "WARDSTREAM_DEID__TENANT": uuid.uuid4().hex,
+        **{f"WARDSTREAM_OPERATORS__{role}": json.dumps([account()]) for role in ("REIDENTIFY", "DECRYPT", "ERASE")},
     }.items():
         monkeypatch.setenv(name, value)
     kafka = site.settings.kafka
@@ -131,10 +181,6 @@ def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
 def test_the_commands_tell_and_erase(run: Callable[..., Result], site: Site) -> None:
     """Told by token; erased by number; then nobody stands behind the token, context and raw messages are gone, and the log says who did
     what."""
-    import asyncio
-
-    from streams.settings import load
-
     settings = load()
     token = asyncio.run(_enrolled(settings))
     sealed = asyncio.run(_sealed(settings, token))
