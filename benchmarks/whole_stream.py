@@ -3,6 +3,7 @@
 python -m benchmarks.whole_stream public     every public message through the doors; what came out, what was refused, what leaked
 python -m benchmarks.whole_stream workers    the same input under 1, 2 and 4 workers a stage: the same records, byte for byte
 python -m benchmarks.whole_stream kill       SIGKILL of workers in the middle of 5,000 messages
+python -m benchmarks.whole_stream rotate     keys rotated three times in the middle of 2,000 messages
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import base64
 import binascii
 import itertools
 import json
+import os
 import random
 import re
+import subprocess
 import sys
 import tempfile
 import threading
@@ -365,6 +368,65 @@ def kill(count: int, kills: int, *, seed: int = 11) -> dict[str, Any]:
             }
 
 
+def rotate(count: int, rotations: int) -> dict[str, Any]:
+    """``wardstream keys rotate`` beside the running stream, two workers for de-identification: nothing missing, one token a patient.
+
+    The control counts rows under the oldest generation: before the first rotation there must be some, after the last there is none.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="wardstream-rotate-") as place,
+        run_stack(Path(place), "kafka", overrides={"WARDSTREAM_WORKER__BATCH_SIZE": "16"}) as stack,
+    ):
+        stack.start_worker("deidentify")
+        stack.wait_ready(240)
+        payloads = list(synthetic.messages(count))
+        told: list[str] = []
+        with collecting(stack) as collector:
+            posting = threading.Thread(target=lambda: asyncio.run(_post_many(stack, payloads)), name="posting")
+            posting.start()
+            _wait_until(collector, topics.READY, 0.1 * count)
+            first = _rows(stack, "v:*:i:1:*")
+            for number in range(rotations):
+                _wait_until(collector, topics.READY, (0.2 + 0.6 * number / rotations) * count)
+                done = subprocess.run(
+                    [sys.executable, "-m", "ops.cli", "keys", "rotate", "--kek"],
+                    env={**os.environ, **stack.env}, capture_output=True, text=True, check=True,
+                )  # fmt: skip
+                told.append(f"at {collector.count(topics.READY)}: {done.stdout.strip()}; {done.stderr.strip().splitlines()[0]}")
+            posting.join()
+            complete = settle(collector, timeout_s=900, expected=count)
+            subjects = {dict(record.headers)["ce_subject"] for record in collector.records(topics.READY)}
+        patients = {payload.split(b"\rPID|1||")[1].split(b"^")[0] for payload in payloads}
+        status = subprocess.run(
+            [sys.executable, "-m", "ops.cli", "keys", "rotate", "--resume"],
+            env={**os.environ, **stack.env}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return {
+            "messages": count,
+            "rotations": told,
+            "afterwards": status.stdout.strip(),
+            "complete": complete,
+            "patients": len(patients),
+            "tokens": len(subjects),
+            "dead_letters": len(list(_dead_letters(stack))),
+            "index_rows_of_the_first_generation": {"before": first, "after": _rows(stack, "v:*:i:1:*")},
+            **_check(stack, count),
+        }
+
+
+def _rows(stack: Stack, pattern: str) -> int:
+    client = redis.Redis.from_url(stack.settings.redis.url)
+    count = sum(1 for _ in client.scan_iter(match=pattern, count=1000))
+    client.close()
+    return count
+
+
+def _dead_letters(stack: Stack) -> Iterator[Record]:
+    names = [topics.dead_letter(topic.name) for topic in topics.TOPICS if topic.dead_letters]
+    deadline = time.monotonic() + 5
+    yield from tail(stack.settings.kafka, names, stop=lambda: time.monotonic() > deadline)
+
+
 def _wait_until(collector: Collector, topic: str, wanted: float, timeout_s: float = 600) -> None:
     deadline = time.monotonic() + timeout_s
     while collector.count(topic) < wanted and time.monotonic() < deadline:
@@ -395,8 +457,10 @@ def _check(stack: Stack, count: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["public", "workers", "kill"])
-    parser.add_argument("--count", type=int, help="messages; default 400 for workers, 5000 for kill, all for public")
+    parser.add_argument("what", choices=["public", "workers", "kill", "rotate"])
+    parser.add_argument(
+        "--count", type=int, help="messages; default 400 for workers, 5000 for kill, 2000 for rotate, all for public"
+    )
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--no-record", action="store_true", help="print only")
     arguments = parser.parse_args()
@@ -404,6 +468,8 @@ def main() -> None:
         result = public(arguments.count)
     elif arguments.what == "workers":
         result = workers(arguments.count or 400, (1, 2, 4))
+    elif arguments.what == "rotate":
+        result = rotate(arguments.count or 2000, 3)
     else:
         result = kill(arguments.count or 5000, arguments.kills)
     examples = result.pop("examples", None)
