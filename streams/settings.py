@@ -61,12 +61,15 @@ class KeyEncryption(_Section):
     """What keeps the key-encryption key that wraps the keyring (``streams.key_encryption``): ``file`` is ``secrets.master_key_file``.
 
     ``key``: its name there (transit key, ARN or alias, resource name, key identifier); ``endpoint``: address of the service, where it is not the
-    client library's default; ``token_file``: the token of HashiCorp Vault. The clouds' client libraries find their own credentials."""
+    client library's default; ``token_file`` and ``namespace``: of HashiCorp Vault; ``ca_file``: who signed the service's certificate, where the
+    system does not know it. The clouds' client libraries find their own credentials."""
 
     provider: Literal["file", "vault-transit", "aws-kms", "gcp-kms", "azure-keyvault"] = "file"
     key: str = ""
     endpoint: str | None = None
     token_file: Path | None = None
+    namespace: str | None = None
+    ca_file: Path | None = None
     timeout_s: float = Field(5.0, gt=0)
 
 

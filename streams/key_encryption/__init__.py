@@ -6,10 +6,13 @@ One module a keeper: a file for development and small sites, or a key management
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from schemas.errors import ConfigurationError
 from streams.settings import Settings
+
+#: Provider -> the extra of this package with its client library.
+EXTRAS: Final = {"vault-transit": "vault", "aws-kms": "aws", "gcp-kms": "gcp", "azure-keyvault": "azure"}
 
 
 class KeyEncryption(Protocol):
@@ -36,9 +39,28 @@ def open_key_encryption(settings: Settings) -> KeyEncryption:
         ConfigurationError: the extra is not installed, or a setting that this keeper needs is missing.
     """
     chosen = settings.key_encryption
-    match chosen.provider:
-        case "file":
-            from streams.key_encryption.file import MasterKeyFile
+    try:
+        match chosen.provider:
+            case "file":
+                from streams.key_encryption.file import MasterKeyFile
 
-            return MasterKeyFile(settings.secrets.master_key_file)
-    raise ConfigurationError(path="key_encryption.provider", detail="no such keeper")
+                return MasterKeyFile(settings.secrets.master_key_file)
+            case "vault-transit":
+                from streams.key_encryption.vault_transit import VaultTransit
+
+                return VaultTransit(chosen)
+            case "aws-kms":
+                from streams.key_encryption.aws_kms import AwsKms
+
+                return AwsKms(chosen)
+            case "gcp-kms":
+                from streams.key_encryption.gcp_kms import GcpKms
+
+                return GcpKms(chosen)
+            case "azure-keyvault":
+                from streams.key_encryption.azure_keyvault import AzureKeyVault
+
+                return AzureKeyVault(chosen)
+    except ImportError:
+        extra = EXTRAS[chosen.provider]
+        raise ConfigurationError(path="key_encryption.provider", detail=f"install the extra: wardstream[{extra}]") from None
