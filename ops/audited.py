@@ -5,7 +5,8 @@ Fails closed: where the audit entry is not acknowledged by Kafka, nothing is tol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Protocol
@@ -21,6 +22,8 @@ from schemas.errors import Poison
 from schemas.ids import derived_id
 from streams import topics
 from streams.record import Output
+from streams.settings import Kafka
+from streams.tail import tail
 
 SOURCE: Final = "/ops"
 #: Why somebody may be told who a token is: HL7 v3 PurposeOfUse (https://terminology.hl7.org/ValueSet-v3-PurposeOfUse.html).
@@ -43,6 +46,40 @@ Action = Literal["reidentify", "decrypt", "erase"]
 class Log(Protocol):
     async def produce(self, output: Output) -> None:
         """Store one record; returns when the log has acknowledged it, raises BrokerUnavailable when it has not."""
+
+
+class Kept(Protocol):
+    def keys(self, tokens: Collection[str]) -> Sequence[tuple[str, bytes]]:
+        """(topic, record key) of every sample and label of these patients, as far as the log goes now. Raises BrokerUnavailable."""
+
+
+class KeptInLog:
+    """Samples and reviewed labels, found by reading their topics from beginning to end; nothing of them is held."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+
+    def keys(self, tokens: Collection[str]) -> Sequence[tuple[str, bytes]]:
+        found: dict[tuple[str, bytes], bool] = {}
+        for record in tail(self._kafka, KEPT, to_end=True):
+            if record.key is not None:
+                found[record.topic, record.key] = _subject(record.value) in tokens
+        return [place for place, theirs in found.items() if theirs]
+
+
+#: Topics with text of patients under a token that last: one record without a value under its key erases one.
+KEPT: Final = (topics.SAMPLE, topics.LABEL)
+
+
+class _Subject(msgspec.Struct):
+    subject: str = ""
+
+
+def _subject(value: bytes | None) -> str:
+    try:
+        return msgspec.json.decode(value or b"{}", type=_Subject).subject
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # no record of ours; it holds up nobody's erasure
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +133,9 @@ async def refused(log: Log, action: Action, act: Act, token: str = "") -> None:
     await log.produce(_entry(act, action, "failure", token))
 
 
-async def erase(vault: Vault, contexts: ContextStore, log: Log, token: str, act: Act) -> bool:
-    """Destroy the record with its data key, its links and the patient's context, and say so to whoever keeps more; of every token that was
-    merged into this patient's too.
+async def erase(vault: Vault, contexts: ContextStore, kept: Kept, log: Log, token: str, act: Act) -> bool:
+    """Destroy the record with its data key, its links, the patient's context with the outcomes of messages, samples and labels, and say so to
+    whoever keeps more; of every token that was merged into this patient's too.
 
     The audit entry stays, and so does the event, by token. May be repeated: what is gone stays gone, the event is published again.
 
@@ -110,15 +147,24 @@ async def erase(vault: Vault, contexts: ContextStore, log: Log, token: str, act:
     first, *merged = await vault.tokens(token) or (token,)
     for each in (first, *merged):
         await log.produce(_entry(act, "erase", "success", each))
-    for each in merged:  # before the vault forgets them; no message comes under a retired token any more
-        await _drop(contexts, log, each, act)
+    if merged:  # before the vault forgets them; no message comes under a retired token any more
+        await _drop(contexts, kept, log, merged, act)
     known = await vault.erase(first)
-    await _drop(contexts, log, first, act)
+    await _drop(contexts, kept, log, [first], act)
     return known
 
 
-async def _drop(contexts: ContextStore, log: Log, token: str, act: Act) -> None:
-    await contexts.forget(token)
+async def _drop(contexts: ContextStore, kept: Kept, log: Log, tokens: Sequence[str], act: Act) -> None:
+    for topic, key in await asyncio.to_thread(kept.keys, frozenset(tokens)):
+        await log.produce(
+            _output(topic, act, derived_id(act.id, topic, ordinal=key.decode("ascii", "replace")), "", None, key=key)
+        )
+    for token in tokens:
+        await contexts.forget(token)
+        await _publish_erasure(log, token, act)
+
+
+async def _publish_erasure(log: Log, token: str, act: Act) -> None:
     event = Erasure(id=derived_id(act.id, "erasure", ordinal=token), time=act.time, subject=token)
     await log.produce(_output(topics.ERASURE, act, event.id, token, msgspec.json.encode(event)))
 
@@ -138,7 +184,7 @@ def _entry(act: Act, action: Action, outcome: Literal["success", "failure"], tok
     return _output(topics.AUDIT, act, name, token, msgspec.json.encode(entry))
 
 
-def _output(topic: str, act: Act, name: str, token: str, value: bytes) -> Output:
+def _output(topic: str, act: Act, name: str, token: str, value: bytes | None, *, key: bytes | None = None) -> Output:
     headers = Envelope(
         id=name,
         source=SOURCE,
@@ -147,6 +193,6 @@ def _output(topic: str, act: Act, name: str, token: str, value: bytes) -> Output
         content_type=JSON,
         data_class=DataClass.INTERNAL,
         origin=act.id,
-        subject=token,
+        subject=token or None,
     ).headers()
-    return Output(topic, token.encode(), value, headers)
+    return Output(topic, token.encode() if key is None else key, value, headers)

@@ -89,7 +89,7 @@ def _ref_dead() -> Node:
 
 def _channel(name: str, topic: Topic, summary: str, messages: Node) -> Node:
     dead = name.endswith(".dlq")
-    config: Node = {"cleanup.policy": ["delete" if dead else topic.cleanup], "retention.ms": topic.retention_ms}
+    config: Node = {"cleanup.policy": ["delete"] if dead else topic.cleanup.split(","), "retention.ms": topic.retention_ms}
     return {
         "address": name,
         "summary": summary,

@@ -16,8 +16,16 @@ _POLL_S = 0.2
 _METADATA_S = 10.0
 
 
-def tail(kafka: Kafka, topics: Sequence[str], *, stop: Callable[[], bool], from_beginning: bool = True) -> Iterator[Record]:
-    """Yield records of all partitions of ``topics`` (logical names; missing ones are passed over) until ``stop()`` is true.
+def tail(
+    kafka: Kafka,
+    topics: Sequence[str],
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    from_beginning: bool = True,
+    to_end: bool = False,
+) -> Iterator[Record]:
+    """Yield records of all partitions of ``topics`` (logical names; missing ones are passed over) until ``stop()`` is true, or, with
+    ``to_end``, until the end of each partition has been seen once.
 
     Commits nothing. Order holds within a partition only.
 
@@ -31,6 +39,7 @@ def tail(kafka: Kafka, topics: Sequence[str], *, stop: Callable[[], bool], from_
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
+            "enable.partition.eof": to_end,
         },
         logger=logging.getLogger("librdkafka"),
     )
@@ -41,13 +50,17 @@ def tail(kafka: Kafka, topics: Sequence[str], *, stop: Callable[[], bool], from_
         except KafkaException:
             raise BrokerUnavailable(detail="no metadata") from None
         wanted = [kafka.topic_prefix + topic for topic in topics]
-        consumer.assign([TopicPartition(t, p, start) for t in wanted if t in known for p in known[t].partitions])
-        while not stop():
+        partitions = [TopicPartition(t, p, start) for t in wanted if t in known for p in known[t].partitions]
+        consumer.assign(partitions)
+        ended: set[tuple[str | None, int | None]] = set()
+        while not stop() and not (to_end and len(ended) == len(partitions)):
             message = consumer.poll(_POLL_S)
             if message is None:
                 continue
             error = message.error()
             if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    ended.add((message.topic(), message.partition()))
                 if error.code() in (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
                     continue
                 raise BrokerUnavailable(detail=str(error.name()))

@@ -31,14 +31,15 @@ ERASURE = "ops.erasure.requested.v1"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """``retention_ms`` -1 is for ever; ``key`` says what the record key is (never an identifier in clear)."""
+    """``retention_ms`` -1 is for ever; ``key`` says what the record key is (never an identifier in clear). A record of a topic that is compacted
+    is erased by one without a value under its key."""
 
     name: str
     content_types: tuple[str, ...]
     key: str
     summary: str
     retention_ms: int = 14 * DAY
-    cleanup: Literal["delete", "compact"] = "delete"
+    cleanup: Literal["delete", "compact", "compact,delete"] = "delete"
     partitions: int = PARTITIONS
     dead_letters: bool = True
 
@@ -60,8 +61,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(RAISED, (JSON,), "patient token", "findings with the flags that they raised"),
     Topic(BUNDLE, (FHIR_JSON,), "patient token", "pseudonymous result Bundles for analytics"),
     Topic(RESULT, (FHIR_JSON, HL7_V2), "patient token", "re-identified results for the EHR; audited", 7 * DAY),
-    Topic(SAMPLE, (JSON,), "patient token", "de-identified samples proposed for review", 90 * DAY),
-    Topic(LABEL, (JSON,), "sample id", "reviewed labels", -1, dead_letters=False),
+    Topic(SAMPLE, (JSON,), "sample id", "de-identified samples proposed for review", 90 * DAY, "compact,delete"),
+    Topic(LABEL, (JSON,), "label id", "reviewed labels", -1, "compact", dead_letters=False),
     Topic(MODEL, (JSON,), "model name", "released model bundles by digest", -1, "compact", 1, dead_letters=False),
     Topic(AUDIT, (JSON,), "patient token", "who was told what; at least six years (45 CFR 164.316(b)(2))", 2200 * DAY,
           dead_letters=False),

@@ -23,14 +23,21 @@ _CONTEXT = msgspec.msgpack.Decoder(PatientContext)
 _OUTCOME = msgspec.msgpack.Decoder(Outcome)
 _ENCODER = msgspec.msgpack.Encoder()
 
-#: KEYS: context, outcome... ARGV: expected revision, context, context TTL, outcome TTL, outcome...
-#: Answers 0 without writing anything when somebody else wrote the context in between (a worker that lost its partition).
+#: KEYS: context, index of outcomes, outcome... ARGV: expected revision, context, context TTL, outcome TTL, outcome...
+#: Answers 0 without writing anything when somebody else wrote the context in between (a worker that lost its partition). The index names the
+#: outcomes that a patient has, by the second at which they expire, so that an erasure finds them.
 _COMMIT = """
 local revision = tonumber(redis.call('HGET', KEYS[1], 'r') or '0')
 if revision ~= tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'r', revision + 1, 'c', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 3], 'EX', ARGV[4]) end
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+for i = 3, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[i + 2], 'EX', ARGV[4])
+  redis.call('ZADD', KEYS[2], now + tonumber(ARGV[4]), KEYS[i])
+end
+redis.call('EXPIRE', KEYS[2], ARGV[4])
 return 1
 """
 
@@ -61,7 +68,7 @@ class ContextStore(Protocol):
         """Write each change whole; subjects whose context had moved on are answered and must be decided again."""
 
     async def forget(self, subject: str) -> None:
-        """Erase a patient's context."""
+        """Erase a patient's context and the outcomes of the patient's messages."""
 
 
 class MemoryContextStore:
@@ -70,6 +77,7 @@ class MemoryContextStore:
     def __init__(self) -> None:
         self._contexts: dict[str, Held] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._outcomes_of: dict[str, set[str]] = {}
 
     async def load(self, subjects: Sequence[str], decisions: Sequence[str]) -> tuple[dict[str, Held], dict[str, Outcome]]:
         contexts = {subject: self._contexts.get(subject, Held(PatientContext(), 0)) for subject in subjects}
@@ -84,14 +92,18 @@ class MemoryContextStore:
                 continue
             self._contexts[change.subject] = Held(change.context, change.revision + 1)
             self._outcomes.update(change.outcomes)
+            self._outcomes_of.setdefault(change.subject, set()).update(change.outcomes)
         return frozenset(conflicts)
 
     async def forget(self, subject: str) -> None:
         self._contexts.pop(subject, None)
+        for decision in self._outcomes_of.pop(subject, ()):
+            self._outcomes.pop(decision, None)
 
 
 class RedisContextStore:
-    """One hash per patient (``c:<token>``), one string per outcome (``d:<decision id>``), both with an expiry.
+    """One hash per patient (``c:<token>``), one string per outcome (``d:<decision id>``), and which outcomes are whose (``o:<token>``), all with
+    an expiry.
 
     Args:
         store: a client of ``streams.store``, which turns transport errors into ``StoreUnavailable``.
@@ -127,7 +139,11 @@ class RedisContextStore:
             return frozenset()
         pipeline = self._store.pipeline(transaction=False)
         for change in changes:
-            keys = [self._context_key(change.subject), *(self._outcome_key(key) for key in change.outcomes)]
+            keys = [
+                self._context_key(change.subject),
+                self._index_key(change.subject),
+                *(self._outcome_key(key) for key in change.outcomes),
+            ]
             values = [_ENCODER.encode(outcome) for outcome in change.outcomes.values()]
             context = _ENCODER.encode(change.context)
             pipeline.eval(_COMMIT, len(keys), *keys, change.revision, context, self._context_ttl_s, self._outcome_ttl_s, *values)
@@ -135,7 +151,12 @@ class RedisContextStore:
         return frozenset(change.subject for change, answer in zip(changes, answers, strict=True) if answer != 1)
 
     async def forget(self, subject: str) -> None:
-        await self._store.delete(self._context_key(subject))
+        index = self._index_key(subject)
+        outcomes = await self._store.zrange(index, 0, -1)
+        await self._store.delete(self._context_key(subject), *outcomes, index)
+
+    def _index_key(self, subject: str) -> str:
+        return f"{self._prefix}o:{subject}"
 
     def _context_key(self, subject: str) -> str:
         return f"{self._prefix}c:{subject}"

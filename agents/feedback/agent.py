@@ -44,7 +44,7 @@ class FeedbackStage:
             decision = _decode(record.value)
         except Poison as error:
             return Refused(error)
-        return Done(tuple(_output(record, envelope, sample) for sample in samples(decision, self._policy)))
+        return Done(tuple(_output(envelope, sample) for sample in samples(decision, self._policy)))
 
 
 def _decode(value: bytes | None) -> Decision:
@@ -54,7 +54,7 @@ def _decode(value: bytes | None) -> Decision:
         raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None
 
 
-def _output(record: Record, envelope: Envelope, sample: Sample) -> Output:
+def _output(envelope: Envelope, sample: Sample) -> Output:
     row = topics.BY_NAME[topics.SAMPLE]
     headers = msgspec.structs.replace(
         envelope,
@@ -65,7 +65,7 @@ def _output(record: Record, envelope: Envelope, sample: Sample) -> Output:
         data_class=row.data_class,
         deid_map=None,
     ).headers()
-    return Output(topics.SAMPLE, record.key, msgspec.json.encode(sample, order="deterministic"), headers)
+    return Output(topics.SAMPLE, sample.id.encode(), msgspec.json.encode(sample, order="deterministic"), headers)
 
 
 def build(settings: Settings) -> FeedbackStage:

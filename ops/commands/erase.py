@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
+import sys
 import uuid
 from datetime import UTC, datetime
 
@@ -12,7 +12,8 @@ import click
 from agents.decide.store import RedisContextStore
 from agents.vault.contract import Authorities
 from agents.vault.vault import open_vault
-from ops.audited import Act, erase
+from ops.audited import Act, KeptInLog, erase, refused
+from ops.operators import has_role, named
 from streams.producer import Producer
 from streams.settings import Settings, load
 from streams.store import connect
@@ -20,31 +21,50 @@ from streams.store import connect
 
 @click.command()
 @click.argument("token", required=False)
-@click.option("--authority", default="", help="Assigning authority of --id (namespace, OID or URI, as messages write it).")
-@click.option("--id", "identifier", help="The patient's number, instead of a token; not written anywhere.")
+@click.option(
+    "--authority", help="Instead of a token: assigning authority (namespace, OID, URI) of a number that is then asked for."
+)
 @click.option("--reason", default="PATRQT", show_default=True, help="Goes into the audit entry: PATRQT, HLEGAL, ...")
-@click.option("--agent", default=getpass.getuser, show_default="you", help="Who erases.")
+@click.option("--agent", help="Who erases, where several people share this account.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(token: str | None, authority: str, identifier: str | None, reason: str, agent: str, yes: bool) -> None:
-    """Erase the patient behind TOKEN, or behind --authority and --id.
+def command(token: str | None, authority: str | None, reason: str, agent: str | None, yes: bool) -> None:
+    """Erase the patient behind TOKEN, or behind a number of --authority ("" for numbers without one).
 
-    Record, data key, links and context are destroyed; an erasure event goes to ops.erasure.requested.v1 by token; the audit entry
-    stays. Nobody, you included, can undo it. Exit 1: unknown token or number.
+    The number is asked for, or read from the first line of standard input, so that no process list and no history holds it. Record, data key,
+    links, context, samples and labels are destroyed; an erasure event goes to ops.erasure.requested.v1 by token; the audit entry stays.
+    Nobody, you included, can undo it. Needs the role operators.erase. Exit 1: no role, or unknown token or number.
     """
-    if (token is None) == (identifier is None):
-        raise click.UsageError("give a TOKEN, or --id (with --authority)")
+    if (token is None) == (authority is None):
+        raise click.UsageError("give a TOKEN, or --authority and then the number")
     settings = load()
-    found = token or asyncio.run(_token_of(settings, authority, identifier or ""))
+    act = Act(str(uuid.uuid4()), named(agent), reason, datetime.now(UTC))
+    if not has_role(settings, "erase"):
+        asyncio.run(_refuse(settings, token or "", act))
+        raise click.ClickException("this account has not the role operators.erase; the attempt was recorded")
+    found = token or asyncio.run(_token_of(settings, authority or "", _number()))
     if not found:
         click.echo("no patient has this number", err=True)
         raise SystemExit(1)
     if not yes:
         click.confirm(f"Destroy everything that leads from {found} to a patient? This cannot be undone.", abort=True)
-    act = Act(str(uuid.uuid4()), agent, reason, datetime.now(UTC))
     known = asyncio.run(_erase(settings, found, act))
     click.echo(f"{found}: {'erased' if known else 'was not known; context dropped and event published all the same'}")
     if not known:
         raise SystemExit(1)
+
+
+def _number() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("number", hide_input=True)).strip()
+    return sys.stdin.readline().strip()
+
+
+async def _refuse(settings: Settings, token: str, act: Act) -> None:
+    log = Producer(settings.kafka, client_id="wardstream-erase")
+    try:
+        await refused(log, "erase", act, token)
+    finally:
+        await log.close()
 
 
 async def _token_of(settings: Settings, authority: str, identifier: str) -> str | None:
@@ -60,7 +80,8 @@ async def _erase(settings: Settings, token: str, act: Act) -> bool:
     vault, store = await open_vault(settings), connect(settings.redis)
     log = Producer(settings.kafka, client_id="wardstream-erase")
     try:
-        return await erase(vault, RedisContextStore(store, prefix=settings.kafka.topic_prefix), log, token, act)
+        contexts = RedisContextStore(store, prefix=settings.kafka.topic_prefix)
+        return await erase(vault, contexts, KeptInLog(settings.kafka), log, token, act)
     finally:
         await log.close()
         await store.aclose()

@@ -63,10 +63,31 @@ async def test_a_context_that_moved_on_is_not_overwritten(store: ContextStore) -
 
 
 async def test_a_forgotten_patient_is_new(store: ContextStore) -> None:
-    """Erasure leaves no context behind."""
-    await store.commit([Change("t", 0, CONTEXT, {})])
+    """Erasure leaves neither a context behind nor an outcome of any batch; other patients keep theirs."""
+    await store.commit([Change("t", 0, CONTEXT, {"d": OUTCOME, "e": OUTCOME}), Change("u", 0, CONTEXT, {"other": OUTCOME})])
+    await store.commit([Change("t", 1, CONTEXT, {"f": OUTCOME})])
     await store.forget("t")
-    assert (await store.load(["t"], []))[0] == {"t": Held(PatientContext(), 0)}
+    contexts, outcomes = await store.load(["t", "u"], ["d", "e", "f", "other"])
+    assert contexts == {"t": Held(PatientContext(), 0), "u": Held(CONTEXT, 1)}
+    assert outcomes == {"other": OUTCOME}
+    await store.forget("t")  # nothing left is nothing to do
+
+
+async def test_the_index_of_outcomes_does_not_grow_for_ever(redis_server: str) -> None:
+    """What expired is taken out of it by the next commit, and it expires itself."""
+    client = connect(Redis(url=redis_server))
+    prefix = f"{uuid.uuid4()}."
+    store = RedisContextStore(client, prefix=prefix, outcome_ttl_s=1)
+    await store.commit([Change("t", 0, CONTEXT, {"d": OUTCOME})])
+    await asyncio.sleep(0.9)
+    longer = RedisContextStore(client, prefix=prefix, outcome_ttl_s=60)
+    await longer.commit([Change("t", 1, CONTEXT, {"e": OUTCOME})])
+    await asyncio.sleep(1.2)
+    await longer.commit([Change("t", 2, CONTEXT, {"f": OUTCOME})])
+    names = {name.decode() for name in await client.zrange(f"{prefix}o:t", 0, -1)}
+    assert names == {f"{prefix}d:e", f"{prefix}d:f"}
+    assert 0 < await client.ttl(f"{prefix}o:t") <= 60
+    await client.aclose()
 
 
 async def test_contexts_and_outcomes_expire(redis_server: str) -> None:

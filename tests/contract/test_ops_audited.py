@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka import Producer
 
 from agents.decide.context import PatientContext
 from agents.decide.store import Change, MemoryContextStore, RedisContextStore
@@ -46,6 +47,16 @@ REQUEST = VaultRequest(
     patients=(PatientRequest(person=PERSON, links=(link("northgate", "100200307"),)),), fallback=wanted(NumberKind.MESSAGE, "m")
 )
 ACT = Act("6f2e", "jane", "TREAT", datetime(2026, 1, 2, tzinfo=UTC))
+
+
+class Nothing:
+    """No sample and no label of anybody."""
+
+    def keys(self, tokens: Collection[str]) -> Sequence[tuple[str, bytes]]:
+        return []
+
+
+NOTHING = Nothing()
 
 
 @dataclass
@@ -96,15 +107,15 @@ async def test_nothing_is_erased_without_an_acknowledged_entry() -> None:
     ((token,),) = [answer.patients for answer in await vault.resolve([REQUEST])]
     await contexts.commit([Change(token, 0, PatientContext(clock=7), {})])
     with pytest.raises(BrokerUnavailable):
-        await erase(vault, contexts, Recorded(broken=True), token, ACT)
+        await erase(vault, contexts, NOTHING, Recorded(broken=True), token, ACT)
     assert (await vault.reidentify(token)).person.names == PERSON.names
     log = Recorded()
-    assert await erase(vault, contexts, log, token, ACT)
+    assert await erase(vault, contexts, NOTHING, log, token, ACT)
     with pytest.raises(UnsupportedContent):
         await vault.reidentify(token)
     assert (await contexts.load([token], []))[0][token].revision == 0
     assert [output.topic for output in log.outputs] == [topics.AUDIT, topics.ERASURE]
-    assert not await erase(vault, contexts, log, token, ACT)
+    assert not await erase(vault, contexts, NOTHING, log, token, ACT)
     assert len(log.outputs) == 4
 
 
@@ -124,7 +135,7 @@ async def test_erasing_a_merged_patient_reaches_every_token() -> None:
     survivor, retired = (answer.subject for answer in await vault.resolve([REQUEST, other]))
     await contexts.commit([Change(token, 0, PatientContext(clock=7), {}) for token in (survivor, retired)])
     await vault.resolve([VaultRequest(patients=(*REQUEST.patients, *other.patients), retires=1, fallback=other.fallback)])
-    assert await erase(vault, contexts, log, retired, ACT)
+    assert await erase(vault, contexts, NOTHING, log, retired, ACT)
     held, _ = await contexts.load([survivor, retired], [])
     assert {row.revision for row in held.values()} == {0}
     for topic in (topics.AUDIT, topics.ERASURE):
@@ -136,14 +147,15 @@ def test_without_the_role_nothing_is_told_and_the_attempt_is_recorded(
     run: Callable[..., Result], site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The account is the operating system's; a name given by hand opens nothing."""
-    for role in ("REIDENTIFY", "DECRYPT"):
+    for role in ("REIDENTIFY", "DECRYPT", "ERASE"):
         monkeypatch.setenv(f"WARDSTREAM_OPERATORS__{role}", '["somebody-else"]')
     told = run("reidentify", "A" * 15, "--purpose", "TREAT", "--agent", "somebody-else")
     plain = run("decrypt", "enc1.AAAA", "--purpose", "TREAT", "--agent", "somebody-else")
-    assert (told.exit_code, plain.exit_code) == (1, 1)
+    gone = run("erase", "A" * 15, "--yes", "--agent", "somebody-else")
+    assert (told.exit_code, plain.exit_code, gone.exit_code) == (1, 1, 1)
     assert "operators.reidentify" in told.output
-    entries = [json.loads(m.value() or b"") for m in site.read(topics.AUDIT, at_least=2)]
-    assert {(e["action"], e["outcome"]) for e in entries} == {("reidentify", "failure"), ("decrypt", "failure")}
+    entries = [json.loads(m.value() or b"") for m in site.read(topics.AUDIT, at_least=3)]
+    assert {(e["action"], e["outcome"]) for e in entries} == {(a, "failure") for a in ("reidentify", "decrypt", "erase")}
     assert {e["agent"] for e in entries} == {f"{account()} for somebody-else"}
 
 
@@ -173,9 +185,11 @@ def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     }.items():
         monkeypatch.setenv(name, value)
     kafka = site.settings.kafka
-    admin.Admin(kafka).apply(admin.wanted(kafka, [topics.BY_NAME[topics.AUDIT], topics.BY_NAME[topics.ERASURE]]))
+    admin.Admin(kafka).apply(
+        admin.wanted(kafka, [topics.BY_NAME[name] for name in (topics.AUDIT, topics.ERASURE, topics.SAMPLE, topics.LABEL)])
+    )
     assert CliRunner().invoke(cli, ["keys", "init"]).exit_code == 0
-    return lambda *arguments: CliRunner().invoke(cli, arguments)
+    return lambda *arguments, typed="": CliRunner().invoke(cli, arguments, input=typed)
 
 
 def test_the_commands_tell_and_erase(run: Callable[..., Result], site: Site) -> None:
@@ -188,13 +202,13 @@ def test_the_commands_tell_and_erase(run: Callable[..., Result], site: Site) -> 
     told = run("reidentify", token, "--purpose", "TREAT", "--agent", "jane", "--show", "name")
     assert (told.exit_code, told.stdout.strip()) == (0, "name: Jonas Quillfeather")
     assert run("reidentify", token, "--purpose", "CURIOUS").exit_code == 2
-    erased = run("erase", "--authority", "NORTHGATE", "--id", "100200307", "--agent", "jane", "--yes")
+    erased = run("erase", "--authority", "NORTHGATE", "--yes", typed="100200307\n")
     assert (erased.exit_code, "erased" in erased.stdout) == (0, True), erased.output
     assert "100200307" not in erased.output
     assert not asyncio.run(_opens(settings, sealed))
     gone = run("reidentify", token, "--purpose", "TREAT")
     assert gone.exit_code == 1
-    assert run("erase", "--authority", "NORTHGATE", "--id", "100200307", "--yes").exit_code == 1
+    assert run("erase", "--authority", "NORTHGATE", "--yes", typed="100200307\n").exit_code == 1
     entries = [json.loads(m.value() or b"") for m in site.read(topics.AUDIT, at_least=3)]
     assert sorted((e["action"], e["outcome"]) for e in entries) == [
         ("erase", "success"),
@@ -204,6 +218,32 @@ def test_the_commands_tell_and_erase(run: Callable[..., Result], site: Site) -> 
     (event,) = site.read(topics.ERASURE, at_least=1)
     assert (event.key(), json.loads(event.value() or b"")["subject"]) == (token.encode(), token)
     assert asyncio.run(_revision(settings, token)) == 0
+
+
+def test_samples_and_labels_of_an_erased_patient_are_erased(run: Callable[..., Result], site: Site) -> None:
+    """Their keys get records without a value, which compaction turns into nothing; other patients' stay; broken records hold nobody up."""
+    settings = load()
+    token, other = asyncio.run(_enrolled(settings)), "A" + "B" * 14
+    log = Producer({"bootstrap.servers": settings.kafka.bootstrap})
+    rows = [
+        (topics.SAMPLE, b"s1", token),
+        (topics.SAMPLE, b"s2", other),
+        (topics.SAMPLE, b"s3", token),
+        (topics.LABEL, b"l1", token),
+        (topics.LABEL, b"l2", other),
+    ]
+    for topic, key, subject in rows:
+        log.produce(settings.kafka.topic_prefix + topic, key=key, value=json.dumps({"subject": subject, "note": "text"}))
+    log.produce(settings.kafka.topic_prefix + topics.SAMPLE, key=b"s4", value=b"\xff broken")
+    assert log.flush(20) == 0
+    assert run("erase", token, "--yes").exit_code == 0
+    left: dict[bytes | None, bytes | None] = {}
+    for topic, count in ((topics.SAMPLE, 6), (topics.LABEL, 3)):
+        left |= {message.key(): message.value() for message in site.read(topic, at_least=count)}
+    assert {key for key, value in left.items() if value is not None} == {b"s2", b"s4", b"l2"}
+    assert {key for key, value in left.items() if value is None} == {b"s1", b"s3", b"l1"}
+    for config in admin.wanted(settings.kafka, [topics.BY_NAME[topics.SAMPLE], topics.BY_NAME[topics.LABEL]]):
+        assert config.name.endswith(".dlq") or "compact" in config.config["cleanup.policy"]
 
 
 async def _enrolled(settings: Settings) -> str:

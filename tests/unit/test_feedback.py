@@ -160,7 +160,7 @@ async def test_the_stage_proposes_and_passes() -> None:
     assert isinstance(outcomes[0], Done)
     (output,) = outcomes[0].outputs
     sample, envelope = msgspec.json.decode(output.value or b"", type=Sample), parse_headers(output.headers)
-    assert (output.topic, output.key, envelope.id) == (topics.SAMPLE, TOKEN.encode(), sample.id)
+    assert (output.topic, output.key, envelope.id) == (topics.SAMPLE, sample.id.encode(), sample.id)
     assert (envelope.data_class, envelope.deid_map) == (DataClass.INTERNAL, None)
 
 
