@@ -35,6 +35,7 @@ from schemas.deidentified import DeidMap, Redaction, SpanMap
 from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.errors import ConfigurationError, MalformedMessage, Poison, Reason
 from schemas.fhir import clinical as fhir_clinical
+from schemas.fhir.definitions import is_resource
 from schemas.fhir.notes import read_notes as read_fhir_notes
 from schemas.hl7.er7 import Message
 from schemas.hl7.notes import read_notes as read_hl7_notes
@@ -368,7 +369,7 @@ def _leaves(parsed: Parsed) -> list[str]:
 def _collect(value: Any, found: list[str]) -> None:
     if isinstance(value, dict):
         for key, child in value.items():
-            if key != "resourceType":
+            if key != "resourceType" or not is_resource(child):
                 _collect(child, found)
     elif isinstance(value, list):
         for child in value:
