@@ -6,6 +6,7 @@ the result pass the leak check. Nothing here opens a socket or looks at a clock.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ STAGE = "deidentify"
 
 #: Noncharacters (U+FDD0..U+FDD2, never for interchange) mark where tokens will stand; a message that holds them is refused.
 _MARKS = (b"\xef\xb7\x90", b"\xef\xb7\x91", b"\xef\xb7\x92")
+_MARK = re.compile("[\ufdd0-\ufdd2]")
+_ESCAPED_MARK = re.compile(rb"\\u[fF][dD][dD][0-2]")
 
 
 Fill = Callable[[str], str]
@@ -320,12 +323,13 @@ def _read(content_type: str, payload: bytes) -> _Read | Poison:
             return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
         parsed = parse(content_type, payload)
         identity = read_identity(parsed)
+        found = read_hl7_notes(parsed) if isinstance(parsed, Message) else read_fhir_notes(parsed)
+        texts = [note.text for note in found.found]
         if isinstance(parsed, Message):
-            found = read_hl7_notes(parsed)
-            short = short_texts(parsed, found.found)
-            return _Read(parsed, identity, found.found, [*(note.text for note in found.found), *short], found.refused)
-        notes = read_fhir_notes(parsed)
-        return _Read(parsed, identity, notes.found, [note.text for note in notes.found], notes.refused)
+            texts += short_texts(parsed, found.found)
+        if any(map(_MARK.search, texts)) or (_ESCAPED_MARK.search(payload) and any(map(_MARK.search, _leaves(parsed)))):
+            return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
+        return _Read(parsed, identity, found.found, texts, found.refused)
     except Poison as error:
         return error
 
