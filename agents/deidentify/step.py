@@ -158,13 +158,17 @@ class Deidentifier:
         def put(text: str) -> str:
             return fill(text, prepared.request, pseudonyms, shift, invented)
 
+        before: list[str] = []
         if prepared.before is not None:  # a shifted day may be the day of birth by chance: looked for while days are still marks
-            prepared.before.check([*_leaves(prepared.parsed), *prepared.opened])
+            before = [*_leaves(prepared.parsed), *prepared.opened]
+            prepared.before.check(before)
         prepared.fill(put)
         payload = encode(prepared.parsed)
         # the record's key and headers too: the subject, and the paths of the map (its numbers are offsets and minutes)
         beside = (pseudonyms.subject, *prepared.notes, *prepared.times)
-        prepared.gate.check([*_leaves(prepared.parsed), *prepared.opened, *beside])
+        # what that check has seen, for more than the gate looks for, is not looked at again
+        seen = frozenset(before)
+        prepared.gate.check([leaf for leaf in (*_leaves(prepared.parsed), *prepared.opened, *beside) if leaf not in seen])
         epoch = pseudonyms.epoch
         return Deidentified(
             content_type=prepared.content_type,

@@ -53,6 +53,18 @@ def test_direct_identifiers_go_in_every_profile(profile: str) -> None:
         assert "\ufdd0" not in text
 
 
+@pytest.mark.parametrize("profile", ["expert", "limited"])
+def test_a_repeated_rule_differs_only_in_dates(profile: str) -> None:
+    """A rule is replaced as a whole, so OBX-5 stands in each file again; what it does with other types is what Safe Harbor does."""
+    (mine, base) = ({row.path: row for row in read_profile(name).form.hl7.fields}["OBX-5"] for name in (profile, "safe_harbor"))
+    assert {kind for kind in base.cases.keys() | mine.cases.keys() if mine.cases.get(kind) != base.cases.get(kind)} == {
+        "DT",
+        "TS",
+        "DTM",
+    }
+    assert (mine.by, mine.default) == (base.by, base.default)
+
+
 _MARKS = "Seen 2024-01-02 \ufdd07\ufdd1 \ufdd0\ufdd1 \ufdd0p9\ufdd1"
 
 
