@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.deidentify import clock
-from agents.deidentify.masked import MASKED, mask_element
+from agents.deidentify.masked import MASKED, ONE_OF, mask_element, mask_one_of
 from agents.deidentify.notes import Guesses, Scrubbed
 from agents.deidentify.policy import FhirPolicy
 from agents.deidentify.replacements import CITY, ZIP, Replacements, mask
@@ -168,6 +168,8 @@ class _Pass:
         for key, definition in gone:
             if definition.required or definition.choice or definition.type == "instant":
                 mask_element(clean, kind, key, definition)
+        if clean and gone and kind in ONE_OF:
+            mask_one_of(clean, kind, [key for key, _ in gone])
         return clean
 
     def _companion(self, value: Object, kind: str, key: str, name: str, clean: Object, gone: list[tuple[str, Element]]) -> None:

@@ -8,6 +8,9 @@ The rule (http://hl7.org/fhir/R4/extensibility.html#Special-Case, http://hl7.org
 - of a choice (``value[x]``) that must be there an object keeps its type; a primitive becomes ``"[REDACTED]"`` where the choice has a
   string, else the choice's first object type, because validators that look for a value do not take a companion for one.
 
+- where an invariant asks for one of several elements (a contact's name, telecom, address or organization) and none is left, one of those
+  that went is masked.
+
 What is not required goes whole, its holder too when nothing else is in it.
 """
 
@@ -22,6 +25,24 @@ Object = dict[str, Any]
 
 MASKED: Object = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
 REDACTED = "[REDACTED]"
+
+
+#: Invariants that ask for one of several elements, http://hl7.org/fhir/R4/: pat-1, org-1, app-1, cmp-1. The first can always be masked.
+ONE_OF: dict[str, tuple[str, ...]] = {
+    "PatientContact": ("name", "telecom", "address", "organization"),
+    "Organization": ("name", "identifier"),
+    "AppointmentParticipant": ("actor", "type"),
+    "CompositionSection": ("entry", "text", "section"),
+}
+
+
+def mask_one_of(holder: Object, kind: str, gone: list[str]) -> None:
+    """Mask one of the elements of which ``kind`` must have one, if ``gone`` were all that it had."""
+    group = ONE_OF[kind]
+    if any(key in holder or f"_{key}" in holder for key in group) or not any(key in group for key in gone):
+        return
+    key = next((key for key in gone if key in group and elements(kind)[key].type != "Narrative"), group[0])
+    mask_element(holder, kind, key, elements(kind)[key])
 
 
 def mask_element(holder: Object, kind: str, key: str, definition: Element) -> None:

@@ -166,6 +166,41 @@ def test_a_required_value_that_its_sender_did_not_know_stays_masked() -> None:
     valid(out)
 
 
+@pytest.mark.parametrize(
+    ("resource", "path", "left"),
+    [
+        (patient_resource(contact=[{"relationship": [{"text": "wife"}], "name": {"family": "Thistlewood"}}]), "contact", "name"),
+        (patient_resource(contact=[{"relationship": [{"text": "wife"}], "telecom": [{"value": "5550104321"}]}]), "contact", "telecom"),
+        ({"resourceType": "Appointment", "status": "booked",
+          "participant": [{"status": "accepted", "actor": {"display": "Dr. Stonebridge"}}]}, "participant", "actor"),
+        ({"resourceType": "Patient", "contained": [{"resourceType": "Organization", "name": "Northgate Clinic"}],
+          "managingOrganization": {"reference": "#"}}, "contained", "_name"),
+    ],
+)  # fmt: skip
+def test_where_fhir_asks_for_one_of_several_elements_one_is_masked(resource: dict[str, Any], path: str, left: str) -> None:
+    """Invariants pat-1, app-1 and org-1: validators of other systems refuse a contact, participant or organization about nobody."""
+    out = through(resource)
+    (holder,) = out[path]
+    value = holder[left][0] if isinstance(holder[left], list) else holder[left]
+    assert value["extension"][0]["valueCode"] == "masked"
+    assert [text for text in (*IDENTIFIERS, "Northgate") if text in json.dumps(out)] == []
+    valid(out)
+
+
+def test_a_contact_of_which_nothing_is_left_goes_whole() -> None:
+    """A mask stands only beside something."""
+    assert "contact" not in through(patient_resource(contact=[{"name": {"family": "Thistlewood"}}]))
+
+
+def test_a_section_without_its_text_still_has_an_entry() -> None:
+    """Invariant cmp-1; a narrative cannot carry the reason why it is not there."""
+    section = {"title": "Plan", "text": {"status": "generated", "div": 7}}
+    out = through({"resourceType": "Composition", "status": "final", "type": {"text": "x"}, "date": "2024-01-02", "title": "x",
+                   "author": [{"display": "Dr. Stonebridge"}], "section": [section]})  # fmt: skip
+    assert out["section"][0]["entry"][0]["extension"][0]["valueCode"] == "masked"
+    valid(out)
+
+
 @pytest.mark.parametrize("hidden", ["Quillfeather", {"family": "Quillfeather"}, ["Quillfeather"]])
 def test_a_resource_type_where_no_resource_stands_is_dropped(hidden: Any) -> None:
     """Only resources have one: anywhere else it is an unknown element, in which anything may be written."""
