@@ -67,16 +67,11 @@ def ours(data: Path) -> Callable[[str], int]:
 
 def peers(data: Path) -> Callable[[str], int]:
     """One note through Presidio, then medspaCy; gives the number of entities."""
-    import logging
-
     import medspacy
-    import spacy
     from medspacy.ner import TargetRule
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-    from presidio_analyzer.nlp_engine import SpacyNlpEngine
-    from presidio_anonymizer import AnonymizerEngine
 
-    logging.disable(logging.WARNING)
+    from benchmarks.presidio_child import presidio
+
     try:  # the sentence splitter logs through loguru, which costs time that is not its own
         from loguru import logger
 
@@ -84,22 +79,13 @@ def peers(data: Path) -> Callable[[str], int]:
     except ImportError:
         pass
 
-    class Loaded(SpacyNlpEngine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.nlp = {"en": spacy.blank("en")}
-
-    registry = RecognizerRegistry()
-    registry.load_predefined_recognizers(languages=["en"])
-    analyzer = AnalyzerEngine(nlp_engine=Loaded(), registry=registry, supported_languages=["en"])
-    anonymizer = AnonymizerEngine()
+    redact = presidio()
     nlp = medspacy.load()
     nlp.get_pipe("medspacy_target_matcher").add([TargetRule(text, kind) for text, kind in vocabulary(data)])
     nlp.add_pipe("medspacy_sectionizer")
 
     def run(note: str) -> int:
-        clean = anonymizer.anonymize(text=note, analyzer_results=analyzer.analyze(text=note, language="en"))
-        doc = nlp(clean.text)
+        doc = nlp(redact(note)[0])
         return sum(
             1 for e in doc.ents if (e._.is_negated, e._.is_uncertain, e._.is_historical, e._.is_hypothetical, e._.is_family)
         )

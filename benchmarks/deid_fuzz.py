@@ -11,11 +11,13 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agents.deidentify.step import Deidentifier, make_deidentifier
+from agents.deidentify.text.normalise import normalise
+from benchmarks import hostile_cda
 from benchmarks.deid import adt, note, oru
 from benchmarks.deid_sweep import through
 from benchmarks.synthetic_pdf import pdf
@@ -26,6 +28,8 @@ from schemas.message import parse
 from streams.settings import Deid, Settings
 
 RESULTS = Path(__file__).with_name("results") / "deid_fuzz.json"
+#: Safe Harbor, and the profile that puts values in where it waits for the vault's answer.
+PROFILES: tuple[Literal["safe_harbor", "expert"], ...] = ("safe_harbor", "expert")
 #: A single input that takes longer than this is a hang.
 HANG_S = 5.0
 
@@ -65,6 +69,20 @@ def damage(source: random.Random, data: bytes) -> bytes:
     return bytes(raw)
 
 
+class NameSurvived(Exception):
+    """The name that the input hides is in the output: counted like any other exception that nobody wants."""
+
+
+def beside_patient(document: bytes) -> bytes:
+    """A Bundle of the patient of ``hostile_cda`` and a document."""
+    patient = {"resourceType": "Patient", "id": "p1", "name": [{"family": hostile_cda.NAME, "given": ["Jonas"]}]}
+    attachment = {"contentType": "text/xml", "data": base64.b64encode(document).decode()}
+    reference = {"resourceType": "DocumentReference", "id": "d1", "status": "current", "subject": {"reference": "Patient/p1"},
+                 "content": [{"attachment": attachment}]}  # fmt: skip
+    entries = [{"fullUrl": f"http://x/{r['resourceType']}/{r['id']}", "resource": r} for r in (patient, reference)]
+    return json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}).encode()
+
+
 def fhir(number: int) -> bytes:
     """A Bundle of a patient and a report with every kind of attachment."""
     forms = [("text/plain", b"Mr. Quill seen"), ("text/html", HTML), ("application/rtf", RTF), ("text/xml", CDA)]
@@ -89,36 +107,49 @@ def shake(source: random.Random, node: Any) -> Any:
     return [shake(source, v) for v in node] if isinstance(node, list) else node
 
 
-def formats(step: Deidentifier) -> dict[str, Callable[[random.Random, int], object]]:
-    """Format -> one damaged input through the code that a message would pass."""
+def formats(steps: Sequence[Deidentifier]) -> dict[str, Callable[[random.Random, int], object]]:
+    """Format -> one damaged input through the code that a message would pass, under one profile after the other."""
 
-    def message(source: random.Random, kind: str, payload: bytes) -> None:
-        result = through(step, kind, payload)
+    def message(number: int, kind: str, payload: bytes) -> None:
+        result = through(steps[number % len(steps)], kind, payload)
         parse(result.content_type, result.payload)  # what comes out can be read again
 
     def structured(source: random.Random, number: int) -> None:
         shaken = json.dumps(shake(source, json.loads(fhir(number)))).encode()
-        message(source, FHIR_JSON, shaken if number % 2 else damage(source, fhir(number)))
+        message(number, FHIR_JSON, shaken if number // len(steps) % 2 else damage(source, fhir(number)))
+
+    def narrative(source: random.Random, number: int) -> str:
+        """A document beside its patient through the whole step; its patient's name may not be read in what comes out."""
+        raw = hostile_cda.document(source)
+        raw = damage(source, raw) if number // len(steps) % 10 == 0 else raw
+        opened = to_text(raw, "text/xml")
+        result = through(steps[number % len(steps)], FHIR_JSON, beside_patient(raw))
+        reference = json.loads(result.payload)["entry"][1]["resource"]
+        left = base64.b64decode(reference["content"][0]["attachment"].get("data", ""))
+        if hostile_cda.NAME.casefold() in normalise(left.decode()).text.casefold():
+            raise NameSurvived
+        return ("passed" if left else "nothing to read") if opened else "withheld"
 
     def attachment(data: bytes, kind: str) -> Callable[[random.Random, int], object]:
         return lambda source, _: to_text(damage(source, data), kind)
 
     return {
-        "hl7": lambda source, n: message(source, HL7_V2, damage(source, (adt, note, oru)[(n % 10) // 4](n))),
+        "hl7": lambda source, n: message(n, HL7_V2, damage(source, (adt, note, oru)[(n % 10) // 4](n))),
         "fhir": structured,
         "plain": attachment(b"Mr. Quill seen", "text/plain"),
         "html": attachment(HTML, "text/html"),
         "rtf": attachment(RTF, "application/rtf"),
-        "ccda": attachment(CDA, "text/xml"),
+        "ccda": narrative,
+        "ccda, damaged bytes": attachment(CDA, "text/xml"),
         "pdf": attachment(PDF, "application/pdf"),
     }
 
 
 def fuzz(count: int, seed: int, only: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
     """Row by format: passed, refused by code, unhandled exceptions by type, seconds of the slowest input."""
-    step = make_deidentifier(Settings(deid=Deid(use_model=False)))
+    steps = [make_deidentifier(Settings(deid=Deid(use_model=False, profile=profile))) for profile in PROFILES]
     rows: dict[str, dict[str, Any]] = {}
-    for name, run in formats(step).items():
+    for name, run in formats(steps).items():
         if only and name not in only:
             continue
         source = random.Random(f"{seed}{name}")
@@ -128,8 +159,8 @@ def fuzz(count: int, seed: int, only: tuple[str, ...] = ()) -> dict[str, dict[st
         for number in range(count):
             begun = time.monotonic()
             try:
-                run(source, number)
-                outcomes["passed"] += 1
+                outcome = run(source, number)
+                outcomes[outcome if isinstance(outcome, str) else "passed"] += 1
             except Poison as error:
                 outcomes[error.reason.value] += 1
             except Exception as error:  # counted: the figure wanted is zero
@@ -152,8 +183,9 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = fuzz(arguments.count, arguments.seed, tuple(arguments.only))
     print(json.dumps(rows, indent=2))
-    if arguments.record:
-        RESULTS.write_text(json.dumps({"seed": arguments.seed, "formats": rows}, indent=2) + "\n", encoding="utf-8")
+    if arguments.record:  # formats that were left out keep their rows
+        before = json.loads(RESULTS.read_text("utf-8"))["formats"] if RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps({"seed": arguments.seed, "formats": before | rows}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 python -m benchmarks.deid_sweep [--model] [--every N] [--record]
 
 HL7 v2 (``hl7_*``), FHIR (``fhir_*``) and C-CDA (``ccda_*``, each as an attachment beside its patient) go through the pure step with a
-vault in memory. Identifiers are read and searched here with code of its own (``benchmarks.own_search``), not with the product's readers
+vault in memory, HL7 batches and Bundles of several patients in the parts that the doors cut them into. What is refused is counted by
+code, path and detail. Identifiers are read and searched here with code of its own (``benchmarks.own_search``), not with the product's readers
 and not with the leak gate. Also measured: what a structured message and the leak gate cost.
 """
 
@@ -30,9 +31,10 @@ from benchmarks.own_search import Values, hits, ordinary_words, values_of
 from benchmarks.public_data import PublicMessage, data_folder, fhir_resources, hl7_messages
 from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.errors import Poison
+from schemas.fhir.references import split_by_patient
 from schemas.hl7.batch import split_messages
 from schemas.identity_reader import read_identity
-from schemas.message import parse
+from schemas.message import encode, parse
 from streams.settings import Deid, Models, Settings
 
 RESULTS = Path(__file__).with_name("results") / "deid_sweep.json"
@@ -67,7 +69,7 @@ class Tally:
 
 
 def messages(root: Path) -> Iterator[tuple[str, PublicMessage]]:
-    """Format name and message; batches come apart as they do at the door."""
+    """Format name and message; batches and Bundles come apart as they do at the doors."""
     for message in hl7_messages(root):
         if message.payload.lstrip(b"\xef\xbb\xbf").startswith((b"FHS", b"BHS")):
             try:
@@ -79,10 +81,22 @@ def messages(root: Path) -> Iterator[tuple[str, PublicMessage]]:
         else:
             yield "hl7", message
     for message in fhir_resources(root):
-        yield "fhir", message
+        for part in _by_patient(message):
+            yield "fhir", part
     for path in sorted(root.glob("ccda_*/**/*")):
         if path.is_file() and b"<ClinicalDocument" in (raw := path.read_bytes()):
             yield "ccda", PublicMessage(str(path.relative_to(root)), FHIR_JSON, _beside_its_patient(raw))
+
+
+def _by_patient(message: PublicMessage) -> list[PublicMessage]:
+    try:
+        resource = parse(message.content_type, message.payload)
+        parts = split_by_patient(resource) if isinstance(resource, dict) else []
+    except Poison:
+        return [message]
+    if len(parts) < 2:
+        return [message]
+    return [PublicMessage(f"{message.name}#{number}", FHIR_JSON, encode(part)) for number, part in enumerate(parts, 1)]
 
 
 def _beside_its_patient(document: bytes) -> bytes:
@@ -117,7 +131,7 @@ def _one(step: Deidentifier, message: PublicMessage, tally: Tally) -> None:
     try:
         result = through(step, message.content_type, message.payload)
     except Poison as error:
-        tally.refused[error.reason.value] += 1
+        tally.refused[str(error)] += 1
         return
     except Exception as error:  # counted: the figure wanted is zero
         tally.unhandled[type(error).__name__] += 1

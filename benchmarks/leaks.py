@@ -1,8 +1,9 @@
-"""What leaks from free text: ``python -m benchmarks.leaks [--records 50] [--peers-python .venv-bench/bin/python] [--record]``.
+"""What leaks from free text: ``python -m benchmarks.leaks [--records 50] [--peers-python PYTHON] [--philter-python PYTHON] [--record]``.
 
 Canary texts (``benchmarks.canaries``) through the layers of the product, with and without the identity of their message and with and without
 the model, and through Presidio with all its recognizers: leaks by kind and variant, clinical terms kept in ACI-Bench notes, notes a second of
-processor time. A canary leaks when a reader who undoes every disguise of the output finds one of its words (three letters and more), five digits of
+processor time. Philter (``benchmarks.philter_child``) reads four notes a second, so ``same texts`` compares all sides on the canaries of the
+first ``--shared`` records and the first ``--shared-notes`` notes. A canary leaks when a reader who undoes every disguise of the output finds one of its words (three letters and more), five digits of
 its number in a row, or the whole of it.
 """
 
@@ -20,6 +21,7 @@ import time
 import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from agents.deidentify.policy import load_policy
@@ -29,6 +31,7 @@ from benchmarks.canaries import PEOPLE, Canary, canaries
 from benchmarks.public_data import data_folder
 from models.bundle import shelf_bundle
 from models.tagger import Tagger
+from schemas.identity import MessageIdentity
 from streams.settings import Settings
 
 RESULTS = Path(__file__).with_name("results") / "leaks.json"
@@ -38,7 +41,18 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 _ESCAPED = re.compile(r"\\'([0-9a-fA-F]{2})|\\X([0-9A-Fa-f]{2})\\")
 _LOOKALIKES = str.maketrans("аеосрхіАВЕКМНОРСТХ", "aeocpxiABEKMHOPCTX")
 _TERMS = frozenset(["problem", "finding", "medication", "dosage", "test", "value"])
-Scrub = Callable[[Sequence[Canary]], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Clean texts, what was taken out of each in offsets of the original, seconds of processor time without loading."""
+
+    texts: list[str]
+    spans: list[list[tuple[int, int]]]
+    seconds: float
+
+
+Scrub = Callable[[Sequence[Canary]], Done]
 
 
 def _undone(text: str) -> str:
@@ -79,19 +93,25 @@ def leaks(canary: Canary, clean: str) -> bool:
 
 
 def ours(step: Deidentifier, *, known: bool) -> Scrub:
-    return lambda rows: [step.text(row.text, row.identity if known else None)[0] for row in rows]
+    def run(rows: Sequence[Canary]) -> Done:
+        begun = time.process_time()
+        found = [step.text(row.text, row.identity if known else None) for row in rows]
+        seconds = time.process_time() - begun
+        return Done([text for text, _ in found], [[(r.start, r.end) for r in spans] for _, spans in found], seconds)
+
+    return run
 
 
-def presidio(python: Path) -> Scrub:
-    """Presidio in its own environment, all predefined recognizers, its default anonymizer."""
+def peer(python: Path, child: str) -> Scrub:
+    """A peer in its own environment (``benchmarks.presidio_child``, ``benchmarks.philter_child``)."""
 
-    def run(rows: Sequence[Canary]) -> list[str]:
+    def run(rows: Sequence[Canary]) -> Done:
         done = subprocess.run(
-            [str(python), str(Path(__file__).with_name("presidio_child.py"))],
-            input=json.dumps([row.text for row in rows]), capture_output=True, text=True, check=True,
+            [str(python), "-O", str(Path(__file__).with_name(f"{child}.py"))],
+            input=json.dumps([row.text for row in rows]), stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
-        found: list[str] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        found = json.loads(done.stdout.splitlines()[-1])
+        return Done(found["texts"], found["spans"], found["seconds"])
 
     return run
 
@@ -109,28 +129,57 @@ def table(rows: Sequence[Canary], clean: Sequence[str]) -> dict[str, dict[str, f
     return found
 
 
-def terms_kept(step: Deidentifier, texts: Sequence[str]) -> dict[str, float]:
-    """Share of the mentions of the entity model (score .8 and more; problems, findings, drugs, doses, tests, values) that no redaction touches."""
-    kept = total = 0
+Terms = list[list[tuple[int, int]]]
+
+
+def terms_of(texts: Sequence[str]) -> Terms:
+    """Mentions of the entity model, score .8 and more: problems, findings, drugs, doses, tests, values."""
     with Tagger.load(shelf_bundle("wardstream-entities")) as tagger:
-        for text, spans in zip(texts, tagger.tag_many(texts), strict=True):
-            redactions = step.text(text)[1]
-            for span in spans:
-                if span.label in _TERMS and span.score >= 0.8:
-                    total += 1
-                    kept += not any(r.start < span.end and r.end > span.start for r in redactions)
-    return {"terms": total, "kept": round(kept / total, 5)}
+        found = tagger.tag_many(texts)
+    return [[(span.start, span.end) for span in spans if span.label in _TERMS and span.score >= 0.8] for spans in found]
 
 
-def notes_per_second(step: Deidentifier, texts: Sequence[str]) -> float:
-    """Notes a second of processor time, the better of two rounds."""
-    best = 0.0
-    for _ in range(2):
-        begun = time.process_time()
-        for text in texts:
-            step.text(text)
-        best = max(best, len(texts) / (time.process_time() - begun))
-    return round(best, 1)
+def terms_kept(terms: Terms, done: Done) -> dict[str, float]:
+    """Share of the mentions that nothing taken out touches."""
+    kept = [
+        not any(start < to and end > at for at, to in gone)
+        for spans, gone in zip(terms, done.spans, strict=True)
+        for start, end in spans
+    ]
+    return {"terms": len(kept), "kept": round(sum(kept) / len(kept), 5)}
+
+
+def per_second(scrub: Scrub, texts: Sequence[str], rounds: int = 2) -> tuple[float, Done]:
+    """Notes a second of processor time, the best round."""
+    rows = [Canary("", "", text, "", MessageIdentity()) for text in texts]
+    best = min((scrub(rows) for _ in range(rounds)), key=lambda done: done.seconds)
+    return round(len(texts) / best.seconds, 1), best
+
+
+def shares(groups: Sequence[str], leaking: Sequence[bool]) -> dict[str, float]:
+    """Share of leaks in each group."""
+    hits: dict[str, list[bool]] = defaultdict(list)
+    for group, leaked in zip(groups, leaking, strict=True):
+        hits[group].append(leaked)
+    return {group: round(sum(found) / len(found), 4) for group, found in hits.items()}
+
+
+def same_texts(sides: dict[str, Scrub], rows: Sequence[Canary], texts: Sequence[str], terms: Terms) -> dict[str, object]:
+    """Leaks by kind and variant, clinical terms kept and speed of every side on the same canaries and notes."""
+    found: dict[str, object] = {"texts": len(rows), "notes": len(texts)}
+    for name, scrub in sides.items():
+        done = scrub(rows)
+        speed, read = per_second(scrub, texts, rounds=1)
+        leaking = [leaks(row, text) for row, text in zip(rows, done.texts, strict=True)]
+        found[name] = {
+            "leaks": sum(leaking),
+            "by kind": shares([row.kind for row in rows], leaking),
+            "by variant": shares([row.variant for row in rows], leaking),
+            "clinical terms": terms_kept(terms, read),
+            "notes per second": speed,
+        }
+        print(f"same texts, {name}: {sum(leaking)} of {len(rows)} leak, {terms_kept(terms, read)}, {speed} notes/s", flush=True)
+    return found
 
 
 def main() -> int:
@@ -139,6 +188,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--peers-python", type=Path, help="Python of an environment with Presidio; left out when not given")
+    parser.add_argument("--philter-python", type=Path, help="Python of an environment with Philter; left out when not given")
+    parser.add_argument("--shared", type=int, default=12, help="records of the comparison with every peer")
+    parser.add_argument("--shared-notes", type=int, default=40, help="notes of the comparison with every peer")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.name}")
     parser.add_argument("--show", type=int, default=0, help="print so many texts that leaked")
     arguments = parser.parse_args()
@@ -150,10 +202,10 @@ def main() -> int:
         "unknown, model": ours(whole, known=False),
     }
     if arguments.peers_python:
-        sides["Presidio"] = presidio(arguments.peers_python)
+        sides["Presidio"] = peer(arguments.peers_python, "presidio_child")
     result: dict[str, object] = {"records": arguments.records, "texts": len(rows), "policy": whole.policy_version}
     for name, scrub in sides.items():
-        clean = scrub(rows)
+        clean = scrub(rows).texts
         result[name] = found = table(rows, clean)
         print(f"\n{name}: share of texts that leak")
         for kind, by_variant in found.items():
@@ -162,12 +214,18 @@ def main() -> int:
         for row, text in [(r, t) for r, t in zip(rows, clean, strict=True) if leaks(r, t)][: arguments.show]:
             print(f"    {row.kind}/{row.variant}: {text!r}")
     texts = notes(arguments.data)
-    result["clinical terms"] = terms_kept(whole, texts)
+    terms = terms_of(texts)
+    alone = {"without model": ours(rules, known=False), "with model": ours(whole, known=False)}
+    result["clinical terms"] = terms_kept(terms, per_second(alone["with model"], texts, rounds=1)[1])
     result["notes per second"] = {
-        "without model": notes_per_second(rules, texts),
-        "with model": notes_per_second(whole, texts[:30]),
+        "without model": per_second(alone["without model"], texts)[0],
+        "with model": per_second(alone["with model"], texts[:30])[0],
     }
     print(json.dumps({k: result[k] for k in ("clinical terms", "notes per second")}))
+    if arguments.philter_python:
+        sides = {"no model": alone["without model"], **sides, "Philter": peer(arguments.philter_python, "philter_child")}
+        few = list(canaries(arguments.shared, arguments.seed))
+        result["same texts"] = same_texts(sides, few, texts[: arguments.shared_notes], terms[: arguments.shared_notes])
     if arguments.record:
         RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -1,7 +1,7 @@
 """A FHIR resource without identifiers: every value judged by the type that FHIR gives its element, unknown elements dropped.
 
-A required element that must go leaves ``data-absent-reason`` ``masked`` behind, so that the output stays valid; a dropped instant does
-so even where it is optional, because its path carries a time in the map.
+A required element that must go leaves a mask behind (``agents.deidentify.masked``), so that the output stays valid; a dropped instant or
+choice does so even where it is optional: the one because its path carries a time in the map, the other to say that there was a value.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.deidentify import clock
+from agents.deidentify.masked import MASKED, ONE_OF, mask_element, mask_one_of
 from agents.deidentify.notes import Guesses, Scrubbed
 from agents.deidentify.policy import FhirPolicy
 from agents.deidentify.replacements import CITY, ZIP, Replacements, mask
@@ -24,13 +25,12 @@ from agents.deidentify.text.spans import NAME
 from agents.deidentify.zip_codes import state, zip3
 from agents.vault.contract import Kind
 from schemas.errors import Reason, UnsupportedContent
-from schemas.fhir.definitions import Element, element, elements, is_resource
+from schemas.fhir.definitions import Element, element, is_resource
 from schemas.fhir.references import Index, target
 from schemas.ids import NAMESPACE
 
 Object = dict[str, Any]
 
-_MASKED = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
 _LABELS = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
 _TERM = re.compile(r"[\w.+\-/%#*:=<>\[\]()|^{}',&]{1,80}")
 _COUNTRY = re.compile(r"[A-Za-z]{2,3}")
@@ -146,46 +146,45 @@ class _Pass:
         if value.get("modifierExtension"):
             raise UnsupportedContent(Reason.UNSUPPORTED_RESOURCE, path=f"{name}.modifierExtension")
         clean: Object = {}
-        masked: list[tuple[str, Element]] = []
+        gone: list[tuple[str, Element]] = []
         for key, child in value.items():
-            if key == "resourceType":
-                clean[key] = child
+            if key == "resourceType" and is_resource(kind):  # ``kind`` itself; anywhere else an element like others, or unknown
+                clean[key] = kind
                 continue
             definition = element(kind, key)
-            where = f"{name}.{key}" if definition is not None else f"{name}.???"
             if definition is None or key.startswith("_"):
-                if definition is None or not self._is_masked(child):
-                    self.result.redacted[where] += 1
-                elif key[1:] not in value:
-                    clean[key] = child
+                self._companion(value, kind, key, name, clean, gone)
                 continue
+            where = f"{name}.{key}"
             new = self._element(child, definition, kind, f"{path}.{key}", where)
             if new is DROP:
                 self.result.redacted[where] += 1
-                masked.append((key, definition))
+                gone.append((key, definition))
             else:
                 clean[key] = new
                 if new != child:
                     self.result.redacted[where] += 1
                 self._note_fill(clean, key, new)
-        for key, definition in masked:
-            self._mask(clean, key, definition)
+        for key, definition in gone:
+            if definition.required or definition.choice or definition.type == "instant":
+                mask_element(clean, kind, key, definition)
+        if clean and gone and kind in ONE_OF:
+            mask_one_of(clean, kind, [key for key, _ in gone])
         return clean
 
-    def _mask(self, clean: Object, key: str, definition: Element) -> None:
-        if definition.type == "instant" and not definition.array:
-            clean[f"_{key}"] = _MASKED
-        elif definition.required or definition.choice:  # whether a choice is required the table does not say
-            if definition.choice and definition.type == "string":
-                clean[key] = "[REDACTED]"
-            elif definition.primitive:
-                clean[f"_{key}"] = [_MASKED] if definition.array else _MASKED
-            elif definition.type != "Resource":
-                clean[key] = [dict(_MASKED)] if definition.array else dict(_MASKED)
-
-    @staticmethod
-    def _is_masked(child: Any) -> bool:
-        return bool(child == _MASKED)
+    def _companion(self, value: Object, kind: str, key: str, name: str, clean: Object, gone: list[tuple[str, Element]]) -> None:
+        """An unknown element, or id and extensions of a primitive: nothing of them stays but a mask, and a mask instead of the
+        reason why a required value is not there."""
+        base = element(kind, key[1:]) if key.startswith("_") else None
+        if base is None or key[1:] in value:
+            if base is None or value[key] != MASKED:
+                self.result.redacted[f"{name}.{key}" if base is not None else f"{name}.???"] += 1
+        elif value[key] == MASKED:
+            clean[key] = value[key]
+        else:
+            self.result.redacted[f"{name}.{key}"] += 1
+            if base.required:
+                gone.append((key[1:], base))
 
     def _note_fill(self, clean: Object, key: str, new: Any) -> None:
         if isinstance(new, _Marked):
@@ -239,27 +238,26 @@ class _Pass:
         if type_name == "Coding" and _is_bare_number(value):
             methods = {**methods, "code": "redact"}
         clean: Object = {}
+        gone: list[tuple[str, Element]] = []
         for key, child in value.items():
             definition = element(type_name, key)
-            where = f"{name}.{key}" if definition is not None else f"{name}.???"
-            method = methods.get(key) if definition is not None else None
-            if definition is None or method is None:
-                if definition is None or not (key.startswith("_") and self._is_masked(child)):
-                    self.result.redacted[where] += 1
+            if definition is None or key.startswith("_"):
+                self._companion(value, type_name, key, name, clean, gone)
                 continue
-            new = self._listed(child, definition, method, f"{path}.{key}", where)
+            where = f"{name}.{key}"
+            method = methods.get(key)
+            new = DROP if method is None else self._listed(child, definition, method, f"{path}.{key}", where)
             if new is DROP:
                 self.result.redacted[where] += 1
-                if definition.required:
-                    self._mask(clean, key, definition)
+                gone.append((key, definition))
             else:
                 clean[key] = new
                 if new != child:
                     self.result.redacted[where] += 1
                 self._note_fill(clean, key, new)
-        for key, definition in elements(type_name).items():
-            if definition.required and key not in clean and f"_{key}" not in clean and key in value:
-                self._mask(clean, key, definition)
+        for key, definition in gone:
+            if definition.required:
+                mask_element(clean, type_name, key, definition)
         return clean
 
     def _listed(self, child: Any, definition: Element, method: str, path: str, name: str) -> Any:

@@ -7,6 +7,7 @@ the result pass the leak check. Nothing here opens a socket or looks at a clock.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from schemas.deidentified import DeidMap, Redaction, SpanMap
 from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.errors import ConfigurationError, MalformedMessage, Poison, Reason
 from schemas.fhir import clinical as fhir_clinical
+from schemas.fhir.definitions import is_resource
 from schemas.fhir.notes import read_notes as read_fhir_notes
 from schemas.hl7.er7 import Message
 from schemas.hl7.notes import read_notes as read_hl7_notes
@@ -49,6 +51,8 @@ STAGE = "deidentify"
 
 #: Noncharacters (U+FDD0..U+FDD2, never for interchange) mark where tokens will stand; a message that holds them is refused.
 _MARKS = (b"\xef\xb7\x90", b"\xef\xb7\x91", b"\xef\xb7\x92")
+_MARK = re.compile("[\ufdd0-\ufdd2]")
+_ESCAPED_MARK = re.compile(rb"\\u[fF][dD][dD][0-2]")
 
 
 Fill = Callable[[str], str]
@@ -156,13 +160,17 @@ class Deidentifier:
         def put(text: str) -> str:
             return fill(text, prepared.request, pseudonyms, shift, invented)
 
+        before: list[str] = []
         if prepared.before is not None:  # a shifted day may be the day of birth by chance: looked for while days are still marks
-            prepared.before.check([*_leaves(prepared.parsed), *prepared.opened])
+            before = [*_leaves(prepared.parsed), *prepared.opened]
+            prepared.before.check(before)
         prepared.fill(put)
         payload = encode(prepared.parsed)
         # the record's key and headers too: the subject, and the paths of the map (its numbers are offsets and minutes)
         beside = (pseudonyms.subject, *prepared.notes, *prepared.times)
-        prepared.gate.check([*_leaves(prepared.parsed), *prepared.opened, *beside])
+        # what that check has seen, for more than the gate looks for, is not looked at again
+        seen = frozenset(before)
+        prepared.gate.check([leaf for leaf in (*_leaves(prepared.parsed), *prepared.opened, *beside) if leaf not in seen])
         epoch = pseudonyms.epoch
         return Deidentified(
             content_type=prepared.content_type,
@@ -321,12 +329,13 @@ def _read(content_type: str, payload: bytes) -> _Read | Poison:
             return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
         parsed = parse(content_type, payload)
         identity = read_identity(parsed)
+        found = read_hl7_notes(parsed) if isinstance(parsed, Message) else read_fhir_notes(parsed)
+        texts = [note.text for note in found.found]
         if isinstance(parsed, Message):
-            found = read_hl7_notes(parsed)
-            short = short_texts(parsed, found.found)
-            return _Read(parsed, identity, found.found, [*(note.text for note in found.found), *short], found.refused)
-        notes = read_fhir_notes(parsed)
-        return _Read(parsed, identity, notes.found, [note.text for note in notes.found], notes.refused)
+            texts += short_texts(parsed, found.found)
+        if any(map(_MARK.search, texts)) or (_ESCAPED_MARK.search(payload) and any(map(_MARK.search, _leaves(parsed)))):
+            return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
+        return _Read(parsed, identity, found.found, texts, found.refused)
     except Poison as error:
         return error
 
@@ -370,7 +379,7 @@ def _leaves(parsed: Parsed) -> list[str]:
 def _collect(value: Any, found: list[str]) -> None:
     if isinstance(value, dict):
         for key, child in value.items():
-            if key != "resourceType":
+            if key != "resourceType" or not is_resource(child):
                 _collect(child, found)
     elif isinstance(value, list):
         for child in value:

@@ -32,6 +32,7 @@ class Element:
     Attributes:
         type: FHIR type (``code``, ``HumanName``), the element's own type for backbone elements (``PatientContact``), or
             ``Resource`` where any resource may stand.
+        required: at least one must be there; of a choice element: one of the choice must.
         choice: base name of a choice element: ``value`` for ``valueQuantity``, else empty.
         targets: resource types that a Reference may point to; empty means not said, ``Resource`` means any.
     """
@@ -74,7 +75,7 @@ def is_type(name: str) -> bool:
 def elements(type_name: str) -> Mapping[str, Element]:
     """All elements of a type by JSON name, choice elements by their full name; empty for an unknown type.
 
-    ``resourceType`` and the ``_name`` companions of primitives are not listed; ``element`` knows both.
+    ``resourceType`` of resources and the ``_name`` companions of primitives are not listed; ``element`` knows both.
     """
     rows: dict[str, str] = _document()["types"].get(type_name, {})
     return MappingProxyType({name: _parse(name, row) for name, row in rows.items()})
@@ -86,8 +87,8 @@ def element(type_name: str, element_name: str) -> Element | None:
 
     ``_birthDate`` and its like are of type ``Element`` (id and extensions of a primitive), repeating when the primitive does.
     """
-    if element_name == "resourceType":
-        return Element(element_name, "code", required=True, primitive=True) if is_resource(type_name) else None
+    if element_name == "resourceType" and is_resource(type_name):
+        return Element(element_name, "code", required=True, primitive=True)
     if element_name.startswith("_"):
         value = elements(type_name).get(element_name[1:])
         return Element(element_name, "Element", array=value.array) if value and value.primitive else None

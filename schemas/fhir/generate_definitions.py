@@ -2,8 +2,8 @@
 
     python -m schemas.fhir.generate_definitions
 
-One string an element: ``type``, ``*`` when it repeats, ``!`` when it is required, ``?base`` when it is one of a choice,
-``>A|B`` what a reference may point to.
+One string an element: ``type``, ``*`` when it repeats, ``!`` when it (or one of its choice) is required, ``?base`` when it is
+one of a choice, ``>A|B`` what a reference may point to.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ def _elements(cls: Any) -> dict[str, str]:
     rows: dict[str, str] = {}
     for field_name, field in cls.model_fields.items():
         name = field.alias or field_name
-        if field_name in _NOT_DATA or field_name.endswith("__ext"):
-            continue
         extra = field.json_schema_extra or {}
+        # ExampleScenario.instance has an element of that name
+        if (field_name in _NOT_DATA and not extra.get("element_property")) or field_name.endswith("__ext"):
+            continue
         text = str(field.annotation)
         row = _type_name(text, field) + ("*" if "List[" in text else "")
-        if extra.get("element_required") or field.is_required():
+        if extra.get("element_required") or extra.get("one_of_many_required") or field.is_required():
             row += "!"
         if choice := extra.get("one_of_many"):
             row += f"?{choice}"

@@ -2,7 +2,8 @@
 
 FHIR R4 datatypes, decimal: "implementations SHALL preserve the precision" (http://hl7.org/fhir/R4/datatypes.html#decimal).
 Refused beyond what RFC 8259 forbids: duplicate keys (one reader would see another message than the next), numbers outside IEEE
-double range, nesting beyond ``max_depth``, anything but UTF-8 without a byte order mark, anything but one object.
+double range, nesting beyond ``max_depth``, anything but UTF-8, anything but one object. One byte order mark before it is ignored, as
+RFC 8259 section 8.1 permits and senders on Windows need; it is never written.
 
 No error raised here quotes the input.
 """
@@ -21,6 +22,7 @@ from schemas.errors import MalformedMessage, Reason
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 64
 
+_BOM = b"\xef\xbb\xbf"
 #: Longer numbers cost quadratic time in arithmetic and say nothing: FHIR asks readers for 18 digits.
 _MAX_DIGITS = 400
 #: Decimal exponent range of an IEEE 754 double.
@@ -68,6 +70,7 @@ def decode(payload: bytes, *, max_depth: int = MAX_DEPTH, max_bytes: int = MAX_B
     """
     if len(payload) > max_bytes:
         raise MalformedMessage(Reason.TOO_LARGE)
+    payload = payload.removeprefix(_BOM)
     try:
         value = _decoder.decode(payload)
     except RecursionError:

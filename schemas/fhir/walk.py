@@ -45,7 +45,7 @@ def walk(resource: dict[str, Any], path: str = "", *, nested: bool = True) -> li
     """All values below ``resource`` in document order, the root itself not; contained and Bundle resources only when ``nested``.
 
     A resource inside gives one node with its type before its own values. ``null`` (a placeholder in arrays of primitives) and
-    ``resourceType`` give none. Arrays are visited where FHIR wants a single value too: a sloppy sender hides nothing.
+    the ``resourceType`` of resources give none. Arrays are visited where FHIR wants a single value too: a sloppy sender hides nothing.
     """
     kind = resource_type(resource)
     nodes: list[Node] = []
@@ -56,7 +56,7 @@ def walk(resource: dict[str, Any], path: str = "", *, nested: bool = True) -> li
 # A list that every level appends to costs half of what nested generators cost.
 def _walk(nodes: list[Node], holder: dict[str, Any], type_name: str, path: str, name: str, nested: bool) -> None:
     for key, value in holder.items():
-        if key == "resourceType":
+        if key == "resourceType" and is_resource(type_name):
             continue
         definition = element(type_name, key)
         if definition is None:

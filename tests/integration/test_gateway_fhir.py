@@ -177,7 +177,7 @@ DEEP = b'{"resourceType":"Observation","extension":' + b'[{"extension":' * 40 + 
         (b'{"resourceType":"Observation","id":NaN}', 400, "malformed_fhir"),
         (b'{"resourceType":"Observation","value":1e999}', 400, "malformed_fhir"),
         (b'{"resourceType":"Observation","CANARY":1,"CANARY":2}', 400, "malformed_fhir"),
-        (b'\xef\xbb\xbf{"resourceType":"Observation"}', 400, "malformed_fhir"),
+        (b'\xef\xbb\xbf{"resourceType":"CANARY"}', 422, "unsupported_resource"),
         ('{"resourceType":"Observation"}'.encode("utf-16"), 400, "malformed_fhir"),
         (b'{"resourceType":"Observation","id":"\\ud800"}', 400, "malformed_fhir"),
         (b'{"resourceType":"Observation","value":' + b"9" * 10_000 + b"}", 400, "malformed_fhir"),

@@ -17,7 +17,7 @@ import redis
 
 from ops.leakcheck.canaries import Canary
 from ops.leakcheck.run import leakcheck
-from ops.stack import Stack, run_stack
+from ops.stack import Broker, Stack, run_stack
 from streams import topics
 from streams.producer import Producer
 from streams.record import Output
@@ -27,17 +27,24 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_no_canary_is_found_and_a_planted_one_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broker", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def test_no_canary_is_found_and_a_planted_one_is(broker: Broker, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """The command finds nothing in topics, store, logs, metrics and answers; after leaks were planted, the check finds each."""
-    with run_stack(tmp_path, overrides={"WARDSTREAM_WORKER__BATCH_SIZE": "16", "WARDSTREAM_DEID__USE_MODEL": "false"}) as stack:
+    if broker == "kafka":
+        request.getfixturevalue("real_kafka")  # skips where none can run
+    overrides = {"WARDSTREAM_WORKER__BATCH_SIZE": "16", "WARDSTREAM_DEID__USE_MODEL": "false"}
+    with run_stack(tmp_path, broker, overrides=overrides) as stack:
         metrics = [child.ready_url.replace("/readyz", "/metrics") for child in (stack.gateway, *stack.workers) if child.ready_url]
-        clean = _by_command(stack, metrics, "--canaries", "2", "--seed", "11", "--settle", "12")
+        clean = _by_command(stack, *_leakcheck(stack, metrics), "--canaries", "2", "--seed", "11", "--settle", "12")
         assert clean["hits"] == []
         assert clean["searched_bytes"]["deid.message.ready.v1 value"] > 5_000
         assert clean["searched_bytes"]["phi.message.received.v1.dlq headers"] > 100
         assert clean["searched_bytes"]["store values"] > 0
         assert clean["answers"]["mllp AR"] + clean["answers"].get("mllp AE", 0) >= 2
         assert any(code.startswith("http 4") for code in clean["answers"])
+        rare = _by_command(stack, "k-anonymity", "--json")
+        assert rare["patients"] >= 2
+        assert rare["unread_records"] == 0
 
         def plant(patients: Sequence[Canary]) -> None:
             canary = patients[0]
@@ -66,24 +73,19 @@ def test_no_canary_is_found_and_a_planted_one_is(tmp_path: Path) -> None:
     }
 
 
-def _by_command(stack: Stack, metrics: Sequence[str], *options: str) -> dict[str, Any]:
-    """As a site calls it; exit code 0 says that nothing was found."""
+def _leakcheck(stack: Stack, metrics: Sequence[str]) -> list[str]:
     doors = stack.doors
-    command = [
-        sys.executable,
-        "-m",
-        "ops.cli",
-        "leakcheck",
-        "--mllp",
-        f"{doors.mllp_host}:{doors.mllp_port}",
-        "--http",
-        doors.http_url,
-    ]
-    command += ["--token-file", str(stack.root / "secrets" / "http.token"), "--files", str(stack.logs), "--json", *options]
-    command += [word for url in metrics for word in ("--metrics", url)]
+    where = ["--mllp", f"{doors.mllp_host}:{doors.mllp_port}", "--http", doors.http_url]
+    where += ["--token-file", str(stack.root / "secrets" / "http.token"), "--files", str(stack.logs), "--json"]
+    return ["leakcheck", *where, *(word for url in metrics for word in ("--metrics", url))]
+
+
+def _by_command(stack: Stack, *arguments: str) -> dict[str, Any]:
+    """As a site calls it; exit code 0 says that nothing was found."""
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=200, env={**os.environ, **stack.env}, cwd=ROOT
-    )
+        [sys.executable, "-m", "ops.cli", *arguments],
+        capture_output=True, text=True, check=False, timeout=200, env={**os.environ, **stack.env}, cwd=ROOT,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     report: dict[str, Any] = json.loads(done.stdout)
     return report

@@ -1,4 +1,4 @@
-"""Evasion: the same identifiers written in twenty-two disguises, and time on hostile text.
+"""Evasion: the same identifiers in every disguise, and time on hostile text.
 
 All of them are of the same message, so that the known layer helps; what only the model can know is measured elsewhere.
 """
@@ -17,6 +17,7 @@ from agents.deidentify.text.known import Known
 from agents.deidentify.text.normalise import normalise
 from agents.deidentify.text.recognizers import RECOGNIZERS
 from agents.deidentify.text.scrub import scrub
+from benchmarks.canaries import DISGUISES
 from schemas.identity import Identifier, MessageIdentity, Person, PersonName, PostalAddress, Role
 
 IDENTITY = MessageIdentity(
@@ -43,32 +44,15 @@ CONTEXT = {
     "street": "at {}",
 }
 
-_CYRILLIC = str.maketrans("aeocpxi", "аеосрхі")
-_WIDE = {c: chr(c + 0xFEE0) for c in range(0x21, 0x7F)}
-_ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
-
+#: Every disguise of the benchmark, and more that are searched for here.
 VARIANTS: dict[str, Callable[[str], str]] = {
-    "plain": lambda v: v,
-    "upper": str.upper,
-    "lower": str.lower,
-    "zero width": "\u200b".join,
-    "soft hyphen": "\u00ad".join,
-    "homoglyph": lambda v: v.translate(_CYRILLIC),
-    "full width": lambda v: v.translate(_WIDE),
-    "arabic digits": lambda v: v.translate(_ARABIC),
-    "nbsp": lambda v: v.replace(" ", "\u00a0").replace("-", "\u00a0"),
-    "spaced": " ".join,
-    "line split": lambda v: f"{v[: len(v) // 2]}\n{v[len(v) // 2 :]}",
+    **DISGUISES,
+    "every soft hyphen": "\u00ad".join,
     "html tags": lambda v: f"<b>{v}</b>",
-    "html entities": lambda v: "".join(f"&#{ord(c)};" for c in v),
     "html named": html.escape,
-    "url": lambda v: "".join(f"%{ord(c):02X}" for c in v),
-    "url quoted": urllib.parse.quote,
-    "base64": lambda v: base64.b64encode(v.encode()).decode(),
-    "combining": lambda v: "".join(f"{c}\u0301" if c.isalpha() else c for c in v),
-    "rtf": lambda v: "".join(f"\\'{ord(c):02x}" for c in v),
-    "hl7": lambda v: "".join(f"\\X{ord(c):02X}\\" for c in v),
-    "tags inside": lambda v: f"{v[:2]}<b>{v[2:5]}</b>{v[5:]}",
+    "url without slashes": urllib.parse.quote,
+    "spaces for hyphens": lambda v: v.replace(" ", "\u00a0").replace("-", "\u00a0"),
+    "longer tags inside": lambda v: f"{v[:2]}<b>{v[2:5]}</b>{v[5:]}",
     "caret name": lambda v: "^".join(reversed(v.split(" "))) if v.count(" ") == 1 else v,
 }
 

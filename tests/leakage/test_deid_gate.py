@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from agents.deidentify.leak import LeakCheck
+from agents.deidentify.policy import load_policy
+from agents.deidentify.step import Deidentifier
 from agents.vault.memory import MemoryVault
 from schemas.envelope import HL7_V2
 from schemas.errors import LeakDetected, Reason
@@ -58,3 +60,15 @@ def test_key_and_headers_of_the_record_are_searched(place: str) -> None:
         prepared.notes["OBX[1]-5 Quillfeather"] = ()
     with pytest.raises(LeakDetected):
         step.apply(prepared, pseudonyms)
+
+
+@pytest.mark.parametrize("profile", ["safe_harbor", "expert", "limited", "internal"])
+def test_what_the_vault_answers_is_searched_in_every_profile(profile: str) -> None:
+    """A profile that searches while days are still marks searches what took their place afterwards."""
+    step = Deidentifier(load_policy(profile))
+    prepared = step.prepare(HL7_V2, deid.ORU)
+    (pseudonyms,) = asyncio.run(MemoryVault(seed=1).resolve([prepared.request]))
+    leaking = msgspec.structs.replace(pseudonyms, tokens=dict.fromkeys(pseudonyms.tokens, "100200300"))
+    with pytest.raises(LeakDetected) as caught:
+        step.apply(prepared, leaking)
+    assert caught.value.path == "number"

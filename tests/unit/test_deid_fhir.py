@@ -129,6 +129,86 @@ def test_required_elements_that_must_go_are_masked() -> None:
     valid(out)
 
 
+def test_a_required_object_that_must_go_holds_what_its_type_requires() -> None:
+    """A signature is taken out whole; the contract's signer must have one, which must have a type, a time and a signer."""
+    signature = {"type": [{"code": "1.2.840.10065.1.12.1.1"}], "when": "2017-02-08T10:57:34+01:00",
+                 "who": {"reference": "RelatedPerson/1", "display": "Jonas Quillfeather"}}  # fmt: skip
+    party = {"reference": "Patient/1", "display": "Jonas Quillfeather"}
+    out = through({"resourceType": "Contract", "signer": [{"type": {"code": "HPROV"}, "party": party, "signature": [signature]}]})
+    (left,) = out["signer"][0]["signature"]
+    assert "Quillfeather" not in json.dumps(out)
+    assert left["_when"]["extension"][0]["valueCode"] == left["who"]["extension"][0]["valueCode"] == "masked"
+    valid(out)
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ({"valueBase64Binary": "Sm9uYXM="}, {"valueString": "[REDACTED]"}),
+        ({"valueString": "Jonas"}, {"valueString": "[REDACTED]"}),
+    ],
+)
+def test_a_required_choice_that_must_go_leaves_one_of_the_choice(value: dict[str, str], left: dict[str, str]) -> None:
+    """Validators look for a value there and do not take the companion of one."""
+    agent, source = {"requestor": True}, {"observer": {"reference": "Device/1"}}
+    detail = {"type": "MSH-10", **value}
+    out = through({"resourceType": "AuditEvent", "type": {"code": "rest"}, "recorded": "2024-01-02T03:04:05Z", "agent": [agent],
+                   "source": source, "entity": [{"detail": [detail]}]})  # fmt: skip
+    assert {key: child for key, child in out["entity"][0]["detail"][0].items() if key.startswith("value")} == left
+    valid(out)
+
+
+def test_a_required_value_that_its_sender_did_not_know_stays_masked() -> None:
+    """The sender's reason is an extension that no rule names; without anything in its place the resource would not be valid."""
+    unknown = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
+    out = through({"resourceType": "Observation", "_status": unknown, "code": {"text": "x"}})
+    assert out["_status"]["extension"][0]["valueCode"] == "masked"
+    valid(out)
+
+
+@pytest.mark.parametrize(
+    ("resource", "path", "left"),
+    [
+        (patient_resource(contact=[{"relationship": [{"text": "wife"}], "name": {"family": "Thistlewood"}}]), "contact", "name"),
+        (patient_resource(contact=[{"relationship": [{"text": "wife"}], "telecom": [{"value": "5550104321"}]}]), "contact", "telecom"),
+        ({"resourceType": "Appointment", "status": "booked",
+          "participant": [{"status": "accepted", "actor": {"display": "Dr. Stonebridge"}}]}, "participant", "actor"),
+        ({"resourceType": "Patient", "contained": [{"resourceType": "Organization", "name": "Northgate Clinic"}],
+          "managingOrganization": {"reference": "#"}}, "contained", "_name"),
+    ],
+)  # fmt: skip
+def test_where_fhir_asks_for_one_of_several_elements_one_is_masked(resource: dict[str, Any], path: str, left: str) -> None:
+    """Invariants pat-1, app-1 and org-1: validators of other systems refuse a contact, participant or organization about nobody."""
+    out = through(resource)
+    (holder,) = out[path]
+    value = holder[left][0] if isinstance(holder[left], list) else holder[left]
+    assert value["extension"][0]["valueCode"] == "masked"
+    assert [text for text in (*IDENTIFIERS, "Northgate") if text in json.dumps(out)] == []
+    valid(out)
+
+
+def test_a_contact_of_which_nothing_is_left_goes_whole() -> None:
+    """A mask stands only beside something."""
+    assert "contact" not in through(patient_resource(contact=[{"name": {"family": "Thistlewood"}}]))
+
+
+def test_a_section_without_its_text_still_has_an_entry() -> None:
+    """Invariant cmp-1; a narrative cannot carry the reason why it is not there."""
+    section = {"title": "Plan", "text": {"status": "generated", "div": 7}}
+    out = through({"resourceType": "Composition", "status": "final", "type": {"text": "x"}, "date": "2024-01-02", "title": "x",
+                   "author": [{"display": "Dr. Stonebridge"}], "section": [section]})  # fmt: skip
+    assert out["section"][0]["entry"][0]["extension"][0]["valueCode"] == "masked"
+    valid(out)
+
+
+@pytest.mark.parametrize("hidden", ["Quillfeather", {"family": "Quillfeather"}, ["Quillfeather"]])
+def test_a_resource_type_where_no_resource_stands_is_dropped(hidden: Any) -> None:
+    """Only resources have one: anywhere else it is an unknown element, in which anything may be written."""
+    component = {"resourceType": hidden, "code": {"text": "x", "resourceType": hidden}, "valueBoolean": True}
+    out = through({"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "component": [component]})
+    assert out["component"] == [{"code": {"text": "x"}, "valueBoolean": True}]
+
+
 def test_contained_resources_get_neutral_names() -> None:
     """Local ids are names that senders choose."""
     medication = {"resourceType": "Medication", "id": "jonas-med", "code": {"text": "Metformin"}}

@@ -21,7 +21,7 @@ from agents.deidentify.promise import broken
 from agents.deidentify.step import Deidentifier
 from agents.deidentify.text.recognizers.date import day_of
 from schemas.envelope import HL7_V2
-from schemas.errors import ConfigurationError, LeakDetected
+from schemas.errors import ConfigurationError, LeakDetected, MalformedMessage, Reason
 from schemas.fhir.validate import validate
 from schemas.hl7.er7 import parse
 from tests.support.deid import IDENTIFIERS, ORU, bundle, clean, clean_fhir, patient_resource, report, vault_on
@@ -51,6 +51,43 @@ def test_direct_identifiers_go_in_every_profile(profile: str) -> None:
         text = out.decode()
         assert [found for found in IDENTIFIERS if found in text and found not in may_stay] == []
         assert "\ufdd0" not in text
+
+
+@pytest.mark.parametrize("profile", ["expert", "limited"])
+def test_a_repeated_rule_differs_only_in_dates(profile: str) -> None:
+    """A rule is replaced as a whole, so OBX-5 stands in each file again; what it does with other types is what Safe Harbor does."""
+    (mine, base) = ({row.path: row for row in read_profile(name).form.hl7.fields}["OBX-5"] for name in (profile, "safe_harbor"))
+    assert {kind for kind in base.cases.keys() | mine.cases.keys() if mine.cases.get(kind) != base.cases.get(kind)} == {
+        "DT",
+        "TS",
+        "DTM",
+    }
+    assert (mine.by, mine.default) == (base.by, base.default)
+
+
+_MARKS = "Seen 2024-01-02 \ufdd07\ufdd1 \ufdd0\ufdd1 \ufdd0p9\ufdd1"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("writing", ["JSON escape", "JSON escape in a code", "attachment", "XML entity"])
+def test_a_mark_that_the_sender_wrote_is_refused_in_any_writing(profile: str, writing: str) -> None:
+    """The noncharacters that stand for tokens are refused in escapes and attachments too; they stopped a stage that shifts dates."""
+    entities = "".join(f"&#{ord(c)};" for c in _MARKS)
+    cda = f"<ClinicalDocument><component><section><text>{entities}</text></section></component></ClinicalDocument>"
+    changes: dict[str, object] = {
+        "JSON escape": {"conclusion": _MARKS},
+        "JSON escape in a code": {"code": {"coding": [{"system": "http://loinc.org", "code": "\ufdd07\ufdd1"}]}},
+        "attachment": {"presentedForm": [{"contentType": "text/plain", "data": base64.b64encode(_MARKS.encode()).decode()}]},
+        "XML entity": {"presentedForm": [{"contentType": "text/xml", "data": base64.b64encode(cda.encode()).decode()}]},
+    }
+    with pytest.raises(MalformedMessage) as caught:
+        clean_fhir(json.dumps({**report("x"), **changes[writing]}).encode(), using=step(profile))  # type: ignore[dict-item]
+    assert caught.value.reason is Reason.UNDECODABLE_CHARSET
+
+
+def test_text_that_only_looks_like_an_escaped_mark_passes() -> None:
+    """A backslash that is text itself escapes nothing."""
+    assert "ufdd0" in clean_fhir(json.dumps(report("font \\ufdd0 missing")).encode()).payload.decode()
 
 
 @pytest.mark.parametrize("profile", PROFILES)

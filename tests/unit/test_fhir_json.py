@@ -28,7 +28,7 @@ DEEP = 100_000
         (b'{"a":"\\ud800x"}', Reason.MALFORMED_FHIR),
         (b'{"a":"\xed\xa0\x80"}', Reason.MALFORMED_FHIR),
         (b'{"a":"\xff"}', Reason.MALFORMED_FHIR),
-        (b'\xef\xbb\xbf{"a":1}', Reason.MALFORMED_FHIR),
+        (b'\xef\xbb\xbf\xef\xbb\xbf{"a":1}', Reason.MALFORMED_FHIR),
         ('{"a":1}'.encode("utf-16"), Reason.MALFORMED_FHIR),
         ('{"a":1}'.encode("utf-32-le"), Reason.MALFORMED_FHIR),
         (b'{"a":1} {"b":2}', Reason.MALFORMED_FHIR),
@@ -44,6 +44,13 @@ def test_what_is_no_fhir_json_is_refused_by_code(payload: bytes, reason: Reason)
     with pytest.raises(MalformedMessage) as caught:
         decode(payload)
     assert caught.value.reason is reason
+
+
+def test_one_byte_order_mark_is_ignored_and_never_written() -> None:
+    """RFC 8259, 8.1: a reader may; a mark does not hide a duplicate key."""
+    assert encode(decode(b'\xef\xbb\xbf{"a":1.00}')) == b'{"a":1.00}'
+    with pytest.raises(MalformedMessage):
+        decode(b'\xef\xbb\xbf{"a":1,"a":2}')
 
 
 @pytest.mark.parametrize(
