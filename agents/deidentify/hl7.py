@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agents.deidentify import clock
-from agents.deidentify.hl7_rules import Components, Hl7Rules, Leaf, Row, Typed
+from agents.deidentify.hl7_rules import Components, Hl7Rules, Leaf, Plan, Row, Typed, leaf
 from agents.deidentify.notes import Guesses, Scrubbed
 from agents.deidentify.replacements import CITY, ZIP, Replacements, mask
 from agents.deidentify.requests import TokenRequests, date_mark
@@ -34,6 +34,7 @@ _TIMED = frozenset({
 
 _CODE = re.compile(r"[A-Za-z0-9_.+\-/%#*:=<>\[\]()]{1,40}")
 _SMALL = re.compile(r"[+-]?\d{0,3}\.?\d{1,3}")
+_YOUNG = re.compile(r"[+-]?(?:[0-8]?\d(?:\.\d*)?|\.\d+)")
 _NUMBER = re.compile(r"(?:[<>]=?|=)?\s{0,2}[+-]?\d{0,18}(?:\.\d{0,12})?")
 _COMPARATOR = re.compile(r"[<>=]{1,2}|<>|[-:/.+]")
 _COUNTRY = re.compile(r"[A-Za-z]{2,3}")
@@ -73,8 +74,17 @@ def short_texts(message: Message, notes: list[Note]) -> list[str]:
     return found
 
 
-Constants = dict[tuple[str, str, Delimiters], tuple[str, frozenset[str] | None]]
-_REMEMBERED, _SHORT = 50_000, 200
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """What becomes of the coded fields of a segment in a message that knows none of ``words``; ``None``: only a look tells."""
+
+    changed: tuple[tuple[int, str], ...]
+    words: frozenset[str] | None
+
+
+#: By delimiters, then by segment and what its coded fields hold.
+Constants = dict[Delimiters, dict[tuple[str, tuple[str, ...]], Constant]]
+_FORMS, _REMEMBERED, _SHORT = 16, 20_000, 400
 
 
 class Hl7Rewriter:
@@ -90,21 +100,26 @@ class Hl7Rewriter:
         self, message: Message, scrubbed: Scrubbed, requests: TokenRequests, known: Known, guesses: Guesses, oldest_year: int
     ) -> Hl7Result:
         """Change ``message`` in place; its notes are clean already (``scrubbed``), everything else is done here."""
-        work = _Pass(message, scrubbed, requests, known, guesses, oldest_year, self._ages, self._constants, self._replacements)
+        constants = self._constants.get(message.delimiters)
+        if constants is None:
+            if len(self._constants) >= _FORMS:
+                self._constants.clear()
+            constants = self._constants[message.delimiters] = {}
+        work = _Pass(message, scrubbed, requests, known, guesses, oldest_year, self._ages, constants, self._replacements)
         result = work.result
         kept: list[Segment] = []
         seen: Counter[str] = Counter()
         for segment in message.segments:
             name = segment.id
-            rows = self._rules.of(name) if name and not name.startswith("Z") else None
-            if rows is None:
+            plan = self._rules.plan(name) if name and not name.startswith("Z") else None
+            if plan is None:
                 if segment.text.strip():
                     result.redacted[name if name.startswith("Z") else "???"] += 1
                     continue
                 kept.append(segment)
                 continue
             seen[name] += 1
-            work.segment(segment, rows, name if name == "MSH" else f"{name}[{seen[name]}]")
+            work.segment(segment, plan, name if name == "MSH" else f"{name}[{seen[name]}]")
             kept.append(segment)
         if kept and len(kept) != len(message.segments):
             kept[-1].end = kept[-1].end or "\r"
@@ -124,7 +139,7 @@ class _Pass:
         guesses: Guesses,
         oldest_year: int,
         ages: frozenset[str],
-        constants: Constants,
+        constants: dict[tuple[str, tuple[str, ...]], Constant],
         replacements: Replacements,
     ) -> None:
         self._replacements = replacements
@@ -133,6 +148,7 @@ class _Pass:
         self._message = message
         self._delimiters = message.delimiters
         self._scrubbed = scrubbed
+        self._has_notes = bool(scrubbed.handled)
         self._requests = requests
         self._known = known
         self._guesses = guesses
@@ -146,66 +162,91 @@ class _Pass:
         self._field = 0
         self._marked = False
 
-    def segment(self, segment: Segment, rows: tuple[Row, ...], path: str) -> None:
+    def segment(self, segment: Segment, plan: Plan, path: str) -> None:
         self._segment, self._path = segment, path
-        redacted = self.result.redacted
-        has_notes = bool(self._scrubbed.handled)
-        for position in segment.filled():
-            raw = segment.raw(position)
-            if position > len(rows):
+        name, fields = segment.id, segment.fields()
+        count = len(fields)
+        for position in range(len(plan.rows) + 1, count):
+            if fields[position]:
                 segment.set_raw(position, "")
-                redacted[f"{segment.id}-{position}"] += 1
-                continue
-            row = rows[position - 1]
-            if row.digits_stay and len(raw) < 5 and (raw.isdigit() or _SMALL.fullmatch(raw)):
-                continue
-            rule, self._field, self._marked = row.rule, position, False
-            if row.repeatable:
-                done = self._fields.get((row.label, raw))
-                if done is None:
-                    new = self._constant(row.label, raw, rule) if row.constant else self._repetitions(raw, rule, has_notes)  # type: ignore[arg-type]
-                    self._fields[row.label, raw] = (new, self._marked)
-                else:
-                    new, self._marked = done
-            elif rule == _SCRUB and raw in self._clean:
-                continue
-            elif rule == _YEAR and self._delimiters.repetition not in raw:
-                new = self._year(_first(raw, self._delimiters.component, self._delimiters.subcomponent))
-            elif isinstance(rule, Typed):
-                new = self._typed(segment, position, raw, rule, has_notes)
-            else:
-                new = "" if rule is None else self._repetitions(raw, rule, has_notes)
-            if new != raw:
-                try:
-                    segment.set_raw(position, new)
-                except ValueError:  # damaged escapes can put a separator into the new text; nothing of such a message passes
-                    raise MalformedMessage(Reason.MALFORMED_HL7, path=f"{segment.id}-{position}") from None
-                redacted[row.label] += 1
-                if self._marked:
-                    self.result.fills.append((segment, position))
+                self.result.redacted[f"{name}-{position}"] += 1
+        raws = segment.raws(plan.constants)
+        seen = self._constants.get((name, raws)) or self._remember_constants(segment, plan, raws)
+        if seen.words is not None and self._known.keys.isdisjoint(seen.words):
+            for position, new in seen.changed:
+                segment.set_raw(position, new)
+                self.result.redacted[plan.rows[position - 1].label] += 1
+        else:
+            for position, raw in zip(plan.constants, raws, strict=True):
+                if raw:
+                    self._one(segment, position, plan.rows[position - 1], raw)
+        for position, row in plan.others:
+            if position >= count:
+                break
+            if raw := fields[position]:
+                self._one(segment, position, row, raw)
 
-    def _constant(self, label: str, raw: str, rule: Leaf | Components) -> str:
-        """A field of codes: feeds repeat them all day, so what became of it without knowing anybody is remembered by the process."""
-        key = (label, raw, self._delimiters)
-        seen = self._constants.get(key)
-        if seen is None:
-            known, self._known, memo, self._memo = self._known, NOBODY, self._memo, {}
-            seen = (self._repetitions(raw, rule, False), words_of(self._segment.leaf(raw)))
-            self._known, self._memo = known, memo
+    def _one(self, segment: Segment, position: int, row: Row, raw: str) -> None:
+        if row.digits_stay and len(raw) < 5 and (raw.isdigit() or _SMALL.fullmatch(raw)):
+            return
+        rule, self._field, self._marked = row.rule, position, False
+        if row.repeatable:
+            done = self._fields.get((row.label, raw))
+            if done is None:
+                new = self._repetitions(raw, rule, self._has_notes and not row.constant)  # type: ignore[arg-type]
+                self._fields[row.label, raw] = (new, self._marked)
+            else:
+                new, self._marked = done
+        elif rule is _SCRUB and raw in self._clean:
+            return
+        elif rule is _YEAR and self._delimiters.repetition not in raw:
+            new = self._year(_first(raw, self._delimiters.component, self._delimiters.subcomponent))
+        elif isinstance(rule, Typed):
+            new = self._typed(segment, position, raw, rule, self._has_notes)
+        else:
+            new = "" if rule is None else self._repetitions(raw, rule, self._has_notes)
+        if new != raw:
+            try:
+                segment.set_raw(position, new)
+            except ValueError:  # damaged escapes can put a separator into the new text; nothing of such a message passes
+                raise MalformedMessage(Reason.MALFORMED_HL7, path=f"{segment.id}-{position}") from None
+            self.result.redacted[row.label] += 1
+            if self._marked:
+                self.result.fills.append((segment, position))
+
+    def _remember_constants(self, segment: Segment, plan: Plan, raws: tuple[str, ...]) -> Constant:
+        """Fields of codes: feeds repeat them all day, so what became of them without knowing anybody is remembered by the process."""
+        known, self._known, memo, self._memo = self._known, NOBODY, self._memo, {}
+        changed: list[tuple[int, str]] = []
+        words: set[str] | None = set()
+        for position, raw in zip(plan.constants, raws, strict=True):
+            row = plan.rows[position - 1]
+            if not raw or (row.digits_stay and len(raw) < 5 and (raw.isdigit() or _SMALL.fullmatch(raw))):
+                continue
+            new, own = self._repetitions(raw, row.rule, False), words_of(segment.leaf(raw))  # type: ignore[arg-type]
+            words = None if words is None or own is None else words | own
+            if new != raw:
+                changed.append((position, new))
+        self._known, self._memo = known, memo
+        found = Constant(tuple(changed), None if words is None else frozenset(words))
+        if sum(map(len, raws)) <= _SHORT:
             if len(self._constants) >= _REMEMBERED:
                 self._constants.clear()
-            if len(raw) <= _SHORT:
-                self._constants[key] = seen
-        new, words = seen
-        return self._repetitions(raw, rule, False) if words is None or not self._known.keys.isdisjoint(words) else new
+            self._constants[segment.id, raws] = found
+        return found
 
     def _typed(self, segment: Segment, position: int, raw: str, rule: Typed, has_notes: bool) -> str:
         """OBX-5: the value under the type that OBX-2 gives it."""
         kind = segment.get(rule.field)
+        chosen = rule.cases.get(kind, rule.default)
+        small = chosen is _NUMERIC and len(raw) < 5 and _SMALL.fullmatch(raw) is not None
+        if small and (kind != "NM" or _YOUNG.fullmatch(raw)):
+            return raw  # whatever is observed: no age over 89
         if kind in ("ED", "RP"):
             return self._attachments(segment, position)
-        chosen = _AGE if kind == "NM" and segment.get(3) in self._ages else rule.cases.get(kind, rule.default)
-        if chosen == _NUMERIC and len(raw) < 5 and _SMALL.fullmatch(raw):
+        if kind == "NM" and segment.get(3) in self._ages:
+            chosen = _AGE
+        elif small:
             return raw
         return "" if chosen is None else self._repetitions(raw, chosen, has_notes)
 
@@ -228,7 +269,7 @@ class _Pass:
         if not separator:
             first = rule.rules[0]
             return self._leaf(raw, first.method) if isinstance(first, Leaf) else ""
-        if rule.rules[0] == _TERM and separator not in raw and _is_bare_number(raw):
+        if rule.rules[0] is _TERM and separator not in raw and _is_bare_number(raw):
             return ""
         out: list[str] = []
         for n, (text, part) in enumerate(zip(raw.split(separator), rule.rules, strict=False), 1):
@@ -241,7 +282,7 @@ class _Pass:
         separator = self._delimiters.subcomponent
         if isinstance(rule, Components):
             pieces = raw.split(separator) if separator else [raw]
-            if rule.rules[0] == _TERM and len(pieces) == 1 and _is_bare_number(raw):
+            if rule.rules[0] is _TERM and len(pieces) == 1 and _is_bare_number(raw):
                 return ""
             new = [
                 self._leaf(text, part.method) if text and isinstance(part, Leaf) else ""
@@ -386,7 +427,7 @@ class _Pass:
 
 
 _KEEPING = frozenset({"code", "term", "display", "number", "comparator", "scrub"})
-_AGE, _TERM, _SCRUB, _YEAR, _NUMERIC = Leaf("age"), Leaf("term"), Leaf("scrub"), Leaf("year"), Leaf("number")
+_AGE, _TERM, _SCRUB, _YEAR, _NUMERIC = map(leaf, ("age", "term", "scrub", "year", "number"))
 _METHODS: dict[str, Callable[[_Pass, str], str]] = {
     "code": _Pass._code,
     "term": _Pass._code,

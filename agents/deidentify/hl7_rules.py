@@ -9,6 +9,7 @@ from functools import cache
 from agents.deidentify.policy import ByType, Hl7Policy
 from agents.deidentify.policy import Hl7Rule as Written
 from schemas.hl7 import tables
+from schemas.hl7.header import HEADERS
 
 #: Methods that give the same for the same in every message that knows nothing of it.
 _CONSTANT = frozenset({"code", "term", "display", "comparator", "state", "zip3", "country"})
@@ -29,6 +30,10 @@ class Leaf:
     @property
     def constant(self) -> bool:
         return self.method in _CONSTANT
+
+
+#: One object a method, so that rules compare by identity.
+leaf = cache(Leaf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +76,28 @@ class Row:
     digits_stay: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one kind of segment is gone through.
+
+    Attributes:
+        rows: of the fields 1..n.
+        constants: fields whose rows are ``constant``, from 2 on.
+        others: the other fields with their rows.
+    """
+
+    rows: tuple[Row, ...]
+    constants: tuple[int, ...]
+    others: tuple[tuple[int, Row], ...]
+
+
 class Hl7Rules:
-    """``of(segment id)``: rows of the fields 1..n; ``None`` for a segment that no version of the standard has."""
+    """``of(segment id)``: rows of the fields 1..n; ``None`` for a segment that no version of the standard has. ``plan``: the same, sorted."""
 
     def __init__(self, policy: Hl7Policy) -> None:
         self._policy = policy
         self.of = cache(self._of)
+        self.plan = cache(self._plan)
 
     def _of(self, segment: str) -> tuple[Row, ...] | None:
         kinds = tables.field_types(segment)
@@ -98,6 +119,19 @@ class Hl7Rules:
             )
         return tuple(rows)
 
+    def _plan(self, segment: str) -> Plan | None:
+        rows = self.of(segment)
+        if rows is None:
+            return None
+        placed = [
+            row for row in enumerate(rows, 1) if row[0] > 2 or segment not in HEADERS
+        ]  # a header's delimiters are no fields
+        return Plan(
+            rows,
+            constants=tuple(position for position, row in placed if row.constant and position > 1),
+            others=tuple((position, row) for position, row in placed if not row.constant or position == 1),
+        )
+
     def _field(self, path: str, kind: str | None) -> Rule | Typed:
         written = self._policy.fields.get(path)
         if isinstance(written, ByType):
@@ -117,6 +151,6 @@ class Hl7Rules:
     @staticmethod
     def _compiled(written: Written) -> Rule:
         if isinstance(written, str):
-            return None if written == "redact" else Leaf(written)
+            return None if written == "redact" else leaf(written)
         last = max(written)
-        return Components(tuple(Leaf(m) if (m := written.get(n, "redact")) != "redact" else None for n in range(1, last + 1)))
+        return Components(tuple(leaf(m) if (m := written.get(n, "redact")) != "redact" else None for n in range(1, last + 1)))

@@ -18,6 +18,8 @@ from schemas.identity import MessageIdentity, Person
 
 _DIGITS = re.compile(r"\d+")
 _RUN = re.compile(r"(?<![^\W_])\d(?:[ \t\n./()-]{0,3}\d){6,24}(?![^\W_])")
+#: Without what ``_RUN`` allows between digits: a run that is a number is within this text, whatever else is.
+_TOGETHER = dict.fromkeys(map(ord, " \t\n./()-"))
 _DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 #: Two leaves never form one phrase.
 _BETWEEN = " \x1f "
@@ -81,8 +83,12 @@ class LeakCheck:
 
     def check(self, leaves: Sequence[str]) -> None:
         """Raises LeakDetected naming the kind of identifier that survived."""
-        plain = [leaf if leaf.isascii() else normalise(leaf).text for leaf in dict.fromkeys(leaves)]
-        folded = _BETWEEN.join(plain).casefold()
+        plain = list(dict.fromkeys(leaves))
+        folded = _BETWEEN.join(plain)
+        if not folded.isascii():
+            plain = [leaf if leaf.isascii() else normalise(leaf).text for leaf in plain]
+            folded = _BETWEEN.join(plain)
+        folded = folded.casefold()
         words = folded.translate(_SPACES).split() if folded.isascii() else WORD.findall(folded)
         present = set(words)
         if not present.isdisjoint(self._numbers):
@@ -95,7 +101,10 @@ class LeakCheck:
                 if phrase in joined and any(phrase in f" {' '.join(WORD.findall(leaf.casefold()))} " for leaf in plain):
                     raise LeakDetected(path=kind)
         # whatever separates the digits; what separates leaves is no such character
-        if any("".join(_DIGITS.findall(run)) in self._numbers for run in _RUN.findall(folded)):
+        together = folded.translate(_TOGETHER)
+        if any(number in together for number in self._numbers if number.isdigit()) and any(
+            "".join(_DIGITS.findall(run)) in self._numbers for run in _RUN.findall(folded)
+        ):
             raise LeakDetected(path="number")
 
     @staticmethod

@@ -168,9 +168,9 @@ class Deidentifier:
         payload = encode(prepared.parsed)
         # the record's key and headers too: the subject, and the paths of the map (its numbers are offsets and minutes)
         beside = (pseudonyms.subject, *prepared.notes, *prepared.times)
+        finished = [*_leaves(prepared.parsed), *prepared.opened, *beside]
         # what that check has seen, for more than the gate looks for, is not looked at again
-        seen = frozenset(before)
-        prepared.gate.check([leaf for leaf in (*_leaves(prepared.parsed), *prepared.opened, *beside) if leaf not in seen])
+        prepared.gate.check(list(dict.fromkeys(finished).keys() - before) if before else finished)
         epoch = pseudonyms.epoch
         return Deidentified(
             content_type=prepared.content_type,
@@ -371,9 +371,11 @@ def _leaves(parsed: Parsed) -> list[str]:
         ord(c): "\x1e" for c in (delimiters.field, delimiters.component, delimiters.repetition, delimiters.subcomponent) if c
     }
     body = "\x1e".join([segment.text[len(segment.id) :] for segment in parsed.segments])
-    leaves = dict.fromkeys(body.translate(separators).split("\x1e"))
+    leaves = list(dict.fromkeys(body.translate(separators).split("\x1e")))
     mark = delimiters.escape
-    return [parsed.header.leaf(leaf) if mark and mark in leaf else leaf for leaf in leaves if leaf]
+    if mark and mark in body:
+        return [parsed.header.leaf(leaf) if mark in leaf else leaf for leaf in leaves]
+    return leaves
 
 
 def _collect(value: Any, found: list[str]) -> None:

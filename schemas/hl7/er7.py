@@ -10,7 +10,7 @@ otherwise it is a line end inside a field, as careless senders of notes write it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -90,6 +90,17 @@ class Segment:
             field -= 1
         fields = self._fields if self._fields is not None else self._split()
         return fields[field] if 0 < field < len(fields) else ""
+
+    def fields(self) -> Sequence[str]:
+        """Every whole field as it stands, at its number; at 0 something that is none. To be read, not written."""
+        texts = self._fields if self._fields is not None else self._split()
+        return ["", *texts] if self.id in HEADERS else texts
+
+    def raws(self, fields: tuple[int, ...]) -> tuple[str, ...]:
+        """``raw`` of several fields from 2 on, in one go."""
+        texts = self._fields if self._fields is not None else self._split()
+        count, shift = len(texts), 1 if self.id in HEADERS else 0
+        return tuple([texts[field - shift] if field - shift < count else "" for field in fields])
 
     def set_raw(self, field: int, text: str) -> None:
         """Replace the whole field by text that is already escaped; an empty text beyond the last field changes nothing.

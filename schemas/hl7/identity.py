@@ -8,11 +8,13 @@ are not read: they never leave de-identification.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
+import msgspec
+
 from schemas.hl7 import tables
-from schemas.hl7.er7 import Message, Segment
+from schemas.hl7.er7 import Delimiters, Message, Segment
 from schemas.identity import Identifier, MessageIdentity, Person, PersonDraft, PersonName, PostalAddress, Role, unique
 
 NAME_TYPES = frozenset({"XPN", "PN"})
@@ -27,8 +29,6 @@ PHONE_TYPES = frozenset({"XTN", "TN"})
 _IDENTIFYING = (
     NAME_TYPES | PERSON_TYPES | NAME_LINK_TYPES | ID_TYPES | ENTITY_TYPES | ADDRESS_TYPES | LICENCE_TYPES | PHONE_TYPES | {"XON"}
 )
-#: Types whose content is nobody's in particular: the same again adds nothing.
-_IMPERSONAL = PERSON_TYPES | NAME_LINK_TYPES | ENTITY_TYPES | {"XON"}
 #: Fields of other types that ``_read_field`` knows by their place, and the value of an observation.
 _SINGLE = frozenset({("MSH", 4), ("MSH", 6), ("MSH", 10), ("PV1", 39), ("PID", 23), ("STF", 1), ("OBX", 5)})
 
@@ -95,6 +95,10 @@ _PLAIN_NUMBERS = {
 _PERSONAL = frozenset({"PID", "NK1", "GT1", "IN1", "IN2", "STF", "PRA"})
 
 
+#: Birth date and sex of the segment's person.
+_DEMOGRAPHICS = {"PID": (7, 8), "NK1": (16, 15), "GT1": (8, 9), "IN1": (18, 43), "STF": (6, 5)}
+#: Number of the encounter, or of the account that stands for it.
+_ENCOUNTER = {"PID": 18, "PV1": 19}
 #: Events whose MRG holds another number of the patient in PID, which is retired (HL7 v2.5.1, 3.3.18 to 3.3.47): merge of patient, person,
 #: number and account; change of number. Moves of accounts and visits between two patients (A43 to A45) are none.
 _MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40", "A46", "A47"})
@@ -102,14 +106,33 @@ _MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40", "A46", "A47"})
 
 @dataclass(slots=True)
 class _Found:
-    patient: PersonDraft | None = None
+    """``subject``: whom the segment is about; ``other``: whom its fields of ``_OTHER_PERSON`` name."""
+
+    subject: PersonDraft
+    other: PersonDraft
     prior: list[Identifier] = field(default_factory=list)
     others: list[Person] = field(default_factory=list)
     numbers: list[Identifier] = field(default_factory=list)
     organizations: list[str] = field(default_factory=list)
-    seen: set[tuple[str, str]] = field(default_factory=set)
-    visit: Identifier | None = None
-    account: Identifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What one segment says, whatever message it stands in."""
+
+    subject: Person | None
+    other: Person | None
+    prior: tuple[Identifier, ...]
+    others: tuple[Person, ...]
+    numbers: tuple[Identifier, ...]
+    organizations: tuple[str, ...]
+    encounter: Identifier | None
+
+
+_Key = tuple[str, tuple[str, ...]]
+#: Segments of a feed name the same people all day: what they say is remembered by the fields that name somebody. Few, and not for long.
+_REMEMBERED, _FORMS = 4_000, 16
+_said: dict[tuple[Delimiters, str], dict[_Key, _Said]] = {}
 
 
 def read_identity(message: Message) -> MessageIdentity:
@@ -118,18 +141,60 @@ def read_identity(message: Message) -> MessageIdentity:
     The patient is the first PID; a second PID (A17, A24, several results) is among ``others`` with the role patient.
     ``MRG`` numbers are ``prior``; its name is one more name of the patient before it.
     """
-    found = _Found()
+    patient: Person | None = None
+    visit = account = None
+    heard: list[_Said] = []
+    seen: set[_Key] = set()
+    remembered = _said.get(form := (message.delimiters, message.charset))
+    if remembered is None:
+        if len(_said) >= _FORMS:
+            _said.clear()
+        remembered = _said[form] = {}
     for segment in message.segments:
-        if segment.id and not segment.id.startswith("Z"):
-            _read_segment(segment, found)
+        name = segment.id
+        if not name or name[0] == "Z":
+            continue
+        key = _key(segment, name)
+        if key is None or (key in seen and name != "PID"):
+            continue
+        seen.add(key)
+        said = remembered.get(key)
+        if said is None:
+            if len(remembered) >= _REMEMBERED:
+                remembered.clear()
+            said = remembered[key] = _read_segment(segment)
+        if name == "PID" and patient is None:
+            patient, account = said.subject or Person(role=Role.PATIENT), said.encounter
+            said = replace(said, subject=None)
+        elif name == "MRG":
+            patient = _joined(patient, said.subject) if said.subject and patient else patient
+            said = replace(said, subject=None)
+        elif name == "PV1" and visit is None:
+            visit = said.encounter
+        heard.append(said)
     return MessageIdentity(
-        patient=found.patient.person() if found.patient else None,
-        prior=unique(found.prior),
+        patient=patient,
+        prior=unique(one for said in heard for one in said.prior),
         merges=_merges(message),
-        others=unique(found.others),
-        encounter=found.visit or found.account,
-        numbers=unique(found.numbers),
-        organizations=unique(found.organizations),
+        others=unique(one for said in heard for one in _people_of(said)),
+        encounter=visit or account,
+        numbers=unique(one for said in heard for one in said.numbers),
+        organizations=unique(one for said in heard for one in said.organizations),
+    )
+
+
+def _people_of(said: _Said) -> list[Person]:
+    return [*said.others, *(one for one in (said.subject, said.other) if one is not None)]
+
+
+def _joined(patient: Person, more: Person) -> Person:
+    return msgspec.structs.replace(
+        patient,
+        names=unique((*patient.names, *more.names)),
+        identifiers=unique((*patient.identifiers, *more.identifiers)),
+        phones=unique((*patient.phones, *more.phones)),
+        emails=unique((*patient.emails, *more.emails)),
+        addresses=unique((*patient.addresses, *more.addresses)),
     )
 
 
@@ -139,33 +204,36 @@ def _merges(message: Message) -> bool:
     return pairs == ["PID", "MRG"] and message.header.get(9, 1, 2) in _MERGES
 
 
-def _read_segment(segment: Segment, found: _Found) -> None:
-    subject = PersonDraft(_SEGMENT_ROLE.get(segment.id, Role.OTHER))
-    other = PersonDraft(Role.RELATIVE)
-    if segment.id == "MRG" and found.patient is not None:
-        subject = found.patient
-    for position, kind in _places(segment.id):
-        raw = segment.raw(position)
-        if not raw:
-            continue
-        if segment.id == "OBX" and position == 5:
-            kind = segment.get(2)
-        elif kind in _IMPERSONAL:
-            if (kind, raw) in found.seen:
-                continue
-            found.seen.add((kind, raw))
-        target = other if (segment.id, position) in _OTHER_PERSON else subject
-        _read_field(segment, position, kind, target, found)
-    _read_demographics(segment, subject)
-    if segment.id == "PID" and found.patient is None:
-        found.patient = subject
-        found.account = next(_identifiers(segment, 18), None)
-    elif segment.id != "MRG" and subject.says_something():
-        found.others.append(subject.person())
-    if other.says_something():
-        found.others.append(other.person())
-    if segment.id == "PV1" and found.visit is None:
-        found.visit = next(_identifiers(segment, 19), None)
+def _key(segment: Segment, name: str) -> _Key | None:
+    """Everything that ``_read_segment`` looks at; ``None`` when there is nothing."""
+    raws = segment.raws(_looked_at(name))
+    if name == "OBX" and (not raws[1] or (raws[0] if raws[0].isalnum() else segment.get(2)) not in _IDENTIFYING):
+        raws = ("", "", *raws[2:])
+    return (name, raws) if any(raws) or name == "PID" else None
+
+
+def _read_segment(segment: Segment) -> _Said:
+    name = segment.id
+    found = _Found(PersonDraft(_SEGMENT_ROLE.get(name, Role.OTHER)), PersonDraft(Role.RELATIVE))
+    for position, kind in _places(name):
+        if segment.raw(position):
+            own = segment.get(2) if (name, position) == ("OBX", 5) else kind
+            target = found.other if (name, position) in _OTHER_PERSON else found.subject
+            _read_field(segment, position, own, target, found)
+    birth, sex = _DEMOGRAPHICS.get(name, (0, 0))
+    if birth:
+        found.subject.birth_date = _leaf(segment, segment.raw(birth), 1)
+        found.subject.sex = _leaf(segment, segment.raw(sex), 1)
+    encounter = _ENCOUNTER.get(name)
+    return _Said(
+        subject=found.subject.person() if name == "PID" or found.subject.says_something() else None,
+        other=found.other.person() if found.other.says_something() else None,
+        prior=unique(found.prior),
+        others=unique(found.others),
+        numbers=unique(found.numbers),
+        organizations=unique(found.organizations),
+        encounter=next(_identifiers(segment, encounter), None) if encounter else None,
+    )
 
 
 @cache
@@ -176,6 +244,15 @@ def _places(segment_id: str) -> tuple[tuple[int, str], ...]:
         for position, kind in enumerate(tables.field_types(segment_id), 1)
         if kind in _IDENTIFYING or (segment_id, position) in _PLAIN_NUMBERS or (segment_id, position) in _SINGLE
     )
+
+
+@cache
+def _looked_at(segment_id: str) -> tuple[int, ...]:
+    """Fields of ``_places``, and beside them those that only count with them; of OBX the value's type first."""
+    places = [position for position, _ in _places(segment_id)]
+    if segment_id == "OBX":
+        return (2, *places)
+    return (*places, *_DEMOGRAPHICS.get(segment_id, ()))
 
 
 def _read_field(segment: Segment, position: int, kind: str, subject: PersonDraft, found: _Found) -> None:
@@ -216,13 +293,6 @@ def _read_field(segment: Segment, position: int, kind: str, subject: PersonDraft
         subject.addresses.extend(PostalAddress(city=segment.leaf(text)) for text in segment.repetitions(position))
     elif key == ("STF", 1):
         subject.identifiers.append(Identifier(value=segment.get(1)))
-
-
-def _read_demographics(segment: Segment, subject: PersonDraft) -> None:
-    birth, sex = {"PID": (7, 8), "NK1": (16, 15), "GT1": (8, 9), "IN1": (18, 43), "STF": (6, 5)}.get(segment.id, (0, 0))
-    if birth:
-        subject.birth_date = _leaf(segment, segment.raw(birth), 1)
-        subject.sex = _leaf(segment, segment.raw(sex), 1)
 
 
 def _names(segment: Segment, position: int) -> Iterator[PersonName]:
