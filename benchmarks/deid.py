@@ -18,6 +18,7 @@ from pathlib import Path
 from agents.deidentify.step import Deidentifier, make_deidentifier
 from agents.vault.memory import MemoryVault
 from schemas.envelope import HL7_V2
+from streams import memory
 from streams.settings import Deid, Models, Settings
 
 RESULTS = Path(__file__).with_name("results") / "deid.json"
@@ -89,6 +90,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help="messages of the smallest kind")
     arguments = parser.parse_args()
     step = make_deidentifier(Settings(deid=Deid(use_model=False)))
+    memory.started()  # as a worker does
     kinds = {"ADT": [adt(n) for n in range(arguments.count)], "ORU, 80 OBX": [oru(n) for n in range(arguments.count // 8)],
              "note": [note(n) for n in range(arguments.count // 8)]}  # fmt: skip
     rows = [(name, len(payloads[0]), rate(step, payloads, 25), step.policy_version) for name, payloads in kinds.items()]

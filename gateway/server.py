@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from gateway.readiness import Readiness
 from gateway.routing import RoutingKey
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError, StoreUnavailable
-from streams import logs, store
+from streams import logs, memory, store
 from streams.keyring import Opened, open_keyring
 from streams.producer import Producer
 from streams.sealing import Seal
@@ -163,8 +162,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         )
         ports = await gateway.start()
         watching = asyncio.create_task(readiness.watch())
-        gc.collect()
-        gc.freeze()  # what start-up made stays; collecting it again and again would show in the slowest acknowledgements
+        memory.started()  # or collections would show in the slowest acknowledgements
         _log.info("listening", host=settings.gateway.mllp_host, port=ports.mllp, detail="mllp")
         _log.info("listening", host=settings.gateway.http_host, port=ports.http, detail="http")
         await stop.wait()

@@ -32,7 +32,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import BrokerUnavailable, ConfigurationError, PrivacyViolation, Retryable
-from streams import clients, logs, store
+from streams import clients, logs, memory, store
 from streams.batches import Batches
 from streams.faust_app import group_id, make_app
 from streams.health import Health, HealthServer
@@ -108,6 +108,7 @@ class Runner:
             if not await self._open(stop):
                 return EX_OK
             self._health.waiting.discard("stage")
+            memory.started()
             await self._consume(stop)
         except BaseException as error:
             return self._ended(error)

@@ -157,6 +157,8 @@ class _Pass:
         self._fields: dict[tuple[str, str], tuple[str, bool]] = {}
         self._memo: dict[tuple[str, str], str] = {}
         self._clean: set[str] = set()
+        #: Time as written -> its year, or nothing, and its minute.
+        self._years: dict[str, tuple[str, int | None]] = {}
         self._segment: Segment = message.header
         self._path = ""
         self._field = 0
@@ -180,11 +182,14 @@ class _Pass:
             for position, raw in zip(plan.constants, raws, strict=True):
                 if raw:
                     self._one(segment, position, plan.rows[position - 1], raw)
+        clean = self._clean
         for position, row in plan.others:
             if position >= count:
                 break
-            if raw := fields[position]:
-                self._one(segment, position, row, raw)
+            raw = fields[position]
+            if not raw or (row.digits_stay and len(raw) < 5 and raw.isdigit()) or (row.rule is _SCRUB and raw in clean):
+                continue
+            self._one(segment, position, row, raw)
 
     def _one(self, segment: Segment, position: int, row: Row, raw: str) -> None:
         if row.digits_stay and len(raw) < 5 and (raw.isdigit() or _SMALL.fullmatch(raw)):
@@ -197,8 +202,6 @@ class _Pass:
                 self._fields[row.label, raw] = (new, self._marked)
             else:
                 new, self._marked = done
-        elif rule is _SCRUB and raw in self._clean:
-            return
         elif rule is _YEAR and self._delimiters.repetition not in raw:
             new = self._year(_first(raw, self._delimiters.component, self._delimiters.subcomponent))
         elif isinstance(rule, Typed):
@@ -355,12 +358,15 @@ class _Pass:
         return str(clock.OLDEST_AGE + 1) if number and int(number[1]) > clock.OLDEST_AGE else self._number(raw)
 
     def _year(self, raw: str) -> str:
-        year = clock.year_of(raw)
-        if year is None or year <= self._oldest_year:
-            return ""
-        if (self._segment.id, self._field) in _TIMED and (minutes := clock.minutes_of(raw.strip())) is not None:
+        seen = self._years.get(raw)
+        if seen is None:
+            year = clock.year_of(raw)
+            gone = year is None or year <= self._oldest_year
+            seen = self._years[raw] = ("", None) if gone else (str(year), clock.minutes_of(raw.strip()))
+        year_text, minutes = seen
+        if minutes is not None and (self._segment.id, self._field) in _TIMED:
             self.result.times.setdefault(f"{self._path}-{self._field}", minutes)
-        return str(year)
+        return year_text
 
     def _shift(self, raw: str) -> str:
         """The patient's shift of the day, clock and zone as they are; of a month only the year."""

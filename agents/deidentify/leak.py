@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from agents.deidentify.text.known import SHORTEST_NAME, SHORTEST_NUMBER, WORD, common_words
-from agents.deidentify.text.normalise import normalise, plain_words
+from agents.deidentify.text.known import SHORTEST_NAME, SHORTEST_NUMBER, common_words
+from agents.deidentify.text.normalise import WORD, normalise, words_in
 from agents.deidentify.text.protect import NOT_NAMES, is_eponym_here
 from schemas.errors import LeakDetected
 from schemas.identity import MessageIdentity, Person
@@ -47,12 +47,12 @@ class LeakCheck:
 
     def _person(self, person: Person) -> None:
         for name in person.names:
-            parts = [WORD.findall(plain_words(part)) for part in (name.family, *name.given)]
-            words = [word for part in parts for word in part]
-            for word in words:
+            parts = [words_in(part) for part in (name.family, *name.given)]
+            everything = tuple(word for part in parts for word in part)
+            for word in everything:
                 if len(word) >= SHORTEST_NAME and not word.isdigit() and word not in common_words() and word not in NOT_NAMES:
                     self._names.add(word)
-            family, given = (words[: len(parts[0])], words[len(parts[0]) :])
+            family, given = (everything[: len(parts[0])], everything[len(parts[0]) :])
             for first in given:
                 for last in family:
                     if len(first) + len(last) > 4 and not {first, last} <= NOT_NAMES:
@@ -63,7 +63,7 @@ class LeakCheck:
             digits = "".join(_DIGITS.findall(phone))
             self._numbers.update(tail for tail in (digits, digits[-10:], digits[-7:]) if len(tail) >= 7)
         for text in (*person.emails, *(line for address in person.addresses for line in address.lines)):
-            words = WORD.findall(plain_words(text))
+            words = words_in(text)
             if len(words) > 1 and sum(map(len, words)) >= 6:
                 self._phrases.add(f" {' '.join(words)} ")
         if match := _DATE.match(person.birth_date):
@@ -73,9 +73,9 @@ class LeakCheck:
                 self._phrases.update((f" {year} {m} {d} ", f" {m} {d} {year} ", f" {d} {m} {year} "))
 
     def _number(self, value: str) -> None:
-        words = WORD.findall(plain_words(value))
+        words = words_in(value)
         joined = "".join(words)
-        if len(joined) < SHORTEST_NUMBER or sum(c.isdigit() for c in joined) < 3 or not joined.strip("0"):
+        if len(joined) < SHORTEST_NUMBER or sum(map(str.isdigit, joined)) < 3 or not joined.strip("0"):
             return
         self._numbers.add(joined)
         if len(words) > 1:

@@ -20,6 +20,7 @@ from schemas.findings import Assertion, Findings, FindingsNote, Mention, Offsets
 from schemas.flags import Basis, Decision, Flag, Input, Rule, TextSpan
 from schemas.jsonschema.generate import RECORDS, render
 from schemas.labels import ReviewedLabel, ReviewedSpan
+from schemas.merges import Merge
 from schemas.samples import Sample
 
 FOLDER = Path(next(iter(package.__path__)))
@@ -60,6 +61,7 @@ EXAMPLES: dict[str, Any] = {
         flags={"lab.critical": "right"},
     ),
     "erasure.v1": Erasure(id="a", time="2024", subject="t"),
+    "merge.v1": Merge(id="a", time="2024", survivor="s", retired="t", delta_minutes=-5),
     "audit.v1": AuditEntry(id="a", action="deliver", outcome="success", time="2024", agent="publish", purpose="TREAT"),
     "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
 }

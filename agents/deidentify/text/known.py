@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
 
-from agents.deidentify.text.normalise import is_plain, normalise, plain_words
+from agents.deidentify.text.normalise import WORD, is_plain, normalise, words_in
 from agents.deidentify.text.protect import NOT_NAMES, is_eponym_here
 from agents.deidentify.text.spans import DATE, EMAIL, ID, LOCATION, NAME, ORGANIZATION, PHONE, Found
 from schemas.identity import MessageIdentity, Person, PersonName, PostalAddress
 
-WORD = re.compile(r"[^\W_]+")
 _DIGIT_RUN = re.compile(r"(?<![^\W_])\d(?:[ \t\n./()-]{0,3}\d){4,24}(?![^\W_])")
 _DIGITS = re.compile(r"\d+")
 #: Shorter names and numbers are found by what stands beside them, or by the other layers.
@@ -71,6 +70,12 @@ def _nicknames() -> dict[str, tuple[str, ...]]:
 def _table(name: str) -> list[str]:
     text = resources.files("agents.deidentify.tables").joinpath(name).read_text("utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@lru_cache(maxsize=8192)
+def _identifies(number: str) -> bool:
+    """Whether a number without its separators is long enough to name somebody."""
+    return len(number) >= SHORTEST_NUMBER and sum(map(str.isdigit, number)) >= 3 and bool(number.strip("0"))
 
 
 class _Word(NamedTuple):
@@ -135,7 +140,7 @@ class Known:
     def _add_name(self, name: PersonName) -> None:
         nicknames = _nicknames()
         for position, part in enumerate((name.family, name.text, *name.given)):
-            words = WORD.findall(plain_words(part))
+            words = words_in(part)
             for word in words:
                 if word in _PARTICLES or word.isdigit() or len(word) < 2 or (position == 1 and word in NOT_NAMES):
                     continue
@@ -148,34 +153,34 @@ class Known:
                 self.names.setdefault(joined, False)  # O'Brien -> obrien
 
     def _add_number(self, value: str, type_: str) -> None:
-        words = WORD.findall(plain_words(value))
+        words = words_in(value)
         joined = "".join(words)
-        if len(joined) < SHORTEST_NUMBER or sum(c.isdigit() for c in joined) < 3 or not joined.strip("0"):
+        if not _identifies(joined):
             return
         self._numbers[joined] = type_
         stripped = joined.lstrip("0")
         if len(stripped) >= SHORTEST_NUMBER:
             self._numbers.setdefault(stripped, type_)
         if len(words) > 1:
-            self._first.setdefault(words[0], []).append((tuple(words), type_))
+            self._first.setdefault(words[0], []).append((words, type_))
 
     def _add_address(self, address: PostalAddress) -> None:
         for line in address.lines:
             self._add_phrase(line, LOCATION, least_words=2)
         self._add_phrase(address.city, LOCATION, least_words=1)
-        code = "".join(WORD.findall(plain_words(address.postal_code)))
+        code = "".join(words_in(address.postal_code))
         if len(code) >= 5:
             self._numbers.setdefault(code, LOCATION)
             if len(code) == 9 and code.isdigit():
                 self._numbers.setdefault(code[:5], LOCATION)
 
     def _add_phrase(self, text: str, type_: str, *, least_words: int) -> None:
-        words = WORD.findall(plain_words(text))
+        words = words_in(text)
         if len(words) < least_words or not words or words[0] in _NO_VALUE:
             return
         if len(words) == 1 and (len(words[0]) < 4 or words[0] in common_words() or words[0].isdigit()):
             return
-        self._first.setdefault(words[0], []).append((tuple(words), type_))
+        self._first.setdefault(words[0], []).append((words, type_))
 
     def find(self, text: str, *, coded: bool = False) -> list[Found]:
         """Every known identifier in normalised text. ``coded``: the display of a code, where words are words and names rare."""

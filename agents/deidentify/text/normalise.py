@@ -112,6 +112,15 @@ def _decoded(code: str) -> str:
     return "".join(c if c.isascii() else fold_char(c) for c in plain) if plain != code else code
 
 
+WORD = re.compile(r"[^\W_]+")
+
+
+@lru_cache(maxsize=8192)
+def words_in(text: str) -> tuple[str, ...]:
+    """Words for comparing. Feeds name the same people and places all day; few are remembered, and not for long."""
+    return tuple(WORD.findall(plain_words(text)))
+
+
 def plain_words(text: str) -> str:
     """For comparing: folded, case folded."""
     return (text if text.isascii() else normalise(text).text).casefold()
