@@ -132,14 +132,14 @@ class Gateway:
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run until ``stop`` is set. Raises ConfigurationError when it cannot start."""
+    keys = await _keys(settings, stop)
+    if keys is None:
+        return
     loop = asyncio.get_running_loop()
     metrics = GatewayMetrics()
     redis = store.connect(settings.redis.model_copy(update={"timeout_s": min(settings.redis.timeout_s, PATIENCE_S)}))
     producer = Producer(settings.kafka, client_id="wardstream-gateway", linger_ms=LINGER_MS)
     watching: asyncio.Task[None] | None = None
-    keys = await _keys(settings, stop)
-    if keys is None:
-        return
     # with a patience of its own: without a key nothing is accepted, while the ledger may rest
     seal = Seal(keys.store, keys.ring, tenant=settings.deid.tenant, cache_s=0, reload=keys.reload)
     try:

@@ -161,12 +161,8 @@ async def _drop(contexts: ContextStore, kept: Kept, log: Log, tokens: Sequence[s
         )
     for token in tokens:
         await contexts.forget(token)
-        await _publish_erasure(log, token, act)
-
-
-async def _publish_erasure(log: Log, token: str, act: Act) -> None:
-    event = Erasure(id=derived_id(act.id, "erasure", ordinal=token), time=act.time, subject=token)
-    await log.produce(_output(topics.ERASURE, act, event.id, token, msgspec.json.encode(event)))
+        event = Erasure(id=derived_id(act.id, "erasure", ordinal=token), time=act.time, subject=token)
+        await log.produce(_output(topics.ERASURE, act, event.id, token, msgspec.json.encode(event)))
 
 
 def _entry(act: Act, action: Action, outcome: Literal["success", "failure"], token: str = "", *, record: str = "") -> Output:

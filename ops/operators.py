@@ -10,6 +10,8 @@ import os
 import pwd
 from typing import Literal
 
+import click
+
 from streams.settings import Settings
 
 Role = Literal["reidentify", "decrypt", "erase"]
@@ -24,6 +26,10 @@ def account() -> str:
 
 def has_role(settings: Settings, role: Role) -> bool:
     return account() in getattr(settings.operators, role)
+
+
+def no_role(role: Role) -> click.ClickException:
+    return click.ClickException(f"this account has not the role operators.{role}; the attempt was recorded")
 
 
 def named(on_behalf: str | None) -> str:

@@ -195,14 +195,7 @@ class Seal:
         raise StoreUnavailable(path="keyring", detail="keeps changing")
 
     def _new_row(self, key: bytes) -> bytes:
-        """Generation, key id, nonce, wrapped data key."""
-        key_id, nonce = os.urandom(_ID), os.urandom(_NONCE)
-        return (
-            bytes([self._primary])
-            + key_id
-            + nonce
-            + self._wrapping[self._primary].encrypt(nonce, AESGCM.generate_key(256), key + key_id)
-        )
+        return _wrapped(self._wrapping, self._primary, key, os.urandom(_ID), AESGCM.generate_key(256))
 
     async def _opened(self, key: bytes, raw: bytes) -> _DataKey:
         if raw[0] not in self._wrapping:
@@ -233,9 +226,13 @@ def rewrap(ciphers: dict[int, AESGCM], primary: int, key: bytes, raw: bytes) -> 
     """A row with its data key wrapped under ``primary``; ``None`` if it is already. Raises StoreUnavailable, see ``Seal.unseal``."""
     if raw[0] == primary:
         return None
+    return _wrapped(ciphers, primary, key, raw[1 : 1 + _ID], _unwrapped(ciphers, key, raw))
+
+
+def _wrapped(ciphers: dict[int, AESGCM], primary: int, key: bytes, key_id: bytes, data_key: bytes) -> bytes:
+    """A row: generation, key id, nonce, wrapped data key."""
     nonce = os.urandom(_NONCE)
-    key_id = raw[1 : 1 + _ID]
-    return bytes([primary]) + key_id + nonce + ciphers[primary].encrypt(nonce, _unwrapped(ciphers, key, raw), key + key_id)
+    return bytes([primary]) + key_id + nonce + ciphers[primary].encrypt(nonce, data_key, key + key_id)
 
 
 def _unwrapped(ciphers: dict[int, AESGCM], key: bytes, raw: bytes) -> bytes:

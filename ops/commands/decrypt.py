@@ -11,7 +11,7 @@ import click
 
 from agents.deidentify.cipher import ValueCipher
 from ops.audited import PURPOSES, Act, decrypt, refused
-from ops.operators import has_role, named
+from ops.operators import has_role, named, no_role
 from schemas.errors import Poison
 from streams.keyring import read_keyring
 from streams.producer import Producer
@@ -32,7 +32,7 @@ def command(values: tuple[str, ...], purpose: str, agent: str | None) -> None:
     act = Act(str(uuid.uuid4()), named(agent), purpose, datetime.now(UTC))
     told = asyncio.run(_ask(load(), wanted, act))
     if told is None:
-        raise click.ClickException("this account has not the role operators.decrypt; the attempt was recorded")
+        raise no_role("decrypt")
     for text in told:
         click.echo(text or "")
     if None in told:

@@ -13,7 +13,7 @@ from agents.decide.store import RedisContextStore
 from agents.vault.contract import Authorities
 from agents.vault.vault import open_vault
 from ops.audited import Act, KeptInLog, erase, refused
-from ops.operators import has_role, named
+from ops.operators import has_role, named, no_role
 from streams.producer import Producer
 from streams.settings import Settings, load
 from streams.store import connect
@@ -40,7 +40,7 @@ def command(token: str | None, authority: str | None, reason: str, agent: str | 
     act = Act(str(uuid.uuid4()), named(agent), reason, datetime.now(UTC))
     if not has_role(settings, "erase"):
         asyncio.run(_refuse(settings, token or "", act))
-        raise click.ClickException("this account has not the role operators.erase; the attempt was recorded")
+        raise no_role("erase")
     found = token or asyncio.run(_token_of(settings, authority or "", _number()))
     if not found:
         click.echo("no patient has this number", err=True)

@@ -13,7 +13,7 @@ import click
 from agents.vault.contract import PatientRecord
 from agents.vault.vault import open_vault
 from ops.audited import PURPOSES, Act, refused, reidentify
-from ops.operators import has_role, named
+from ops.operators import has_role, named, no_role
 from schemas.errors import Poison
 from streams.producer import Producer
 from streams.settings import Settings, load
@@ -40,7 +40,7 @@ def command(token: str, purpose: str, show: tuple[str, ...], agent: str | None, 
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
     if record is None:
-        raise click.ClickException("this account has not the role operators.reidentify; the attempt was recorded")
+        raise no_role("reidentify")
     told = {field: _told(record, field) for field in show}
     click.echo(json.dumps(told) if as_json else "\n".join(f"{field}: {'; '.join(values)}" for field, values in told.items()))
 

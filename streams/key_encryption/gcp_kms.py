@@ -51,13 +51,7 @@ class GcpKms:
         return "<GcpKms>"
 
     def wrap(self, key: bytes, bound: bytes) -> bytes:
-        request = {
-            "name": self._key,
-            "plaintext": key,
-            "plaintext_crc32c": google_crc32c.value(key),
-            "additional_authenticated_data": bound,
-            "additional_authenticated_data_crc32c": google_crc32c.value(bound),
-        }
+        request = self._request(plaintext=key, additional_authenticated_data=bound)
         answer = self._ask(self._client.encrypt, request=request)
         whole = answer.verified_plaintext_crc32c and answer.verified_additional_authenticated_data_crc32c
         if not whole or answer.ciphertext_crc32c != google_crc32c.value(answer.ciphertext):
@@ -65,13 +59,7 @@ class GcpKms:
         return bytes(answer.ciphertext)
 
     def unwrap(self, wrapped: bytes, bound: bytes) -> bytes:
-        request = {
-            "name": self._key,
-            "ciphertext": wrapped,
-            "ciphertext_crc32c": google_crc32c.value(wrapped),
-            "additional_authenticated_data": bound,
-            "additional_authenticated_data_crc32c": google_crc32c.value(bound),
-        }
+        request = self._request(ciphertext=wrapped, additional_authenticated_data=bound)
         answer = self._ask(self._client.decrypt, request=request)
         if answer.plaintext_crc32c != google_crc32c.value(answer.plaintext):
             raise StoreUnavailable(path="key_encryption.endpoint", detail="the answer was damaged on its way")
@@ -93,6 +81,9 @@ class GcpKms:
             version = self._ask(self._client.get_crypto_key_version, name=version.name)
         number = version.name.rpartition("/")[2]
         self._ask(self._client.update_crypto_key_primary_version, name=self._key, crypto_key_version_id=number)
+
+    def _request(self, **parts: bytes) -> dict[str, Any]:
+        return {"name": self._key, **parts, **{f"{name}_crc32c": google_crc32c.value(part) for name, part in parts.items()}}
 
     def _ask(self, call: Callable[..., A], **arguments: Any) -> A:
         try:

@@ -14,6 +14,7 @@ from agents.deidentify.policy import load_policy
 from agents.deidentify.step import Deidentified, Deidentifier, Prepared
 from agents.vault.contract import Pseudonyms
 from agents.vault.vault import open_vault
+from ops.stack import make_keyring
 from schemas.deidentified import decode_map
 from schemas.envelope import HL7_V2, parse_headers
 from schemas.errors import LeakDetected, Reason, UnsupportedContent
@@ -24,7 +25,6 @@ from streams.record import Record
 from streams.sealing import is_sealed, open_seal
 from streams.settings import Deid, Redis, Secrets, Settings
 from streams.stage import Done, Outcome, Refused
-from tests.support.keyring import install
 
 ADT = (
     b"MSH|^~\\&|LAB|NORTHGATE|EHR|NORTHGATE|20240102030405||ADT^A01|M1|P|2.5.1\r"
@@ -45,7 +45,7 @@ def settings(redis_server: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def stage(settings: Settings) -> AsyncIterator[DeidentifyStage]:
-    await install(settings)
+    await make_keyring(settings)
     made = DeidentifyStage(settings)
     await made.open()
     yield made
@@ -98,7 +98,7 @@ class Leaking(Deidentifier):
 
 async def test_a_leak_is_quarantined_sealed_and_erasable(settings: Settings) -> None:
     """A message that came in clear lies among the dead letters under its patient's key: readable with it, gone with the patient."""
-    await install(settings)
+    await make_keyring(settings)
     vault, seal = await open_vault(settings), await open_seal(settings, cache_s=0)
     stage = DeidentifyStage(settings, Leaking(load_policy("safe_harbor")), vault, seal)
     (refused,) = await stage.process([record(ADT, 1)])

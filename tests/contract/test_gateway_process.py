@@ -21,6 +21,7 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from ops.stack import make_keyring
 from schemas.envelope import parse_headers
 from schemas.mllp import encode_frame
 from streams import admin, embedded, kafka_local
@@ -29,7 +30,6 @@ from streams.sealing import is_sealed, open_seal
 from streams.settings import Deid, Kafka, Redis, Secrets, Settings
 from streams.topics import RECEIVED
 from tests.support.gateway import Client, code, fields, hl7
-from tests.support.keyring import install
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "token-of-the-contract-test"
@@ -93,7 +93,7 @@ class Site:
         if not key.exists():
             key.write_text(master_key())
             with ThreadPoolExecutor(1) as pool:  # some callers are on an event loop
-                pool.submit(asyncio.run, install(self._settings())).result()
+                pool.submit(asyncio.run, make_keyring(self._settings())).result()
 
     def ready(self) -> bool:
         assert self.process is not None

@@ -15,6 +15,7 @@ from agents.vault.backend import RedisBackend
 from agents.vault.contract import Kind, link, wanted
 from agents.vault.rotation import Pass, finish, renew, rotate
 from agents.vault.vault import TokenVault, open_vault
+from ops.stack import make_keyring
 from schemas.envelope import HL7_V2
 from schemas.errors import ConfigurationError, StoreUnavailable, UnsupportedContent
 from streams.key_encryption.file import MasterKeyFile, master_key
@@ -23,7 +24,6 @@ from streams.sealing import Seal, open_seal, row_of
 from streams.settings import Deid, Redis, Secrets, Settings
 from streams.store import connect
 from tests.support.deid import patient_request
-from tests.support.keyring import install
 
 PAYLOAD = b"MSH|^~\\&|LAB|NORTHGATE\rPID|1||100200307\r"
 
@@ -33,7 +33,7 @@ async def settings(redis_server: str, tmp_path: Path) -> Settings:
     key = tmp_path / "master.key"
     key.write_text(master_key())
     chosen = Settings(redis=Redis(url=redis_server), secrets=Secrets(master_key_file=key), deid=Deid(tenant=uuid.uuid4().hex))
-    await install(chosen)
+    await make_keyring(chosen)
     return chosen
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agents.worker import build
+from ops.stack import make_keyring
 from schemas.envelope import HL7_V2
 from schemas.hl7.er7 import parse
 from streams import topics
@@ -18,7 +19,6 @@ from streams.key_encryption.file import master_key
 from streams.record import Output, Record
 from streams.settings import Deid, Kafka, Publish, Redis, Secrets, Settings
 from streams.stage import Done, Stage
-from tests.support.keyring import install
 from tests.support.receiver import Receiver, acknowledge
 
 STAGES = ("deidentify", "extract", "decide", "publish", "deliver")
@@ -60,7 +60,7 @@ async def stages(redis_server: str, tmp_path: Path) -> AsyncIterator[tuple[dict[
             deid=Deid(use_model=False, tenant=name),
             publish=Publish(receiver=receiver.address),
         )
-        await install(settings)
+        await make_keyring(settings)
         made = {stage: build(stage, settings) for stage in STAGES}
         for stage in made.values():
             await stage.open()

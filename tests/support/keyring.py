@@ -1,11 +1,10 @@
-"""Keyrings for tests: one that is known, and the real one of an installation."""
+"""A keyring for tests that is known. The real one of an installation is made by ``ops.stack.make_keyring``."""
 
 from __future__ import annotations
 
 import redis
 
-from streams.keyring import Keyring, keyring_row, keyring_store
-from streams.settings import Settings
+from streams.keyring import Keyring, keyring_row
 
 SECRET = bytes(range(32))
 RING = Keyring.of(SECRET)
@@ -17,12 +16,3 @@ def known_keyring(redis_url: str, tenant: str) -> Keyring:
     client.hset(keyring_row(tenant), mapping={"version": RING.version})
     client.close()
     return RING
-
-
-async def install(settings: Settings) -> None:
-    """As ``wardstream keys init``."""
-    keyring = keyring_store(settings)
-    try:
-        await keyring.create()
-    finally:
-        await keyring.close()

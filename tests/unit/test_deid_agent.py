@@ -10,6 +10,7 @@ import pytest
 from agents.deidentify.agent import DeidentifyStage, build
 from agents.vault.backend import RedisBackend
 from agents.vault.memory import MemoryVault
+from ops.stack import make_keyring
 from schemas.deidentified import decode_map
 from schemas.envelope import HL7_V2, DataClass, Envelope, parse_headers
 from schemas.errors import ConfigurationError, PrivacyViolation, Reason, StoreUnavailable
@@ -21,7 +22,6 @@ from streams.settings import Deid, Redis, Secrets, Settings
 from streams.stage import Done, Refused
 from streams.store import connect
 from tests.support.deid import ADT, IDENTIFIERS, ORU, bundle, deidentifier, patient_resource, report, vault_on
-from tests.support.keyring import install
 
 ENVELOPE = Envelope(
     id="11111111-1111-5111-8111-111111111111",
@@ -147,7 +147,7 @@ async def test_two_workers_on_one_redis_agree(redis_server: str, tmp_path: Path)
     settings = Settings(
         redis=Redis(url=redis_server), secrets=Secrets(master_key_file=key), deid=Deid(use_model=False, tenant="agent-test")
     )
-    await install(settings)
+    await make_keyring(settings)
     subjects = set()
     for payload in (ADT, ORU):
         one = build(settings)
