@@ -12,6 +12,7 @@ from typing import Literal
 
 import click
 
+from agents.vault.tokens import is_token
 from streams.settings import Settings
 
 Role = Literal["reidentify", "decrypt", "erase"]
@@ -26,6 +27,12 @@ def account() -> str:
 
 def has_role(settings: Settings, role: Role) -> bool:
     return account() in getattr(settings.operators, role)
+
+
+def require_token(text: str) -> None:
+    """A patient's number in a token's place would stand in the audit log. Raises click.UsageError, which does not repeat it."""
+    if not is_token(text):
+        raise click.UsageError("TOKEN is a token of the vault: 15 letters and digits")
 
 
 def no_role(role: Role) -> click.ClickException:

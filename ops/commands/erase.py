@@ -13,7 +13,7 @@ from agents.decide.store import RedisContextStore
 from agents.vault.contract import Authorities
 from agents.vault.vault import open_vault
 from ops.audited import Act, KeptInLog, erase, refused
-from ops.operators import has_role, named, no_role
+from ops.operators import has_role, named, no_role, require_token
 from streams.producer import Producer
 from streams.settings import Settings, load
 from streams.store import connect
@@ -36,6 +36,8 @@ def command(token: str | None, authority: str | None, reason: str, agent: str | 
     """
     if (token is None) == (authority is None):
         raise click.UsageError("give a TOKEN, or --authority and then the number")
+    if token is not None:
+        require_token(token)
     settings = load()
     act = Act(str(uuid.uuid4()), named(agent), reason, datetime.now(UTC))
     if not has_role(settings, "erase"):

@@ -13,7 +13,7 @@ import click
 from agents.vault.contract import PatientRecord
 from agents.vault.vault import open_vault
 from ops.audited import PURPOSES, Act, refused, reidentify
-from ops.operators import has_role, named, no_role
+from ops.operators import has_role, named, no_role, require_token
 from schemas.errors import Poison
 from streams.producer import Producer
 from streams.settings import Settings, load
@@ -33,6 +33,7 @@ def command(token: str, purpose: str, show: tuple[str, ...], agent: str | None, 
     Needs the role operators.reidentify, the keyring, read access to the vault's records, and a --purpose; the entry in ops.audit.recorded.v1 is
     acknowledged before anything is shown. Exit 1: no role, or the token is no patient's, or the patient was erased.
     """
+    require_token(token)
     act = Act(str(uuid.uuid4()), named(agent), purpose, datetime.now(UTC))
     try:
         record = asyncio.run(_ask(load(), token, act))

@@ -159,6 +159,17 @@ def test_without_the_role_nothing_is_told_and_the_attempt_is_recorded(
     assert {e["agent"] for e in entries} == {f"{account()} for somebody-else"}
 
 
+def test_a_number_in_the_place_of_a_token_goes_nowhere(run: Callable[..., Result], site: Site) -> None:
+    """Typed by mistake, it is refused before anything is recorded, and not repeated."""
+    for arguments in (("reidentify", "100200307", "--purpose", "TREAT"), ("erase", "100200307", "--yes")):
+        refused = run(*arguments)
+        assert refused.exit_code == 2
+        assert "100200307" not in refused.output
+    assert run("reidentify", "A" * 15, "--purpose", "TREAT").exit_code == 1
+    (entry,) = site.read(topics.AUDIT, at_least=1)
+    assert entry.key() == b"A" * 15
+
+
 def test_encrypted_values_are_told_with_a_purpose_and_an_entry_each(run: Callable[..., Result], site: Site) -> None:
     """What this installation wrote comes back in clear; what it did not is an empty line and exit 1; the log names values by digest."""
     settings = load()
