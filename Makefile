@@ -65,9 +65,9 @@ deploy/kafka/libs/.complete: deploy/kafka/pom.xml
 
 lock: export CUSTOM_COMPILE_COMMAND := make lock
 lock: ## rewrite the hash-pinned requirement files from pyproject.toml
-	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
-	$(BIN)/pip-compile $(LOCKFLAGS) --extra gpu --extra build -o requirements/gpu.txt pyproject.toml
-	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra embedded --extra build --extra dev -o requirements/dev.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra scans --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra gpu --extra scans --extra build -o requirements/gpu.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra scans --extra embedded --extra build --extra dev -o requirements/dev.txt pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra build --extra train -o requirements/train.txt pyproject.toml
 
 clean: ## remove what make made

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Literal
+from typing import Literal, NamedTuple
 from xml.etree.ElementTree import Element
 
 from defusedxml.common import DefusedXmlException
@@ -20,8 +20,9 @@ from schemas.errors import MalformedMessage, Reason
 from schemas.markup import LineWriter, html_to_text
 from schemas.media_type import split_media_type
 from schemas.pdf import pdf_to_text
+from schemas.scan import OpenScan, Scan
 
-Format = Literal["plain", "html", "rtf", "ccda", "pdf", "narrative"]
+Format = Literal["plain", "html", "rtf", "ccda", "pdf", "scan", "narrative"]
 
 #: Clinical documents are a few hundred kilobytes of text; images inside RTF or CDA make them larger.
 MAX_BYTES = 16 * 1024 * 1024
@@ -41,6 +42,32 @@ _CHARSETS = re.compile(r"(?i)(us-)?ascii|utf-?8|utf-?16(le|be)?|iso[-_]?8859-?\d
 
 _CELLS = frozenset({"td", "th"})
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
+
+
+class Opened(NamedTuple):
+    """``scan`` is there where the text was read off pictures of pages."""
+
+    text: str
+    format: Format
+    scan: Scan | None = None
+
+
+def open_attachment(data: bytes, content_type: str, scans: OpenScan | None = None) -> Opened | None:
+    """As ``to_text``; what that cannot open is given to ``scans``, where there is one."""
+    refused: MalformedMessage | None = None
+    try:
+        if (opened := to_text(data, content_type)) is not None:
+            return Opened(*opened)
+    except MalformedMessage as error:
+        if scans is None or error.reason is not Reason.UNSUPPORTED_CONTENT_TYPE:
+            raise
+        refused = error
+    scan = scans(data, content_type) if scans is not None else None
+    if scan is not None:
+        return Opened(scan.text, "scan", scan)
+    if refused is not None:
+        raise refused
+    return None
 
 
 def to_text(data: bytes, content_type: str) -> tuple[str, Format] | None:

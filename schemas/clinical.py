@@ -44,7 +44,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str
     text: str
     parts: tuple[NotePart, ...] = ()
-    format: Literal["plain", "html", "rtf", "ccda", "pdf", "narrative"] = "plain"
+    format: Literal["plain", "html", "rtf", "ccda", "pdf", "scan", "narrative"] = "plain"
     codes: tuple[Coding, ...] = ()
     status: str = ""
 

@@ -78,3 +78,15 @@ def replace_part(parsed: Parsed, path: str, text: str) -> None:
         fhir_clinical.replace_part(parsed, path, text)
     else:
         hl7_clinical.replace_part(parsed, path, text)
+
+
+def add_picture(parsed: Parsed, path: str, data: bytes, media_type: str) -> str | None:
+    """Put a picture beside the attachment at ``path``; its own path, or ``None`` where there is no room for another.
+
+    Raises:
+        KeyError: nothing stands at ``path``.
+        ValueError: not a path.
+    """
+    if isinstance(parsed, dict):
+        return fhir_clinical.add_picture(parsed, path, data, media_type)
+    return hl7_clinical.add_picture(parsed, path, data, media_type)

@@ -111,6 +111,9 @@ class Deid(_Section):
 
     ``authorities``: names of one assigning authority (namespace, OID, URI) -> the one that stands for all of them, so that a number
     in HL7 v2 and in FHIR is the same patient; ``default_authority`` is meant where a message names none.
+
+    ``scans``: pictures of pages (scanned PDF, TIFF, PNG, JPEG) are withheld, come back as clean text (``text``), or as clean text and
+    beside it the pages with nothing on them but words that stay (``picture``). A page takes about a second.
     """
 
     profile: Literal["safe_harbor", "expert", "limited", "internal"] = "safe_harbor"
@@ -119,6 +122,7 @@ class Deid(_Section):
     tenant: str = "default"
     authorities: dict[str, str] = {}
     default_authority: str = ""
+    scans: Literal["withhold", "text", "picture"] = "withhold"
 
 
 class Models(_Section):

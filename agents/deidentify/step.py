@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,10 +21,11 @@ from agents.deidentify.fhir import FhirResult, FhirRewriter, filled
 from agents.deidentify.hl7 import Hl7Result, Hl7Rewriter, short_texts
 from agents.deidentify.hl7_rules import Hl7Rules
 from agents.deidentify.leak import LeakCheck
-from agents.deidentify.notes import Guesses, map_notes, scrub_notes
+from agents.deidentify.notes import Guesses, Scrubbed, map_notes, scrub_notes
 from agents.deidentify.policy import Policy, load_policy, load_policy_file
 from agents.deidentify.replacements import Replacements, fill_marks, marked_fields, put_in
 from agents.deidentify.requests import TokenRequests, fill
+from agents.deidentify.scans import add_pictures
 from agents.deidentify.surrogates import Surrogates
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.model import ModelLayer
@@ -44,6 +45,7 @@ from schemas.hl7.notes import read_notes as read_hl7_notes
 from schemas.identity import MessageIdentity
 from schemas.identity_reader import read_identity
 from schemas.message import Parsed, encode, parse
+from schemas.scan import Scan, read_scan, reader_version
 from streams.keyring import read_keyring
 from streams.settings import Settings
 
@@ -52,6 +54,7 @@ STAGE = "deidentify"
 #: Noncharacters (U+FDD0..U+FDD2, never for interchange) mark where tokens will stand; a message that holds them is refused.
 _MARKS = (b"\xef\xb7\x90", b"\xef\xb7\x91", b"\xef\xb7\x92")
 _MARK = re.compile("[\ufdd0-\ufdd2]")
+_ATTACHED = re.compile(r"-5(?:\[\d+\])?\.5$")
 _ESCAPED_MARK = re.compile(rb"\\u[fF][dD][dD][0-2]")
 
 
@@ -103,6 +106,7 @@ class _Read:
     notes: list[Note]
     texts: list[str]
     refused: dict[str, str]
+    scans: dict[str, Scan]
 
 
 class Deidentifier:
@@ -111,6 +115,7 @@ class Deidentifier:
     Args:
         model: third layer of free text; ``None`` leaves two (``deid.use_model``).
         cipher: for rules that encrypt; without it such rules raise ConfigurationError.
+        scans: what becomes of pictures of pages, see ``Deid.scans`` of the settings.
         authorities: names of assigning authorities that mean the same -> the one to use.
     """
 
@@ -123,11 +128,16 @@ class Deidentifier:
         authorities: dict[str, str] | None = None,
         default_authority: str = "",
         cipher: ValueCipher | None = None,
+        scans: Literal["withhold", "text", "picture"] = "withhold",
     ) -> None:
         if policy.encrypts and cipher is None:
             raise ConfigurationError(
                 path="deid.rules_file", detail="the rules encrypt values, which needs the installation's keyring"
             )
+        reader = reader_version()
+        if scans != "withhold" and reader is None:
+            raise ConfigurationError(path="deid.scans", detail="no reader of scans is installed: install the extra scans")
+        self._scans = scans
         self._policy = policy
         self._cipher = cipher
         self._model = model
@@ -137,8 +147,10 @@ class Deidentifier:
         #: Whether values stand anywhere that the vault's answer decides, not only where tokens do.
         self._deferred = policy.shifts or policy.invents
         self._authorities = Authorities(authorities or {}, default_authority)
-        #: Everything that shapes a result: policy, recognizers, model. Goes into ``deid-policy``.
-        self.policy_version = policy.version + (f"/{model.version}" if model else "")
+        #: Everything that shapes a result: policy, recognizers, reader of scans, model. Goes into ``deid-policy``.
+        self.policy_version = (
+            policy.version + ("" if scans == "withhold" else f"+{reader}-{scans}") + (f"/{model.version}" if model else "")
+        )
 
     def prepare(self, content_type: str, payload: bytes) -> Prepared:
         """Raises Poison (MalformedMessage, UnsupportedContent) for what cannot be read or may not pass."""
@@ -149,7 +161,7 @@ class Deidentifier:
 
     def prepare_many(self, messages: Sequence[tuple[str, bytes]]) -> list[Prepared | Poison]:
         """One answer per message, same order; the texts of all go through the model together."""
-        read: list[_Read | Poison] = [_read(*message) for message in messages]
+        read: list[_Read | Poison] = [self._read(*message) for message in messages]
         guesses = self._guesses([text for row in read if isinstance(row, _Read) for text in row.texts])
         return [row if isinstance(row, Poison) else self._prepare(row, guesses) for row in read]
 
@@ -215,6 +227,23 @@ class Deidentifier:
         guesses = self._guesses([text]).get(text, ())
         return scrub(text, Known(known) if known else NOBODY, guesses, oldest_year=self._policy.oldest_year)
 
+    def _read(self, content_type: str, payload: bytes) -> _Read | Poison:
+        try:
+            if any(mark in payload for mark in _MARKS):
+                return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
+            parsed = parse(content_type, payload)
+            identity = read_identity(parsed)
+            scans = None if self._scans == "withhold" else read_scan
+            found = read_hl7_notes(parsed, scans) if isinstance(parsed, Message) else read_fhir_notes(parsed, scans)
+            texts = [note.text for note in found.found]
+            if isinstance(parsed, Message):
+                texts += short_texts(parsed, found.found)
+            if any(map(_MARK.search, texts)) or (_ESCAPED_MARK.search(payload) and any(map(_MARK.search, _leaves(parsed)))):
+                return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
+            return _Read(parsed, identity, found.found, texts, found.refused, found.scans)
+        except Poison as error:
+            return error
+
     def _guesses(self, texts: Sequence[str]) -> Guesses:
         return self._model.find_all(texts) if self._model and texts else {}
 
@@ -243,6 +272,7 @@ class Deidentifier:
         known = _known(row.identity, age if self._policy.caps_ages else None)
         requests = self._requests(row.identity, message.header.get(10), known)
         scrubbed = scrub_notes(message, row.notes, known, guesses, oldest, self._replacements, requests.surrogates)
+        shown = self._pictures(row, message, scrubbed)
         result = self._hl7.rewrite(message, scrubbed, requests, known, guesses, oldest)
         clean_notes = read_hl7_notes(message).found if row.notes or scrubbed.leaves else []
         received = clock.minutes_of(time.strip())
@@ -267,7 +297,7 @@ class Deidentifier:
             coverage=_coverage(result, row.refused),
             gate=LeakCheck(self._watched(row.identity)),
             before=LeakCheck(row.identity) if self._deferred else None,
-            opened=tuple(note.text for note in clean_notes if note.path.endswith("-5.5")),
+            opened=(*shown, *(note.text for note in clean_notes if _ATTACHED.search(note.path))),
             fill=put_tokens,
             surrogates=requests.surrogates,
             leaves=scrubbed.leaves,
@@ -280,6 +310,7 @@ class Deidentifier:
         known = _known(row.identity, age if self._policy.caps_ages else None)
         requests = self._requests(row.identity, f"{root['resourceType']}/{root.get('id', '')}", known)
         scrubbed = scrub_notes(root, row.notes, known, guesses, oldest, self._replacements, requests.surrogates)
+        shown = self._pictures(row, root, scrubbed)
         clean, result = self._fhir.rewrite(root, scrubbed, requests, known, guesses, oldest)
         clean_notes = read_fhir_notes(clean).found
         leaves = {result.clean_path(path): found for path, found in scrubbed.leaves.items()}
@@ -302,11 +333,14 @@ class Deidentifier:
             coverage=_coverage(result, row.refused),
             gate=LeakCheck(self._watched(row.identity)),
             before=LeakCheck(row.identity) if self._deferred else None,
-            opened=tuple(note.text for note in clean_notes if note.path.endswith((".data", ".div"))),
+            opened=(*shown, *(note.text for note in clean_notes if note.path.endswith((".data", ".div")))),
             fill=put_tokens,
             surrogates=requests.surrogates,
             leaves=leaves,
         )
+
+    def _pictures(self, row: _Read, parsed: Parsed, scrubbed: Scrubbed) -> list[str]:
+        return add_pictures(parsed, row.scans, scrubbed) if self._scans == "picture" else []
 
     def _age(self, identity: MessageIdentity, time: str) -> tuple[int | None, int]:
         """Age of the patient at the message's time, and the last year that would tell an age over 89."""
@@ -321,23 +355,6 @@ class Deidentifier:
 def _known(identity: MessageIdentity, age: int | None) -> Known:
     birth = identity.patient.birth_date if identity.patient else ""
     return Known(identity, birth_year=clock.year_of(birth) if age is not None and age > clock.OLDEST_AGE else None)
-
-
-def _read(content_type: str, payload: bytes) -> _Read | Poison:
-    try:
-        if any(mark in payload for mark in _MARKS):
-            return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
-        parsed = parse(content_type, payload)
-        identity = read_identity(parsed)
-        found = read_hl7_notes(parsed) if isinstance(parsed, Message) else read_fhir_notes(parsed)
-        texts = [note.text for note in found.found]
-        if isinstance(parsed, Message):
-            texts += short_texts(parsed, found.found)
-        if any(map(_MARK.search, texts)) or (_ESCAPED_MARK.search(payload) and any(map(_MARK.search, _leaves(parsed)))):
-            return MalformedMessage(Reason.UNDECODABLE_CHARSET, detail="noncharacters")
-        return _Read(parsed, identity, found.found, texts, found.refused)
-    except Poison as error:
-        return error
 
 
 def _is_time(value: str) -> bool:
@@ -426,4 +443,5 @@ def make_deidentifier(settings: Settings) -> Deidentifier:
         authorities=settings.deid.authorities,
         default_authority=settings.deid.default_authority,
         cipher=cipher,
+        scans=settings.deid.scans,
     )

@@ -11,12 +11,12 @@ from functools import cache
 
 from schemas.clinical import ClinicalMessage, Coverage
 from schemas.fhir.facts import USED, read_facts
-from schemas.fhir.notes import read_notes, replace_part
+from schemas.fhir.notes import add_picture, read_notes, replace_part
 from schemas.fhir.references import target
 from schemas.fhir.values import Object, first_object, string
 from schemas.fhir.walk import contents, read_leaf, resource_type, walk
 
-__all__ = ["fact_time_paths", "read_clinical", "read_leaf", "replace_part", "time_path"]
+__all__ = ["add_picture", "fact_time_paths", "read_clinical", "read_leaf", "replace_part", "time_path"]
 
 _YEAR = re.compile(r"(?:18|19|20)\d\d")
 _ORDINAL = re.compile(r"\[\d+\]")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, field
-from typing import Literal
 
-from schemas.attachments import decode_base64, to_text
+from schemas.attachments import Format, decode_base64, open_attachment
 from schemas.clinical import Coding, Note, NotePart
 from schemas.errors import MalformedMessage, Reason
 from schemas.fhir.values import Object, codings, is_prose, one_coding, string
 from schemas.fhir.walk import Node, contents, parent_of, read_leaf, set_leaf, walk
 from schemas.markup import html_to_text, text_to_xhtml
+from schemas.scan import OpenScan, Scan
 
 #: Elements of type string that hold running text, as (type, element); every markdown element is one anyway.
 _TEXT_STRINGS = frozenset({
@@ -36,16 +37,18 @@ _REPEATS_DATA = frozenset({"generated", "empty"})
 
 @dataclass(slots=True)
 class Notes:
-    """``refused``: path -> reason code of an attachment or narrative that cannot be opened."""
+    """``refused``: path -> reason code of an attachment or narrative that cannot be opened; ``scans``: path -> the pages behind the text."""
 
+    open_scan: OpenScan | None = None
+    scans: dict[str, Scan] = field(default_factory=dict)
     found: list[Note] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def read_notes(root: Object) -> Notes:
-    """Notes in the order of the message, those of contained resources included."""
-    notes = Notes()
+def read_notes(root: Object, open_scan: OpenScan | None = None) -> Notes:
+    """Notes in the order of the message, those of contained resources included; scanned pages only with ``open_scan``."""
+    notes = Notes(open_scan)
     for path, resource, _ in contents(root):
         _Reader(notes, resource).read(path)
     return notes
@@ -78,6 +81,24 @@ def replace_part(root: Object, path: str, text: str) -> None:
         holder["div"] = text_to_xhtml(text)
     else:
         set_leaf(root, path, text)
+
+
+#: An attachment that is, or whose holder is, one of several.
+_LISTED = re.compile(r"(.+)\.([A-Za-z]+)\[\d+\](?:\.([A-Za-z]+))?\.data")
+
+
+def add_picture(root: Object, path: str, data: bytes, media_type: str) -> str | None:
+    """One more attachment in the list that holds the one at ``path``, with this picture or PDF; the new path. ``None`` where the
+    resource has room for one only. Raises KeyError when nothing stands at ``path``."""
+    read_leaf(root, path)
+    match = _LISTED.fullmatch(path)
+    if match is None:
+        return None
+    holder, name, key = match.groups()
+    rows = parent_of(root, f"{holder}.{name}")[name]
+    attachment: Object = {"contentType": media_type, "data": base64.b64encode(data).decode()}
+    rows.append({key: attachment} if key else attachment)
+    return f"{holder}.{name}[{len(rows) - 1}]{f'.{key}' if key else ''}.data"
 
 
 class _Reader:
@@ -114,14 +135,16 @@ class _Reader:
         if not isinstance(data, str) or not data:
             return
         try:
-            opened = to_text(decode_base64(data), string(holder, "contentType"))
+            opened = open_attachment(decode_base64(data), string(holder, "contentType"), self._notes.open_scan)
         except MalformedMessage as error:
             self._notes.refused[path] = error.reason.value
             return
         if opened is None:
             self._notes.refused[path] = Reason.UNSUPPORTED_CONTENT_TYPE.value
             return
-        self._add(path, opened[0], opened[1], self._codes)
+        self._add(path, opened.text, opened.format, self._codes)
+        if opened.scan is not None and opened.text.strip():
+            self._notes.scans[path] = opened.scan
         self._notes.used.add(f"{path.removesuffix('.data')}.contentType")
 
     def _narrative(self, node: Node) -> None:
@@ -131,9 +154,7 @@ class _Reader:
             return
         self._add(node.path, html_to_text(node.value), "narrative", _section_codes(section) if section else self._codes)
 
-    def _add(
-        self, path: str, text: str, form: Literal["plain", "html", "rtf", "ccda", "pdf", "narrative"], codes: tuple[Coding, ...]
-    ) -> None:
+    def _add(self, path: str, text: str, form: Format, codes: tuple[Coding, ...]) -> None:
         self._notes.used.add(path)
         if text.strip():
             part = NotePart(path=path, start=0, end=len(text))

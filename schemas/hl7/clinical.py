@@ -10,9 +10,9 @@ from schemas.hl7 import tables
 from schemas.hl7.er7 import Message
 from schemas.hl7.facts import on_patient_clock, read_facts
 from schemas.hl7.notes import read_notes
-from schemas.hl7.paths import read_leaf, replace_part
+from schemas.hl7.paths import add_picture, read_leaf, replace_part
 
-__all__ = ["fact_time_paths", "on_patient_clock", "read_clinical", "read_leaf", "replace_part"]
+__all__ = ["add_picture", "fact_time_paths", "on_patient_clock", "read_clinical", "read_leaf", "replace_part"]
 
 _YEAR = re.compile(r"(?:18|19|20)\d\d")
 _NUMBERS = re.compile(r"\[\d+\]")

@@ -11,12 +11,13 @@ import base64
 import binascii
 from dataclasses import dataclass, field
 
-from schemas.attachments import Format, to_text
+from schemas.attachments import Opened, open_attachment
 from schemas.clinical import Coding, Note, NotePart
 from schemas.errors import MalformedMessage, Poison, Reason, UnsupportedContent
 from schemas.hl7.codes import field_codings
 from schemas.hl7.er7 import Message, Segment
 from schemas.hl7.values import is_prose, read_number, words
+from schemas.scan import OpenScan, Scan
 
 #: OBX-2 of running text, and of values that may hold a phrase.
 TEXT_TYPES = frozenset({"TX", "FT"})
@@ -47,6 +48,12 @@ _MIME = {
     "xml": "text/xml",
     "x-hl7-cda-level-one": "text/xml",
     "sgml": "text/html",
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "tiff": "image/tiff",
+    "tif": "image/tiff",
+    "bmp": "image/bmp",
 }
 
 
@@ -74,8 +81,11 @@ class _Draft:
 
 @dataclass(slots=True)
 class Notes:
-    """``used`` are (segment path, field) that became text; ``refused`` path -> reason code of attachments that nothing opens."""
+    """``used`` are (segment path, field) that became text; ``refused`` path -> reason code of attachments that nothing opens; ``scans``
+    path -> the pages behind the text."""
 
+    open_scan: OpenScan | None = None
+    scans: dict[str, Scan] = field(default_factory=dict)
     found: list[Note] = field(default_factory=list)
     used: set[tuple[str, int]] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
@@ -94,9 +104,9 @@ class Notes:
         self._draft = None
 
 
-def read_notes(message: Message) -> Notes:
-    """All notes in the order of the message."""
-    notes = Notes()
+def read_notes(message: Message, open_scan: OpenScan | None = None) -> Notes:
+    """All notes in the order of the message; scanned pages only with ``open_scan``."""
+    notes = Notes(open_scan)
     document: tuple[Coding, ...] | None = None
     order = 0
     for path, segment in message.walk():
@@ -203,7 +213,7 @@ def _read_attachments(path: str, segment: Segment, notes: Notes, codes: tuple[Co
         if not leaves[4]:
             continue
         try:
-            plain, format_ = _open(_data(leaves[3], leaves[4]), _mime(leaves[1], leaves[2]))
+            plain, format_, scan = _open(_data(leaves[3], leaves[4]), _mime(leaves[1], leaves[2]), notes.open_scan)
         except Poison as error:
             notes.refused[where] = error.reason.value
             continue
@@ -211,19 +221,21 @@ def _read_attachments(path: str, segment: Segment, notes: Notes, codes: tuple[Co
             part = NotePart(path=where, start=0, end=len(plain))
             notes.found.append(Note(path=where, text=plain, parts=(part,), format=format_, codes=codes, status=status))
             notes.used.update({(path, 5), (path, 3)})
+            if scan is not None:
+                notes.scans[where] = scan
 
 
-def _open(data: bytes, content_type: str) -> tuple[str, Format]:
+def _open(data: bytes, content_type: str, scans: OpenScan | None) -> Opened:
     """Text of an attachment; ED names no character set, so what is not UTF-8 is read as the set of Windows senders."""
     try:
-        opened = to_text(data, content_type)
+        opened = open_attachment(data, content_type, scans)
     except MalformedMessage as error:
         if error.reason is not Reason.UNDECODABLE_CHARSET:
             raise
-        opened = to_text(data, f"{content_type}; charset=windows-1252")
+        opened = open_attachment(data, f"{content_type}; charset=windows-1252")
     if opened is None:
         raise UnsupportedContent
-    return _plain(opened[0]), opened[1]
+    return opened._replace(text=_plain(opened.text))
 
 
 def _mime(kind: str, subtype: str) -> str:

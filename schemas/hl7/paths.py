@@ -86,3 +86,24 @@ def replace_part(message: Message, path: str, text: str) -> None:
     pieces.extend([""] * (where.repetition - len(pieces)))
     pieces[where.repetition - 1] = escape(text, message.delimiters)
     segment.set_raw(where.field, separator.join(pieces))
+
+
+def add_picture(message: Message, path: str, data: bytes, media_type: str) -> str:
+    """One more repetition of the ED value at ``path`` that holds this picture (``IM^PNG^Base64``) or PDF; the new path.
+
+    Raises:
+        KeyError: no such segment.
+        ValueError: not a path, or the message has no separator of repetitions.
+    """
+    where = parse_path(path)
+    segment = segment_at(message, where)
+    marks = message.delimiters
+    if not marks.repetition or not marks.component:
+        raise ValueError("the message has no separator of repetitions")
+    kind, _, subtype = media_type.partition("/")
+    value = marks.component.join(
+        ("", "IM" if kind == "image" else "AP", subtype.upper(), "Base64", escape(base64.b64encode(data).decode(), marks))
+    )
+    count = len(segment.repetitions(where.field)) + 1
+    segment.set_raw(where.field, f"{segment.raw(where.field)}{marks.repetition}{value}")
+    return f"{path.partition('-')[0]}-{where.field}[{count}].{where.component}"
