@@ -36,7 +36,7 @@ from streams.settings import Settings
 
 RESULTS = Path(__file__).with_name("results") / "leaks.json"
 #: Words of a street or a name that name nobody.
-_PLAIN = frozenset(["road", "street", "avenue", "lane", "mail", "example"])
+PLAIN = frozenset(["road", "street", "avenue", "lane", "mail", "example"])
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 _ESCAPED = re.compile(r"\\'([0-9a-fA-F]{2})|\\X([0-9A-Fa-f]{2})\\")
 _LOOKALIKES = str.maketrans("аеосрхіАВЕКМНОРСТХ", "aeocpxiABEKMHOPCTX")
@@ -85,7 +85,7 @@ def leaks(canary: Canary, clean: str) -> bool:
     if "".join(c for c in written if c.isalnum()) in squeezed:
         return True
     if canary.kind in PEOPLE or canary.kind in ("email", "street"):
-        words = {w for w in re.findall(r"[a-z]{3,}", written) if w not in _PLAIN}
+        words = {w for w in re.findall(r"[a-z]{3,}", written) if w not in PLAIN}
         return not words.isdisjoint(re.findall(r"[a-z]+", plain)) or any(len(w) > 5 and w in squeezed for w in words)
     digits = "".join(c for c in written if c.isdigit())
     left = "".join(c if c.isdigit() else " " for c in re.sub(r"[\s().-]", "", plain))

@@ -20,6 +20,7 @@ from agents.deidentify.text.normalise import WORD, is_plain, normalise, words_in
 from agents.deidentify.text.protect import NOT_NAMES, is_eponym_here
 from agents.deidentify.text.spans import DATE, EMAIL, ID, LOCATION, NAME, ORGANIZATION, PHONE, Found
 from schemas.identity import MessageIdentity, Person, PersonName, PostalAddress
+from schemas.scan import UNREAD
 
 _DIGIT_RUN = re.compile(r"(?<![^\W_])\d(?:[ \t\n./()-]{0,3}\d){4,24}(?![^\W_])")
 _DIGITS = re.compile(r"\d+")
@@ -227,6 +228,21 @@ class Known:
                 for phrase, type_ in self._holding.get(whole, ()):
                     yield from self._over_lines(text, words, position, whole, phrase, type_)
         yield from self._names(text, words, hits, coded=coded)
+        if UNREAD in text:
+            yield from self._beside_unread(text, words)
+
+    def _beside_unread(self, text: str, words: list[_Word]) -> Iterator[Found]:
+        """In scanned pages: a word of an address or an organization whose other words nobody could read."""
+        for position, word in enumerate(words):
+            if (
+                len(word.key) >= _FUZZY_FROM
+                and word.key in self._holding
+                and word.key not in common_words()
+                and text[word.start].isalpha()
+            ):
+                near = words[max(0, position - 2) : position + 3]
+                if any(text[other.start - 1 : other.end + 1] == UNREAD for other in near):
+                    yield self._found(text, word.start, word.end, self._holding[word.key][0][1])
 
     def _over_lines(
         self, text: str, words: list[_Word], position: int, whole: str, phrase: tuple[str, ...], type_: str
