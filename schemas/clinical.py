@@ -39,6 +39,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         text: decoded, unescaped, without markup; consecutive lines of one report joined with ``\\n``.
         format: what it was before decoding.
         codes: document or observation type.
+        author: who wrote it, where the message says that it was no professional.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     format: Literal["plain", "html", "rtf", "ccda", "pdf", "scan", "narrative"] = "plain"
     codes: tuple[Coding, ...] = ()
     status: str = ""
+    author: Literal["", "patient", "relative"] = ""
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -65,6 +65,7 @@ class FindingsNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     text: str
     sha256: str
     codes: tuple[Coding, ...] = ()
+    author: Literal["", "patient", "relative"] = ""
 
 
 class Versions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

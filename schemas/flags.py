@@ -80,6 +80,41 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     withdrawn: bool = False
 
 
+Urgency = Literal["emergency", "same-day", "routine"]
+#: From the least urgent.
+URGENCIES: tuple[Urgency, ...] = ("routine", "same-day", "emergency")
+
+
+class Ground(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a message looks urgent or asks for something: the row of the table that holds, or the model's class with its probability."""
+
+    source: str
+    name: str
+    score: float | None = None
+    span: TextSpan | None = None
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer for a member of staff to check, change and send; nothing of ours ever sends it.
+
+    ``text`` holds sentences of the shipped templates alone, filled with what ``sources``, facts of the patient's record, say.
+    """
+
+    text: str
+    sources: tuple[Input, ...] = ()
+
+
+class Triage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a patient's own message asks and how urgent it looks. ``note``: path of its text; ``version``: of table and model."""
+
+    note: str
+    urgency: Urgency
+    asks: tuple[str, ...]
+    grounds: tuple[Ground, ...]
+    draft: Draft
+    version: str
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="decision.v1", tag_field="schema"):
     """Findings with the flags that they raised in the patient's context; one record per message, flags may be empty."""
 
@@ -87,3 +122,4 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     findings: Findings
     flags: tuple[Flag, ...] = ()
     evaluated: dict[str, str] = {}
+    triage: tuple[Triage, ...] = ()

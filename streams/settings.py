@@ -127,20 +127,24 @@ class Deid(_Section):
 
 class Models(_Section):
     """``execution``: ``auto`` takes CUDA when it is there, ``gpu`` refuses to start without it. ``trusted_keys``: folder of
-    public keys (``*.pub``) whose bundles are accepted beside those that ship."""
+    public keys (``*.pub``) whose bundles are accepted beside those that ship. ``messages``: a bundle that reads patients' messages
+    beside the triage table (recipe ``messages``); none ships."""
 
     execution: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int = Field(2, ge=1)
     entities: str = "wardstream-entities"
     phi: str = "wardstream-phi"
+    messages: str | None = None
     shelf: Path = Path(__file__).resolve().parent.parent / "models" / "shelf"
     trusted_keys: Path = Path(__file__).resolve().parent.parent / "models" / "keys"
 
 
 class Decide(_Section):
-    """``site_table``: YAML of critical limits that overrides the shipped adult defaults."""
+    """``site_table``: YAML of critical limits that overrides the shipped adult defaults; ``triage_table``: YAML in place of the shipped words
+    of urgency in patients' messages."""
 
     site_table: Path | None = None
+    triage_table: Path | None = None
     context_ttl_days: int = Field(400, ge=1)
 
 

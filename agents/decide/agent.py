@@ -74,6 +74,8 @@ class DecideStage:
     async def close(self) -> None:
         if self._redis is not None:
             await self._redis.aclose()
+        if self._decider is not None:
+            self._decider.close()
         self._redis = self._contexts = self._decider = None
 
     async def _decide(self, messages: list[_Message], decider: Decider, store: ContextStore) -> dict[str, Decision]:
@@ -108,7 +110,7 @@ def _run(
             continue
         decision, contexts[findings.subject] = decider.decide(findings, contexts[findings.subject])
         decisions[name] = decision
-        fresh.setdefault(findings.subject, {})[name] = Outcome(decision.flags, decision.evaluated)
+        fresh.setdefault(findings.subject, {})[name] = Outcome(decision.flags, decision.evaluated, decision.triage)
     changes = [Change(subject, held[subject].revision, contexts[subject], rows) for subject, rows in fresh.items()]
     return decisions, changes
 

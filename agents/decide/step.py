@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext, Raised, changed_facts, merge
 from agents.decide.evaluate import Hit, Verdict, View, evaluate
 from agents.decide.evidence import as_input
 from agents.decide.ruleset import LoadedRule, RuleSet
+from agents.decide.triage.table import TriageTable
+from agents.decide.triage.triager import Triager
+from models.bundle import shelf_bundle
+from models.classifier import Classifier
+from models.session import Execution
 from schemas.findings import Findings
-from schemas.flags import Basis, Decision, Flag, Rule
+from schemas.flags import Basis, Decision, Flag, Rule, Triage
 from schemas.ids import derived_id
 from streams.settings import Settings
 
@@ -20,9 +27,11 @@ _SUMMARY_MAX = 140
 class Decider:
     """Safe to use from several threads at once; one patient's messages must come in order."""
 
-    def __init__(self, rules: RuleSet) -> None:
+    def __init__(self, rules: RuleSet, triager: Triager | None = None) -> None:
         self._rules = rules
-        self.version = rules.version
+        self._triager = triager or Triager(TriageTable.load())
+        #: Of rules, tables, words of urgency and the model that reads messages.
+        self.version = f"rules-{hashlib.sha256(f'{rules.version}/{self._triager.version}'.encode()).hexdigest()[:12]}"
 
     def decision_id(self, findings: Findings) -> str:
         """The same for the same message under the same versions."""
@@ -40,7 +49,9 @@ class Decider:
             made, outcome = self._apply(rule, verdict, view, raised)
             flags.extend(made)
             evaluated[rule.form.id] = outcome
-        decision = self.restore(findings, Outcome(tuple(flags), evaluated))
+        triage = self._triager.read(findings, after)
+        flags.extend(self._triager.flags(findings, triage))
+        decision = self.restore(findings, Outcome(tuple(flags), evaluated, triage))
         return decision, msgspec.structs.replace(after, raised=raised)
 
     def restore(self, findings: Findings, outcome: Outcome) -> Decision:
@@ -51,7 +62,12 @@ class Decider:
             findings=msgspec.structs.replace(findings, versions=versions),
             flags=outcome.flags,
             evaluated=outcome.evaluated,
+            triage=outcome.triage,
         )
+
+    def close(self) -> None:
+        """End the model's threads."""
+        self._triager.close()
 
     def _apply(self, rule: LoadedRule, verdict: Verdict, view: View, raised: dict[str, Raised]) -> tuple[list[Flag], str]:
         """Hits against the flags that stand: raise, suppress, replace, withdraw. ``raised`` is brought up to date."""
@@ -146,6 +162,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     flags: tuple[Flag, ...]
     evaluated: dict[str, str]
+    triage: tuple[Triage, ...] = ()
 
 
 def _covers(prior: Raised, hit: Hit, hours: int) -> bool:
@@ -171,5 +188,15 @@ class _Words(dict[str, str]):
 
 
 def make_decider(settings: Settings) -> Decider:
-    """The decider with the shipped rules and the site's table. Raises ConfigurationError naming file and path."""
-    return Decider(RuleSet.load(site_table=settings.decide.site_table))
+    """The decider with the shipped rules, the site's tables and its bundle for messages. Raises ConfigurationError naming file and path."""
+    chosen = settings.models
+    model = None
+    if chosen.messages:
+        execution = Execution(
+            "cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads
+        )
+        model = Classifier.load(
+            shelf_bundle(chosen.messages, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys
+        )
+    triager = Triager(TriageTable.load(settings.decide.triage_table), model)
+    return Decider(RuleSet.load(site_table=settings.decide.site_table), triager)

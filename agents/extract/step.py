@@ -186,7 +186,7 @@ def _read(request: Request) -> ClinicalMessage | Poison:
 
 
 def _note_record(note: Note) -> FindingsNote:
-    return FindingsNote(path=note.path, text=note.text, sha256=_digest(note.text), codes=note.codes)
+    return FindingsNote(path=note.path, text=note.text, sha256=_digest(note.text), codes=note.codes, author=note.author)
 
 
 def _digest(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 from agents.publish.check import Checker
+from agents.publish.drafts import render_draft
 from agents.publish.issues import render_flag
 from agents.publish.names import (
     AIAST,
@@ -54,6 +55,7 @@ def build_bundle(decision: Decision, subject: Subject) -> Object:
     mentions = {mention.id: mention for mention in findings.mentions}
     notes = [_document(place, documents[note.path], note) for note in findings.notes]
     said = [*render_mentions(place), *(render_flag(place, flag, rules, mentions) for flag in decision.flags)]
+    said += [render_draft(place, one) for one in decision.triage]
     resources = [subject.patient | {"id": patient_id}, *devices, *notes, *said]
     if said:
         resources.append(_provenance(place, [urn(str(one["id"])) for one in said], list(makers.values())))

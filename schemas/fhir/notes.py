@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from schemas.attachments import Format, decode_base64, open_attachment
 from schemas.clinical import Coding, Note, NotePart
@@ -110,6 +111,7 @@ class _Reader:
         self._kind = string(resource, "resourceType")
         self._codes = codings(resource.get("type")) if self._kind != "Bundle" else ()
         self._codes = self._codes or codings(resource.get("code"))
+        self._author = _author(resource)
         self._sections: dict[str, Object] = {}
 
     def read(self, path: str) -> None:
@@ -159,9 +161,19 @@ class _Reader:
         if text.strip():
             part = NotePart(path=path, start=0, end=len(text))
             status = string(self._resource, "docStatus") or string(self._resource, "status")
-            self._notes.found.append(Note(path=path, text=text, parts=(part,), format=form, codes=codes, status=status))
+            self._notes.found.append(
+                Note(path=path, text=text, parts=(part,), format=form, codes=codes, status=status, author=self._author)
+            )
 
 
 def _section_codes(section: Object) -> tuple[Coding, ...]:
     titled = one_coding({"display": section.get("title")})
     return codings(section.get("code")) or ((titled,) if titled else ())
+
+
+def _author(resource: Object) -> Literal["", "patient", "relative"]:
+    """Of a message whose sender is the patient or one of theirs."""
+    sender = resource.get("sender") if resource.get("resourceType") == "Communication" else None
+    reference = string(sender, "reference") if isinstance(sender, dict) else ""
+    kind = re.match(r"(?:.*/)?(Patient|RelatedPerson)/", reference)
+    return "" if kind is None else "patient" if kind[1] == "Patient" else "relative"

@@ -166,8 +166,8 @@ async def test_a_decision_carries_the_envelope_on(redis_server: str) -> None:
     assert envelope.id == decision.id != STREAM[0].id
     assert (envelope.time, envelope.origin, envelope.subject) == (STREAM[0].time, STREAM[0].origin, TOKEN)
     assert envelope.traceparent is not None
-    assert envelope.model == f"entities-1+{RuleSet.load().version}"
-    assert decision.findings.versions.flag_rules == RuleSet.load().version
+    assert envelope.model == f"entities-1+{Decider(RuleSet.load()).version}"
+    assert decision.findings.versions.flag_rules == Decider(RuleSet.load()).version
 
 
 async def test_redelivery_gives_the_same_bytes(redis_server: str) -> None:

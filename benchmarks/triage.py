@@ -1,0 +1,97 @@
+"""Patients' messages: how many emergencies the triage sees, and how many alarms it makes for nothing.
+
+    python -m benchmarks.triage [--bundle NAME] [--record]
+
+Messages: the hand-written ones of ``training/tasks/messages.toml`` (their authors also wrote the table: a development figure) and its templates of
+the development side, filled with one seed. The table alone; with ``--bundle`` the model alone and both together too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from agents.decide.context import PatientContext
+from agents.decide.triage.table import TriageTable
+from agents.decide.triage.triager import MessageModel, Triager
+from models.bundle import shelf_bundle
+from models.classifier import Classifier
+from schemas.findings import Findings, FindingsNote
+from streams.settings import Settings
+
+RESULTS = Path(__file__).with_name("results") / "triage.json"
+BLIND = Path(__file__).parent.parent / "tests" / "cases" / "triage" / "messages.toml"
+Row = tuple[str, str]
+
+
+def handwritten() -> list[Row]:
+    lists = tomllib.loads((Path(__file__).parent.parent / "training" / "tasks" / "messages.toml").read_text(encoding="utf-8"))
+    return [
+        (row["text"], next(x.partition(":")[2] for x in row["labels"] if x.startswith("urgency:")))
+        for row in lists["handwritten"]
+    ]
+
+
+def blind() -> list[Row]:
+    """Written by somebody who had not seen the table."""
+    return [(row["text"], row["urgency"]) for row in tomllib.loads(BLIND.read_text(encoding="utf-8"))["message"]]
+
+
+def figures(triager: Triager, rows: list[Row]) -> dict[str, float]:
+    begun = time.perf_counter()
+    said = []
+    for number, (text, _) in enumerate(rows):
+        note = FindingsNote(path="n", text=text, sha256="", author="patient")
+        findings = Findings(
+            id=str(number), origin=str(number), subject="t", format="fhir", kind="Communication", time="", notes=(note,)
+        )
+        said.append(triager.read(findings, PatientContext())[0].urgency)
+    seconds = time.perf_counter() - begun
+    pairs = [(said, true) for said, (_, true) in zip(said, rows, strict=True)]
+
+    def share(of: str, counts: tuple[str, ...]) -> float:
+        some = [found in counts for found, true in pairs if true == of]
+        return round(sum(some) / len(some), 3) if some else float("nan")
+
+    return {
+        "messages": len(rows),
+        "emergencies called emergency": share("emergency", ("emergency",)),
+        "emergencies called urgent at all": share("emergency", ("emergency", "same-day")),
+        "same-day called urgent at all": share("same-day", ("emergency", "same-day")),
+        "routine called emergency": share("routine", ("emergency",)),
+        "routine called urgent at all": share("routine", ("emergency", "same-day")),
+        "messages a second": round(len(rows) / seconds),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", help="a bundle of the recipe messages, by its name on the shelf")
+    parser.add_argument("--record", action="store_true")
+    arguments = parser.parse_args()
+    table = TriageTable.load()
+    sides: dict[str, tuple[TriageTable, MessageModel | None]] = {"table": (table, None)}
+    if arguments.bundle:
+        chosen = Settings().models
+        model = Classifier.load(shelf_bundle(arguments.bundle, chosen.shelf), trusted_keys=chosen.trusted_keys)
+        silent = TriageTable(msgspec.structs.replace(table.form, urgency={}), table.sha256)
+        sides |= {"model": (silent, model), "both": (table, model)}
+    found = {
+        name: {source: figures(Triager(*side), rows) for source, rows in (("handwritten", handwritten()), ("blind", blind()))}
+        for name, side in sides.items()
+    }
+    json.dump(found, sys.stdout, indent=2)
+    if arguments.record:
+        RESULTS.write_text(
+            json.dumps({"table": table.version, "bundle": arguments.bundle or "", "figures": found}, indent=2) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
