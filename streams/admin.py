@@ -62,6 +62,11 @@ class Lag:
         return max(0, self.end - (self.committed or 0))
 
 
+#: An erased record must go from the segments too, and the active segment is never compacted: within a week of the erasure at most (with time
+#: to spare in the month that GDPR Art. 12(3) allows), whether or not anybody writes.
+_COMPACTED = {"max.compaction.lag.ms": str(7 * topics.DAY), "segment.ms": str(topics.DAY), "delete.retention.ms": str(topics.DAY)}
+
+
 def wanted(kafka: Kafka, table: Iterable[topics.Topic] = topics.TOPICS) -> list[Wanted]:
     """What the topic table means under these settings; dead-letter topics inherit class, retention and partitions."""
     rows: list[Wanted] = []
@@ -75,6 +80,8 @@ def wanted(kafka: Kafka, table: Iterable[topics.Topic] = topics.TOPICS) -> list[
                 "min.insync.replicas": str(kafka.min_insync_replicas),
                 "max.message.bytes": str(kafka.max_record_bytes),
             }
+            if "compact" in config["cleanup.policy"]:
+                config |= _COMPACTED
             rows.append(Wanted(kafka.topic_prefix + name, partitions, kafka.replication_factor, config))
     return rows
 
