@@ -19,8 +19,11 @@ from schemas.audit import AuditEntry
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.erasure import Erasure
 from schemas.errors import Poison
+from schemas.handled import Handled
 from schemas.ids import derived_id
 from streams import topics
+from streams.dead_letters import put_back
+from streams.letters import Letter
 from streams.record import Output
 from streams.settings import Kafka
 from streams.tail import tail
@@ -40,7 +43,7 @@ PURPOSES: Final = {
 }
 
 
-Action = Literal["reidentify", "decrypt", "erase"]
+Action = Literal["reidentify", "decrypt", "erase", "redrive", "discard", "read_letter"]
 
 
 class Log(Protocol):
@@ -131,6 +134,40 @@ async def decrypt(plain: Callable[[str], str], log: Log, value: str, digest: str
 async def refused(log: Log, action: Action, act: Act, token: str = "") -> None:
     """Somebody without the role asked. Raises BrokerUnavailable."""
     await log.produce(_entry(act, action, "failure", token))
+
+
+async def handle(log: Log, letter: Letter, action: Literal["redriven", "discarded"], act: Act) -> None:
+    """Put a dead letter back where it came from, or aside for good: audited, done, and then marked as handled.
+
+    A run that is cut off between the last two puts the letter back once more next time, with the same ids.
+
+    Raises:
+        BrokerUnavailable: not done, or done and not marked.
+        ValueError: it cannot go back.
+    """
+    output = put_back(letter.record) if action == "redriven" else None
+    kind: Action = "redrive" if action == "redriven" else "discard"
+    await log.produce(_entry(act, kind, "success", record=letter.name))
+    if output is not None:
+        await log.produce(output)
+    topic, partition, offset = letter.place
+    row = Handled(
+        id=derived_id(act.id, "handled", ordinal=letter.name),
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        action=action,
+        time=act.time,
+        agent=act.agent,
+        act=act.id,
+    )
+    await log.produce(_output(topics.HANDLED, act, row.id, "", msgspec.json.encode(row), key=letter.name.encode()))
+
+
+async def look_into(log: Log, letter: Letter, act: Act) -> bytes | None:
+    """The value of a dead letter, told after the entry is stored. Raises BrokerUnavailable."""
+    await log.produce(_entry(act, "read_letter", "success", record=letter.name))
+    return letter.record.value
 
 
 async def erase(vault: Vault, contexts: ContextStore, kept: Kept, log: Log, token: str, act: Act) -> bool:

@@ -20,6 +20,8 @@ COMMANDS = {
     "send": "post message files over MLLP, FHIR HTTP or straight to Kafka",
     "results": "follow the results topics",
     "rewind": "set a stopped stage back, so that it processes again",
+    "dlq": "dead letters: list, show, put back, put aside; audited",
+    "trace": "one message's way through the stages: times, versions, outcomes",
     "leakcheck": "canary patients through every door, then a search for them in topics, store, logs, metrics and answers",
     "k-anonymity": "how rare combinations of quasi-identifiers are in the de-identified output",
     "lag": "how far behind each stage is",

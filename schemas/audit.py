@@ -12,7 +12,7 @@ import msgspec
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="audit.v1", tag_field="schema"):
     id: str
-    action: Literal["reidentify", "decrypt", "deliver", "erase", "replay", "redrive"]
+    action: Literal["reidentify", "decrypt", "deliver", "erase", "replay", "redrive", "discard", "read_letter"]
     outcome: Literal["success", "failure"]
     time: str
     agent: str

@@ -74,11 +74,14 @@ class KeyEncryption(_Section):
 
 
 class Operators(_Section):
-    """Accounts of the operating system that may tell who a token is, decrypt values, or erase; an empty list is nobody."""
+    """Accounts of the operating system that may tell who a token is, decrypt values, erase, put dead letters back or aside (``redrive``), or
+    see what stands in them (``read_letters``); an empty list is nobody."""
 
     reidentify: frozenset[str] = frozenset()
     decrypt: frozenset[str] = frozenset()
     erase: frozenset[str] = frozenset()
+    redrive: frozenset[str] = frozenset()
+    read_letters: frozenset[str] = frozenset()
 
 
 class Gateway(_Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -23,9 +24,10 @@ def tail(
     stop: Callable[[], bool] = lambda: False,
     from_beginning: bool = True,
     to_end: bool = False,
+    since: datetime | None = None,
 ) -> Iterator[Record]:
     """Yield records of all partitions of ``topics`` (logical names; missing ones are passed over) until ``stop()`` is true, or, with
-    ``to_end``, until the end of each partition has been seen once.
+    ``to_end``, until the end of each partition has been seen once. ``since``: records of this instant (their Kafka timestamp) and later.
 
     Commits nothing. Order holds within a partition only.
 
@@ -51,6 +53,13 @@ def tail(
             raise BrokerUnavailable(detail="no metadata") from None
         wanted = [kafka.topic_prefix + topic for topic in topics]
         partitions = [TopicPartition(t, p, start) for t in wanted if t in known for p in known[t].partitions]
+        if since is not None and partitions:
+            for partition in partitions:
+                partition.offset = int(since.timestamp() * 1000)
+            try:
+                partitions = consumer.offsets_for_times(partitions, timeout=_METADATA_S)
+            except KafkaException:
+                raise BrokerUnavailable(detail="no offsets") from None
         consumer.assign(partitions)
         ended: set[tuple[str | None, int | None]] = set()
         while not stop() and not (to_end and len(ended) == len(partitions)):

@@ -27,6 +27,7 @@ LABEL = "train.label.reviewed.v1"
 MODEL = "ops.model.released.v1"
 AUDIT = "ops.audit.recorded.v1"
 ERASURE = "ops.erasure.requested.v1"
+HANDLED = "ops.letter.handled.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(AUDIT, (JSON,), "patient token", "who was told what; at least six years (45 CFR 164.316(b)(2))", 2200 * DAY,
           dead_letters=False),
     Topic(ERASURE, (JSON,), "patient token", "erasure requests by token", -1, dead_letters=False),
+    Topic(HANDLED, (JSON,), "place of the dead letter", "dead letters that people put back or aside", 30 * DAY, "compact,delete", 1,
+          dead_letters=False),
 )  # fmt: skip
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

@@ -17,6 +17,7 @@ from schemas.errors import LeakDetected, MalformedMessage, Poison, Reason, Unsup
 from schemas.ids import derived_id, source_id
 from schemas.merges import Merge
 from streams import topics
+from streams.dead_letters import first_place
 from streams.record import Output, Record
 from streams.sealing import ALGORITHM, Seal, is_sealed, open_seal
 from streams.settings import Settings
@@ -154,7 +155,7 @@ def _envelope(record: Record) -> Envelope | Poison:
         return error
     if not content_type:
         return UnsupportedContent(Reason.UNSUPPORTED_CONTENT_TYPE, path=CONTENT_TYPE)
-    identifier = source_id("kafka", record.topic, str(record.partition), str(record.offset))
+    identifier = source_id("kafka", *map(str, first_place(record)))
     time = datetime.fromtimestamp(record.timestamp / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     trace = found.get(TRACEPARENT)
     return Envelope(

@@ -19,6 +19,7 @@ from schemas.deidentified import DeidMap
 from schemas.erasure import Erasure
 from schemas.findings import Findings
 from schemas.flags import Decision
+from schemas.handled import Handled
 from schemas.labels import ReviewedLabel
 from schemas.merges import Merge
 from schemas.samples import Sample
@@ -31,6 +32,7 @@ RECORDS: dict[str, Any] = {
     "audit.v1": AuditEntry,
     "erasure.v1": Erasure,
     "merge.v1": Merge,
+    "handled.v1": Handled,
     "deid-map.v1": DeidMap,
 }
 
