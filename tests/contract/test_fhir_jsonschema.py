@@ -18,6 +18,7 @@ from schemas.deidentified import DeidMap, SpanMap
 from schemas.erasure import Erasure
 from schemas.findings import Assertion, Findings, FindingsNote, Mention, Offsets, Relation, Versions
 from schemas.flags import Basis, Decision, Flag, Input, Rule, TextSpan
+from schemas.handled import Handled
 from schemas.jsonschema.generate import RECORDS, render
 from schemas.labels import ReviewedLabel, ReviewedSpan
 from schemas.merges import Merge
@@ -62,6 +63,7 @@ EXAMPLES: dict[str, Any] = {
     ),
     "erasure.v1": Erasure(id="a", time="2024", subject="t"),
     "merge.v1": Merge(id="a", time="2024", survivor="s", retired="t", delta_minutes=-5),
+    "handled.v1": Handled(id="a", topic="t.dlq", partition=1, offset=2, action="redriven", time="2024", agent="jane", act="b"),
     "audit.v1": AuditEntry(id="a", action="deliver", outcome="success", time="2024", agent="publish", purpose="TREAT"),
     "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
 }

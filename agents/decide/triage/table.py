@@ -81,13 +81,21 @@ class _Group:
     def runs(self) -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(run.split()) for run in self.text.split("|"))
 
+    @cached_property
+    def _firsts(self) -> tuple[frozenset[str], tuple[str, ...]]:
+        """First words of the alternatives: whole ones, and beginnings."""
+        firsts = [run[0] for run in self.runs]
+        return frozenset(w for w in firsts if not w.endswith("*")), tuple(w[:-1] for w in firsts if w.endswith("*"))
+
     def places(self, words: Sequence[str]) -> list[tuple[int, int]]:
         """(first word, last word) of every alternative that stands there."""
+        whole, beginnings = self._firsts
+        starts = [n for n, word in enumerate(words) if word in whole or (beginnings and word.startswith(beginnings))]
         return [
             (start, start + len(run) - 1)
+            for start in starts
             for run in self.runs
-            for start in range(len(words) - len(run) + 1)
-            if all(_equal(words[start + n], part) for n, part in enumerate(run))
+            if start + len(run) <= len(words) and all(_equal(words[start + n], part) for n, part in enumerate(run))
         ]
 
 
@@ -137,9 +145,12 @@ class TriageTable:
         return [name for name, group in self._asks.items() if group.places(sentence.words)]
 
     def _held(self, sentence: Sentence, row: Row, groups: list[_Group]) -> tuple[int, int] | None:
-        places = [group.places(sentence.words) for group in groups]
-        if not all(places):
-            return None
+        places: list[list[tuple[int, int]]] = []
+        for group in groups:
+            found = group.places(sentence.words)
+            if not found:
+                return None
+            places.append(found)
         for chosen in product(*(one[:6] for one in places)):
             first, last = min(start for start, _ in chosen), max(end for _, end in chosen)
             apart = len({start for start, _ in chosen}) == len(chosen)
