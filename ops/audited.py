@@ -43,7 +43,7 @@ PURPOSES: Final = {
 }
 
 
-Action = Literal["reidentify", "decrypt", "erase", "redrive", "discard", "read_letter"]
+Action = Literal["reidentify", "decrypt", "erase", "redrive", "discard", "read_letter", "replay"]
 
 
 class Log(Protocol):
@@ -162,6 +162,11 @@ async def handle(log: Log, letter: Letter, action: Literal["redriven", "discarde
         act=act.id,
     )
     await log.produce(_output(topics.HANDLED, act, row.id, "", msgspec.json.encode(row), key=letter.name.encode()))
+
+
+async def replayed(log: Log, name: str, act: Act) -> None:
+    """A replay begins or goes on. Raises BrokerUnavailable: it must not."""
+    await log.produce(_entry(act, "replay", "success", record=name))
 
 
 async def look_into(log: Log, letter: Letter, act: Act) -> bytes | None:

@@ -130,7 +130,10 @@ def run_stack(
             "WARDSTREAM_GATEWAY__HTTP_PORT": str(http_port),
             "WARDSTREAM_GATEWAY__HTTP_TOKEN_FILE": str(root / "secrets" / "http.token"),
             "WARDSTREAM_PUBLISH__RECEIVER": f"127.0.0.1:{receiver.port}",
-            **{f"WARDSTREAM_OPERATORS__{role}": json.dumps([account()]) for role in ("REIDENTIFY", "DECRYPT", "ERASE")},
+            **{
+                f"WARDSTREAM_OPERATORS__{role}": json.dumps([account()])
+                for role in ("REIDENTIFY", "DECRYPT", "ERASE", "REDRIVE", "READ_LETTERS")
+            },
             # one calling thread per process: the stages share this machine's cores
             "OMP_NUM_THREADS": "1",
             **(overrides or {}),
