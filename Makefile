@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BROKER ?= embedded
+SIZE ?= small
 LOCKFLAGS := --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --quiet
 
-.PHONY: help setup dev training demo up test test-training lint format kafka-jars lock clean
+.PHONY: help setup dev training demo up chaos test test-training lint format kafka-jars lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +46,9 @@ test: dev kafka-jars test-training ## everything, with real Kafka (needs Java an
 
 test-training: training ## the model factory: tiny models of every family, end to end
 	.venv-train/bin/python -m pytest tests/training
+
+chaos: dev kafka-jars ## faults on real Kafka and Redis, reduced (SIZE=full for the whole of it), and the table
+	$(BIN)/python -m benchmarks.chaos --size $(SIZE)
 
 lint: dev ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from ops.opening import opener
 from ops.posting import Posted, post_all
 from ops.report import print_before_after, print_report
 from ops.stack import Broker, Stack, run_stack
-from schemas.errors import BrokerUnavailable
+from schemas.errors import Retryable
 from schemas.message import parse, read_clinical
 from streams import topics
 from streams.record import Record
@@ -98,7 +98,7 @@ def collecting(stack: Stack) -> Iterator[Collector]:
             try:
                 for record in tail(stack.settings.kafka, names, stop=stop.is_set):
                     collector.add(opened(record))
-            except BrokerUnavailable:
+            except Retryable:
                 time.sleep(0.5)
 
     thread = threading.Thread(target=follow, name="collector", daemon=True)

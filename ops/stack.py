@@ -103,22 +103,18 @@ def run_stack(
     workers: int = 1,
     progress: Progress = lambda _: None,
     overrides: dict[str, str] | None = None,
+    servers: tuple[embedded.Server, embedded.Server] | None = None,
 ) -> Iterator[Stack]:
     """Start everything under ``root`` (keys, logs, broker data), wait until all of it is ready, stop it at the end.
 
     Args:
         workers: processes per stage.
         overrides: more ``WARDSTREAM_*`` variables.
+        servers: a broker and a store that run already, and are left running.
     """
     root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
-        progress("store")
-        redis = opened.enter_context(embedded.redis_server(root / "redis"))
-        progress("broker")
-        if broker == "kafka":
-            server = opened.enter_context(kafka_local.kafka(root / "kafka"))
-        else:
-            server = opened.enter_context(embedded.broker(root / "broker"))
+        server, redis = servers or _servers(root, broker, opened, progress)
         receiver = opened.enter_context(Receiver.listening())
         doors = Doors("127.0.0.1", free_port(), f"http://127.0.0.1:{(http_port := free_port())}", _secret(root, "http.token"))
         _secret(root, "master.key")
@@ -152,6 +148,15 @@ def run_stack(
         progress("ready?")
         stack.wait_ready()
         yield stack
+
+
+def _servers(root: Path, broker: Broker, opened: ExitStack, progress: Progress) -> tuple[embedded.Server, embedded.Server]:
+    progress("store")
+    redis = opened.enter_context(embedded.redis_server(root / "redis"))
+    progress("broker")
+    if broker == "kafka":
+        return opened.enter_context(kafka_local.kafka(root / "kafka")), redis
+    return opened.enter_context(embedded.broker(root / "broker")), redis
 
 
 def _gateway(env: dict[str, str], root: Path, doors: Doors) -> Child:

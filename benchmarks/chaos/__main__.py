@@ -1,0 +1,189 @@
+"""Run the schedule and print the table: ``python -m benchmarks.chaos [--size small|full] [--only R1,R5] [--record] [--page]``.
+
+``--record`` writes ``benchmarks/results/chaos.json``, ``--page`` the table of ``docs/reference/reliability.md`` from it. Exit 1: a test did not hold, or a control did not fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import synthetic
+from benchmarks.chaos import checker
+from benchmarks.chaos.plan import Size, Test, events, load
+from benchmarks.chaos.sender import Sender
+from benchmarks.chaos.site import STAGES, site
+from ops.demo import collecting
+from streams import topics
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "chaos.json"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "reliability.md"
+_BEGIN, _END = "<!-- table: python -m benchmarks.chaos --page -->", "<!-- end of the table -->"
+#: For a worker that runs on after a pause to write what it held.
+_ZOMBIE_S = 6
+_COLUMNS = ("sent", "published", "dead", "lost", "doubled", "redelivered", "changed", "order", "stall", "recovery", "memory")
+
+
+def payloads(test: Test, count: int) -> list[bytes]:
+    """Unique messages; a poisoned one holds a noncharacter (U+FDD0), which de-identification never reads."""
+    found = list(synthetic.messages(count))
+    for number in poisoned(test, count):
+        found[number] = found[number].replace(b"\rPV1|1|I|", b"\rPV1|1|I\xef\xb7\x90|", 1)
+    return found
+
+
+def poisoned(test: Test, count: int) -> range:
+    step = round(1 / test.poison) if test.poison else 1
+    return range(step // 2, count, step) if test.poison else range(0)
+
+
+def run(test: Test, size: Size, *, seed: int = 3) -> dict[str, Any]:
+    """One test: what was done and what was found."""
+    count = test.messages[size]
+    plan = events(test, size, STAGES)
+    with (
+        tempfile.TemporaryDirectory(prefix="wardstream-chaos-") as place,
+        site(Path(place), workers=test.workers, careless=test.careless, seed=seed) as made,
+    ):
+        kafka = made.stack.settings.kafka
+        watcher = threading.Thread(target=made.watch, name="watcher", daemon=True)
+        watcher.start()
+        sender = Sender(made.stack.doors.mllp_host, made.stack.doors.mllp_port, payloads(test, count), patience_s=240)
+        begun = time.monotonic()
+        with collecting(made.stack) as collector:
+            sender.start()
+            for event in plan:
+                deadline = time.monotonic() + 300
+                while collector.count(topics.BUNDLE) < event.after and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                made.do(event)
+            sender.join()
+        settled = checker.settled(kafka, sender.acknowledged, timeout_s=30 if test.must.lost == "some" else 240)
+        seconds = time.monotonic() - begun
+        made.finish()
+        watcher.join()
+        time.sleep(_ZOMBIE_S if any(event.do == "pause" for event in plan) else 1)
+        found = checker.check(kafka, sender.acknowledged)
+        recovery = checker.recovery_s(found, made.happened)
+    row = asdict(found)
+    del row["times"]
+    return {
+        "id": test.id,
+        "title": test.title,
+        "sent": count,
+        **row,
+        "acknowledged": sender.acknowledged,
+        "refused_at_the_door": sender.refused,
+        "sent_again": sender.retries,
+        "settled": settled,
+        "faults": len(made.happened),
+        "happened": [name for name, _ in made.happened],
+        "exit_codes": made.exit_codes,
+        "recovery_s": recovery,
+        "memory_mib": round(made.most_memory / 2**20),
+        "seconds": round(seconds, 1),
+        "holds": verdict(test, row | {"sent": count}, sender, made.exit_codes),
+    }
+
+
+def verdict(test: Test, row: dict[str, Any], sender: Sender, exit_codes: list[int]) -> bool:
+    """Whether what must hold holds; of a control, whether it failed as it must."""
+    if test.must.lost == "some":
+        return bool(row["lost"] > 0)
+    clean = not any(row[name] for name in ("lost", "doubled", "changed", "order")) and sender.given_up == 0
+    if test.must.redelivered == "none":
+        clean = clean and row["raw_doubles"] == 0 and not any(exit_codes)
+    return clean and bool(row["dead"] == len(poisoned(test, row["sent"])))
+
+
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["sent"]), str(row["published"]), str(row["dead"] + row["refused_at_the_door"]), str(row["lost"]), str(row["doubled"]), str(row["raw_doubles"]),
+        str(row["changed"]), str(row["order"]), f"{row['stall_ms'] / 1000:.1f} s", f"{row['recovery_s']} s", f"{row['memory_mib']} MiB",
+    )  # fmt: skip
+
+
+def page(results: dict[str, Any]) -> str:
+    """The table in Markdown."""
+    lines = [
+        _BEGIN,
+        "",
+        f"{results['time'][:10]}, {results['machine']}, size {results['size']}; `{results['command']}`.",
+        "",
+        "| | fault | faults | " + " | ".join(_COLUMNS) + " | holds |",
+        "|---|---|---:|" + "---:|" * len(_COLUMNS) + "---|",
+    ]
+    for row in results["tests"]:
+        lines.append(
+            " | ".join(("|", row["id"], row["title"], str(row["faults"]), *cells(row), "yes" if row["holds"] else "**no**", "|"))[
+                2:-2
+            ]
+        )
+    return "\n".join([*lines, "", _END])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=["small", "full"], default="small")
+    parser.add_argument("--only", help="ids, with commas")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--page", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.page:
+        text = PAGE.read_text(encoding="utf-8")
+        head, _, rest = text.partition(_BEGIN)
+        PAGE.write_text(head + page(json.loads(RESULTS.read_text(encoding="utf-8"))) + rest.partition(_END)[2], encoding="utf-8")
+        return
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # that the broker is away is what is done here
+    wanted = set(arguments.only.split(",")) if arguments.only else None
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    rows = []
+    for test in load():
+        if wanted is not None and test.id not in wanted:
+            continue
+        row = run(test, arguments.size)
+        rows.append(row)
+        console.print(
+            f"{test.id:11} {test.title}: {'holds' if row['holds'] else 'DOES NOT HOLD'} ({row['seconds']} s) {json.dumps({k: row[k] for k in ('lost', 'doubled', 'raw_doubles', 'changed', 'order', 'recovery_s', 'sent_again', 'exit_codes')})}"
+        )
+    table = Table("", "fault", "faults", *_COLUMNS, "holds")
+    for row in rows:
+        table.add_row(
+            row["id"],
+            row["title"],
+            str(row["faults"]),
+            *cells(row),
+            "yes" if row["holds"] else "NO",
+            style=None if row["holds"] else "red",
+        )
+    console.print(table)
+    if arguments.record:
+        known = json.loads(RESULTS.read_text(encoding="utf-8"))["tests"] if wanted and RESULTS.exists() else []
+        merged = {row["id"]: row for row in (*known, *rows)}
+        found = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"2 shared cores, Python {platform.python_version()}, one broker, Redis with append-only file, all on the same cores",
+            "size": arguments.size,
+            "command": f"python -m benchmarks.chaos --size {arguments.size} --record",
+            "tests": [merged[test.id] for test in load() if test.id in merged],
+        }
+        RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if not all(row["holds"] for row in rows):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The schedule as data: tests, faults, what must hold."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+Size = Literal["small", "full"]
+Do = Literal["kill", "term", "pause", "add", "remove", "broker-kill", "store-kill"]
+SCHEDULE = Path(__file__).with_name("schedule.toml")
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"begins": "from", "ends": "to"}):
+    do: Do
+    stage: str = "each"
+    times: dict[Size, int]
+    begins: Share
+    ends: Share
+    seconds: dict[Size, float] | float = 0.0
+
+
+class Must(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    lost: Literal["none", "some"] = "none"
+    redelivered: Literal["any", "none"] = "any"
+
+
+class Test(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: str
+    title: str
+    messages: dict[Size, int]
+    workers: int
+    faults: tuple[Fault, ...] = ()
+    poison: Share = 0.0
+    careless: bool = False
+    must: Must = Must()
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    test: tuple[Test, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fault, due when ``after`` messages are published."""
+
+    after: int
+    do: Do
+    stage: str
+    seconds: float
+
+
+def load(path: Path = SCHEDULE) -> tuple[Test, ...]:
+    """Raises msgspec.ValidationError, which says where the file is wrong."""
+    return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File).test
+
+
+def events(test: Test, size: Size, stages: tuple[str, ...]) -> list[Event]:
+    """Every fault with its moment, in order; ``each`` becomes the stages in turn."""
+    found = []
+    for fault in test.faults:
+        times = fault.times[size]
+        for number in range(times):
+            share = fault.begins + (fault.ends - fault.begins) * (number / (times - 1) if times > 1 else 0)
+            stage = stages[number % len(stages)] if fault.stage == "each" else fault.stage
+            seconds = fault.seconds if isinstance(fault.seconds, float) else fault.seconds[size]
+            found.append(Event(round(share * test.messages[size]), fault.do, stage, seconds))
+    return sorted(found, key=lambda event: event.after)

@@ -1,0 +1,78 @@
+"""The fault schedule at reduced size on real Kafka and Redis, its negative control included; the checker, on logs made by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.chaos import __main__ as chaos
+from benchmarks.chaos.checker import judge
+from benchmarks.chaos.plan import Test as Fault
+from benchmarks.chaos.plan import events, load
+from streams import topics
+from streams.record import Record
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("real_kafka")
+@pytest.mark.parametrize("test", load(), ids=lambda test: test.id)
+def test_what_must_hold_holds(test: Fault) -> None:
+    """Nothing lost, no effect doubled or changed, order kept; the control loses messages."""
+    row = chaos.run(test, "small")
+    assert row["holds"], row
+
+
+def record(topic: str, offset: int, origin: str, *, identity: str = "", value: bytes = b"x", key: bytes = b"p") -> Record:
+    headers = (("ce_id", (identity or f"{topic}-{origin}").encode()), ("ce_origin", origin.encode()))
+    return Record(topic, 0, offset, offset, key, value, headers)
+
+
+def log(*origins: str) -> list[Record]:
+    """A whole way for each origin, in this order."""
+    way = (topics.RECEIVED, topics.READY, topics.EXTRACTED, topics.RAISED, topics.BUNDLE)
+    return [record(topic, number, origin) for topic in way for number, origin in enumerate(origins)]
+
+
+def test_a_clean_log_is_clean() -> None:
+    """Two messages, one result each."""
+    found = judge(log("a", "b"), 2)
+    assert (found.published, found.lost, found.doubled, found.raw_doubles, found.changed, found.order) == (2, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "without", "field"),
+    [
+        ([], record(topics.BUNDLE, 1, "b"), "lost"),
+        ([record(topics.RAISED, 9, "b", identity="other")], None, "doubled"),
+        ([record(topics.BUNDLE, 9, "b")], None, "raw_doubles"),
+        ([record(topics.BUNDLE, 9, "b", value=b"y")], None, "changed"),
+    ],
+)
+def test_the_checker_sees(more: list[Record], without: Record | None, field: str) -> None:
+    """One thing wrong at a time."""
+    rows = [row for row in log("a", "b") if without is None or (row.topic, row.offset) != (without.topic, without.offset)]
+    found = judge([*rows, *more], 2)
+    assert getattr(found, field) == 1
+
+
+def test_the_checker_sees_results_out_of_order() -> None:
+    """The second message's result before the first one's."""
+    rows = [row for row in log("a", "b") if row.topic != topics.BUNDLE]
+    assert judge([*rows, record(topics.BUNDLE, 0, "b"), record(topics.BUNDLE, 1, "a")], 2).order == 1
+
+
+def test_a_dead_letter_is_an_end() -> None:
+    """Nothing is lost that stands there."""
+    rows = [row for row in log("a", "b") if (row.topic, row.offset) != (topics.BUNDLE, 1)]
+    found = judge([*rows, record(topics.dead_letter(topics.RAISED), 0, "b")], 2)
+    assert (found.lost, found.dead, found.published) == (0, 1, 1)
+
+
+def test_the_schedule_says_what_happens_when() -> None:
+    """Stages in turn, spread over the run; full size is as large as promised."""
+    tests = {test.id: test for test in load()}
+    rows = events(tests["R1"], "small", ("a", "b"))
+    assert [(row.after, row.stage) for row in rows] == [(60, "a"), (180, "b"), (300, "a"), (420, "b"), (540, "a")]
+    assert tests["R1"].messages["full"] == 100_000
+    assert len(events(tests["R1"], "full", ("a",))) == 30
