@@ -126,12 +126,11 @@ def page(results: dict[str, Any]) -> str:
         "| | fault | faults | " + " | ".join(_COLUMNS) + " | holds |",
         "|---|---|---:|" + "---:|" * len(_COLUMNS) + "---|",
     ]
-    for row in results["tests"]:
-        lines.append(
-            " | ".join(("|", row["id"], row["title"], str(row["faults"]), *cells(row), "yes" if row["holds"] else "**no**", "|"))[
-                2:-2
-            ]
-        )
+    rows = [
+        (row["id"], row["title"], str(row["faults"]), *cells(row), "yes" if row["holds"] else "**no**")
+        for row in results["tests"]
+    ]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", _END])
 
 
