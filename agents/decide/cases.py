@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention
 from agents.decide.drugs import Match
 from agents.decide.evidence import Evidence, rounded
-from agents.decide.form import Condition, Conflict, Egfr, Interpreted, LimitRow, Limits, Measure, Present, Ratio, Rise, Value
+from agents.decide.form import Condition, Conflict, Interpreted, LimitRow, Limits, Measure, Present, Ratio, Rise, Value
 from agents.decide.inputs import Reading
 from agents.decide.pairs import Stated
 from agents.decide.units import canonical_unit
@@ -87,20 +87,6 @@ def shown(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".")
 
 
-#: Creatinine: umol/L in one mg/dL (KDIGO 2012).
-UMOL_PER_MG_DL = Decimal("88.4")
-#: HL7 table 0001 and FHIR administrative-gender.
-_FEMALE = {"f": True, "female": True, "m": False, "male": False}
-
-
-def egfr(creatinine_mg_dl: Decimal, age_years: int, *, female: bool) -> Decimal:
-    """CKD-EPI 2021 without race, mL/min/1.73 m2 (Inker et al., N Engl J Med 2021;385:1737-1749, table 2); adults."""
-    kappa, alpha = (0.7, -0.241) if female else (0.9, -0.302)
-    ratio = float(creatinine_mg_dl) / kappa
-    rate = 142 * min(ratio, 1) ** alpha * max(ratio, 1) ** -1.200 * 0.9938**age_years * (1.012 if female else 1)
-    return Decimal(repr(round(rate, 6)))
-
-
 @dataclass(slots=True)
 class MeasureCase:
     """A value of a series; ``earlier`` are the readings strictly before it."""
@@ -108,8 +94,6 @@ class MeasureCase:
     reading: Reading
     measure: Measure
     earlier: Sequence[Reading]
-    age_years: int | None = None
-    sex: str = ""
     missing: set[str] = field(default_factory=set)
     counts: bool = True
 
@@ -130,8 +114,6 @@ class MeasureCase:
             return self._ratio(condition)
         if isinstance(condition, Interpreted):
             return _interpreted(condition, self.reading.row, self._own_words(), "")
-        if isinstance(condition, Egfr):
-            return self._egfr(condition)
         raise TypeError(type(condition).__name__)
 
     def key(self, by: By, evidence: Evidence) -> str:
@@ -190,23 +172,6 @@ class MeasureCase:
             computed={"ratio": rounded(ratio), "baseline": rounded(baseline)},
             thresholds={"ratio": condition.at_least},
             words=self._own_words() | {"ratio": shown(ratio)},
-        )
-
-    def _egfr(self, condition: Egfr) -> Evidence | None:
-        value = self._comparable()
-        if value is None or self.age_years is None or self.sex.lower() not in _FEMALE:
-            self.missing |= {
-                name for name, lacks in (("age", self.age_years is None), ("sex", self.sex.lower() not in _FEMALE)) if lacks
-            }
-            return None
-        rate = egfr(value / UMOL_PER_MG_DL, self.age_years, female=_FEMALE[self.sex.lower()])
-        if rate >= condition.below:
-            return None
-        return Evidence(
-            (self.reading.row,),
-            computed={"eGFR": rounded(rate)},
-            thresholds={"eGFR below": condition.below},
-            words=self._own_words() | {"egfr": f"{rate:.0f}"},
         )
 
     def _comparable(self) -> Decimal | None:

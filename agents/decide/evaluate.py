@@ -17,21 +17,16 @@ from agents.decide.form import (
     Level,
     Measure,
     Medications,
-    OnDrugs,
     OnMeasure,
     OnPairs,
-    OnScore,
     OnStatements,
     OnTable,
     RuleForm,
     Statement,
-    Together,
 )
 from agents.decide.inputs import Reading, read_measure, read_row, takes_fact, takes_mention
-from agents.decide.interactions import drug_cases
 from agents.decide.pairs import allergens, medications
 from agents.decide.ruleset import RuleSet
-from agents.decide.scores import score_cases
 from schemas.findings import Findings
 
 
@@ -51,10 +46,6 @@ class View:
     @property
     def age_years(self) -> int | None:
         return self.context.age_years if self.findings.age_years is None else self.findings.age_years
-
-    @property
-    def sex(self) -> str:
-        return self.findings.sex or self.context.sex
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +123,6 @@ def _cases(form: RuleForm, rules: RuleSet, view: View) -> Iterator[Case]:
         measure = form.inputs[index.input]
         assert isinstance(measure, Measure)
         yield from _measure_cases(measure, index, form.staleness_hours, view)
-    elif isinstance(index, OnScore):
-        types = {kind for source in form.inputs.values() if isinstance(source, Statement) for kind in source.mentions}
-        yield from score_cases(form, index, view.context, view.changed, read_mentions(view.findings, types))
-    elif isinstance(index, OnDrugs):
-        given_form = form.inputs[index.medications]
-        assert isinstance(given_form, Medications)
-        touched = view.changed | {mention.id for mention in view.findings.mentions}
-        if touched:
-            lexicon = rules.drugs[_drug_table(form)]
-            yield from drug_cases(medications(view.context, given_form, lexicon, view.now), touched, lexicon)
     elif isinstance(index, OnTable):
         table = rules.limits[index.table]
         for row in view.context.current(("lab", "vital", "score")):
@@ -171,10 +152,10 @@ def _measure_cases(measure: Measure, index: OnMeasure, staleness_hours: int, vie
     for reading in readings:
         if reading.elapsed is None:
             if reading.row.fact.id in view.changed:
-                yield MeasureCase(Reading(reading.row, None, reading.missing or "time"), measure, [], view.age_years, view.sex)
+                yield MeasureCase(Reading(reading.row, None, reading.missing or "time"), measure, [])
         elif times and min(times + fresh) <= reading.elapsed <= max(times) + index.reach_hours * MINUTES_PER_HOUR:
             earlier = [r for r in readings if r.elapsed is not None and r.elapsed < reading.elapsed]
-            yield MeasureCase(reading, measure, earlier, view.age_years, view.sex, counts=reading.elapsed == latest)
+            yield MeasureCase(reading, measure, earlier, counts=reading.elapsed == latest)
 
 
 def _statement_cases(form: RuleForm, index: OnStatements, view: View) -> Iterator[Case]:
@@ -215,7 +196,7 @@ def _drug_table(form: RuleForm) -> str:
     pending = [level.when for level in form.levels]
     while pending:
         condition = pending.pop()
-        if isinstance(condition, Conflict | Together):
+        if isinstance(condition, Conflict):
             return condition.table
         if isinstance(condition, AnyOf | AllOf):
             pending.extend(condition.of)

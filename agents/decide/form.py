@@ -59,14 +59,13 @@ class Asserted(_Form, frozen=True, kw_only=True):
 
 
 class Statement(_Form, frozen=True, kw_only=True, tag="statement", tag_field="is"):
-    """A coded fact or a mention. Either ``codes`` or one of ``terms`` (whole words, any case) must match; ``sections``: these alone."""
+    """A coded fact or a mention. Either ``codes`` or one of ``terms`` (whole words, any case) must match."""
 
     codes: tuple[Code, ...] = ()
     terms: tuple[str, ...] = ()
     facts: tuple[FactKind, ...] = ()
     mentions: tuple[MentionType, ...] = ()
     assertion: Asserted = Asserted()
-    sections: tuple[str, ...] = ()
     not_sections: tuple[str, ...] = ()
 
 
@@ -112,41 +111,7 @@ class OnPairs(_Form, frozen=True, kw_only=True, tag="pairs", tag_field="each"):
     allergies: str
 
 
-class Band(_Form, frozen=True, kw_only=True):
-    """Points for a value within the bound, in the analyte's canonical unit; without a bound, for every other value."""
-
-    points: int
-    at_least: Decimal | None = None
-    above: Decimal | None = None
-    at_most: Decimal | None = None
-    below: Decimal | None = None
-
-
-class PartInput(_Form, frozen=True, kw_only=True):
-    """``bands`` are tried in order; the first that holds gives the points, none gives 0."""
-
-    input: str
-    bands: Annotated[tuple[Band, ...], msgspec.Meta(min_length=1)]
-
-
-class OnScore(_Form, frozen=True, kw_only=True, tag="score", tag_field="each"):
-    """A score over several measures, at each moment at which the message brings or changes one of them.
-
-    Of each part the newest value of the ``reach_hours`` up to that moment counts; where a part may be measured in several ways, the one with the most points.
-    A part without a value adds nothing and is named as missing: a score that reaches its threshold without it is raised, one that does not is not called clear.
-    """
-
-    parts: dict[Identifier, tuple[PartInput, ...]]
-    reach_hours: Hours
-
-
-class OnDrugs(_Form, frozen=True, kw_only=True, tag="drugs", tag_field="each"):
-    """Each medication with each other one, where the message changes one of the two."""
-
-    medications: str
-
-
-Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore | OnDrugs
+Index = OnMeasure | OnTable | OnStatements | OnPairs
 
 
 class Value(_Form, frozen=True, kw_only=True, tag="value", tag_field="test"):
@@ -197,35 +162,6 @@ class Conflict(_Form, frozen=True, kw_only=True, tag="conflict", tag_field="test
     match: Literal["ingredient", "class", "cross"]
 
 
-class Points(_Form, frozen=True, kw_only=True, tag="points", tag_field="test"):
-    """The score is at least ``at_least``; or one part alone has ``one_part`` points or more."""
-
-    at_least: int | None = None
-    one_part: int | None = None
-
-
-class Stated(_Form, frozen=True, kw_only=True, tag="stated", tag_field="test"):
-    """The statement ``input`` stands among the patient's coded facts of the last ``hours``, or in a note of this message."""
-
-    input: str
-    hours: Hours
-
-
-class Egfr(_Form, frozen=True, kw_only=True, tag="egfr", tag_field="test"):
-    """Estimated glomerular filtration rate by CKD-EPI 2021 (Inker, N Engl J Med 2021;385:1737), mL/min/1.73 m2, from a creatinine; needs age (18 or
-    more) and sex."""
-
-    below: Decimal
-
-
-class Together(_Form, frozen=True, kw_only=True, tag="together", tag_field="test"):
-    """One medication is of ``one``, the other of ``other`` (ingredients or classes of ``table``), in either order."""
-
-    table: str
-    one: tuple[Identifier, ...]
-    other: tuple[Identifier, ...]
-
-
 class AnyOf(_Form, frozen=True, kw_only=True, tag="any", tag_field="test"):
     of: tuple[Condition, ...]
 
@@ -234,12 +170,12 @@ class AllOf(_Form, frozen=True, kw_only=True, tag="all", tag_field="test"):
     of: tuple[Condition, ...]
 
 
-Condition = Value | Rise | Ratio | Limits | Interpreted | Present | Conflict | Points | Stated | Egfr | Together | AnyOf | AllOf
+Condition = Value | Rise | Ratio | Limits | Interpreted | Present | Conflict | AnyOf | AllOf
 
 
 class Level(_Form, frozen=True, kw_only=True):
     """``summary`` may hold ``{input}``, ``{value}``, ``{unit}``, ``{limit}``, ``{direction}``, ``{ratio}``, ``{rise}``, ``{medication}``,
-    ``{allergy}``, ``{other}``, ``{score}``, ``{parts}``, ``{egfr}``; only words of our own tables and numbers are put in, never text of a message."""
+    ``{allergy}``; only words of our own tables and numbers are put in, never text of a message."""
 
     name: str
     severity: Severity

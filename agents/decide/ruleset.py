@@ -18,26 +18,20 @@ from agents.decide.form import (
     Condition,
     Conflict,
     DrugTable,
-    Egfr,
     Interpreted,
     Limits,
     LimitTable,
     Measure,
     Medications,
-    OnDrugs,
     OnMeasure,
     OnPairs,
-    OnScore,
     OnStatements,
     OnTable,
-    Points,
     Present,
     Ratio,
     Rise,
     RuleForm,
-    Stated,
     Statement,
-    Together,
     Value,
 )
 from agents.decide.units import analytes
@@ -53,12 +47,10 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _T = TypeVar("_T")
 #: Which conditions make sense for which index.
 _FITS: dict[type, tuple[type, ...]] = {
-    OnMeasure: (Value, Rise, Ratio, Interpreted, Egfr, AnyOf, AllOf),
+    OnMeasure: (Value, Rise, Ratio, Interpreted, AnyOf, AllOf),
     OnTable: (Limits, Interpreted, Value, AnyOf, AllOf),
     OnStatements: (Present, AnyOf, AllOf),
     OnPairs: (Conflict, AnyOf, AllOf),
-    OnScore: (Points, Stated, AnyOf, AllOf),
-    OnDrugs: (Together,),
 }
 
 
@@ -181,14 +173,6 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
     elif isinstance(index, OnStatements):
         good = all(isinstance(form.inputs.get(key), Measure | Statement) for key in index.inputs)
         need(good and bool(index.inputs), "index.inputs", "not statements or measures of this rule")
-    elif isinstance(index, OnScore):
-        for part, ways in index.parts.items():
-            for way in ways:
-                need(isinstance(form.inputs.get(way.input), Measure), f"index.parts.{part}", "not a measure of this rule")
-                bounded = [any(x is not None for x in (b.at_least, b.above, b.at_most, b.below)) for b in way.bands]
-                need(all(bounded[:-1]), f"index.parts.{part}", "a band without a bound that is not the last")
-    elif isinstance(index, OnDrugs):
-        need(isinstance(form.inputs.get(index.medications), Medications), "index.medications", "not medications of this rule")
     else:
         pair = form.inputs.get(index.medications), form.inputs.get(index.allergies)
         need(
@@ -211,19 +195,8 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
                 need(condition.input in index.inputs, where, "not an input of the index")
                 measured = isinstance(form.inputs[condition.input], Measure)
                 need(measured == (condition.at_least is not None), where, "a measure needs at_least, a statement has none")
-            if isinstance(condition, Conflict | Together):
+            if isinstance(condition, Conflict):
                 need(condition.table in drugs, where, "no such table of drugs")
-            if isinstance(condition, Together):
-                names = drugs[condition.table].names
-                need(all(name in names for name in (*condition.one, *condition.other)), where, "no such ingredient or class")
-            if isinstance(condition, Points):
-                need(
-                    (condition.at_least is None) != (condition.one_part is None),
-                    where,
-                    "exactly one of at_least and one_part is needed",
-                )
-            if isinstance(condition, Stated):
-                need(isinstance(form.inputs.get(condition.input), Statement), where, "not a statement of this rule")
 
 
 def _walk(condition: Condition) -> list[Condition]:
@@ -233,9 +206,7 @@ def _walk(condition: Condition) -> list[Condition]:
 
 
 def _tables(form: RuleForm) -> set[str]:
-    names = {
-        condition.table for level in form.levels for condition in _walk(level.when) if isinstance(condition, Conflict | Together)
-    }
+    names = {condition.table for level in form.levels for condition in _walk(level.when) if isinstance(condition, Conflict)}
     if isinstance(form.index, OnTable):
         names.add(form.index.table)
     return names

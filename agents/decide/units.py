@@ -71,33 +71,6 @@ _SPELLINGS: dict[str, str] = {
     "score": "1",
     "{points}": "1",
     "points": "1",
-    "{score}/{total}": "1",
-    "cel": "Cel",
-    "c": "Cel",
-    "°c": "Cel",
-    "degc": "Cel",
-    "degc.": "Cel",
-    "celsius": "Cel",
-    "[degf]": "[degF]",
-    "f": "[degF]",
-    "°f": "[degF]",
-    "degf": "[degF]",
-    "fahrenheit": "[degF]",
-    "/min": "/min",
-    "{beats}/min": "/min",
-    "beats/min": "/min",
-    "bpm": "/min",
-    "{breaths}/min": "/min",
-    "breaths/min": "/min",
-    "br/min": "/min",
-    "1/min": "/min",
-    "mm[hg]": "mm[Hg]",
-    "mmhg": "mm[Hg]",
-    "kpa": "kPa",
-    "%": "%",
-    "{percent}": "%",
-    "l/min": "L/min",
-    "lpm": "L/min",
 }
 
 #: Analyte -> unit -> factor to the unit whose factor is 1.
@@ -114,14 +87,6 @@ _FACTORS: dict[str, dict[str, Decimal]] = {
         "platelets": {"10*9/L": "1", "10*3/uL": "1", "/uL": "0.001"},
         "leukocytes": {"10*9/L": "1", "10*3/uL": "1", "/uL": "0.001"},
         "lactate": {"mmol/L": "1", "mg/dL": "0.11101"},
-        "respiration": {"/min": "1"},
-        "pulse": {"/min": "1"},
-        "pressure": {"mm[Hg]": "1", "kPa": "7.50062"},
-        "saturation": {"%": "1", "1": "100"},
-        "oxygen flow": {"L/min": "1"},
-        "oxygen fraction": {"%": "1", "1": "100"},
-        "temperature": {"Cel": "1"},
-        "bands": {"%": "1"},
         "ratio": {"1": "1"},
         "score": {"1": "1"},
     }.items()
@@ -140,7 +105,5 @@ def canonical_unit(analyte: str) -> str:
 def convert(value: Decimal, unit: str, analyte: str) -> Decimal | None:
     """``value`` in the canonical unit of ``analyte``, exact; ``None`` when the unit is unknown for it."""
     name = _SPELLINGS.get("".join(unit.split()).lower())
-    if analyte == "temperature" and name == "[degF]":
-        return (value - 32) * 5 / 9
     factor = None if name is None else _FACTORS[analyte].get(name)
     return None if factor is None else value * factor

@@ -95,8 +95,7 @@ def message(number: int, row: dict[str, Any], defaults: dict[str, Any]) -> Findi
             msgspec.structs.replace(mention, codes=(Coding(code=m["code"]),) if "code" in m else ())
             for mention, m in zip(rest["mentions"], row["mentions"], strict=True)
         )
-    who = {"age_years": row.get("age", defaults.get("age")), "sex": row.get("sex", defaults.get("sex", ""))}
-    return findings(number, at, *facts, **who, **rest)
+    return findings(number, at, *facts, age_years=row.get("age", defaults.get("age")), **rest)
 
 
 def run(rule: str, messages: list[Findings]) -> Decision:

@@ -27,11 +27,9 @@ def written(folder: Path, rule: dict[str, Any]) -> Path:
 
 
 def test_the_shipped_rules_load() -> None:
-    """In order of id, under a version of their own bytes."""
+    """The four rules of the first release stand, in order of id, under a version of their own bytes."""
     rules = RuleSet.load()
-    ids = [rule.form.id for rule in rules.rules]
-    assert ids == sorted(ids)
-    assert {"aki.kdigo", "deterioration.news2", "drug.allergy", "drug.interaction", "labs.critical", "suicide.ideation"} <= set(ids)
+    assert [rule.form.id for rule in rules.rules] == ["aki.kdigo", "drug.allergy", "labs.critical", "suicide.ideation"]
     assert rules.version.startswith("rules-")
     assert RuleSet.load().version == rules.version
 
