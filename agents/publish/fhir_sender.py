@@ -24,7 +24,39 @@ LONGEST_DELAY_S = 30.0
 _AGAIN = frozenset({401, 408, 409, 425, 429})
 #: http://hl7.org/fhir/R4/valueset-issue-type.html; anything else that a server writes there is not repeated.
 ISSUE_CODES = frozenset(
-    ["invalid", "structure", "required", "value", "invariant", "security", "login", "unknown", "expired", "forbidden", "suppressed", "processing", "not-supported", "duplicate", "multiple-matches", "not-found", "deleted", "too-long", "code-invalid", "extension", "too-costly", "business-rule", "conflict", "transient", "lock-error", "no-store", "exception", "timeout", "incomplete", "throttled", "informational"]
+    [
+        "invalid",
+        "structure",
+        "required",
+        "value",
+        "invariant",
+        "security",
+        "login",
+        "unknown",
+        "expired",
+        "forbidden",
+        "suppressed",
+        "processing",
+        "not-supported",
+        "duplicate",
+        "multiple-matches",
+        "not-found",
+        "deleted",
+        "too-long",
+        "code-invalid",
+        "extension",
+        "too-costly",
+        "business-rule",
+        "conflict",
+        "transient",
+        "lock-error",
+        "no-store",
+        "exception",
+        "timeout",
+        "incomplete",
+        "throttled",
+        "informational",
+    ]
 )
 _FHIR_JSON = "application/fhir+json"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -113,7 +145,7 @@ class FhirSender:
     def _delay(self, attempt: int, answer: httpx.Response | None) -> float:
         delay = FIRST_DELAY_S * 2**attempt
         delay = delay / 2 + self._chance() * delay / 2
-        asked = answer.headers.get("retry-after", "") if answer is not None else ""
+        asked: str = answer.headers.get("retry-after", "") if answer is not None else ""
         return min(LONGEST_DELAY_S, max(delay, float(asked))) if asked.isascii() and asked.isdigit() else delay
 
 

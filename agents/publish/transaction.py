@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import msgspec
-
 from agents.publish.names import Object
 from schemas.errors import MalformedMessage, Reason
+from schemas.fhir.json import decode, encode
 
 #: What the server may know better than we do is made where it is missing and never written over.
 _CREATE_ONLY = frozenset({"Patient", "Device"})
@@ -26,13 +25,13 @@ def transaction(bundle: bytes) -> bytes:
         MalformedMessage: it is no collection Bundle of resources with a ``fullUrl``.
     """
     try:
-        found = msgspec.json.decode(bundle)
+        found = decode(bundle)
         if found["resourceType"] != "Bundle" or found["type"] != "collection":
             raise MalformedMessage(Reason.MALFORMED_FHIR, path="Bundle.type")
         entries = [_entry(row["fullUrl"], row["resource"]) for row in found["entry"]]
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (KeyError, TypeError):
         raise MalformedMessage(Reason.MALFORMED_FHIR, path="Bundle.entry") from None
-    return msgspec.json.encode({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    return encode({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 
 
 def _entry(url: str, resource: Object) -> Object:

@@ -98,6 +98,13 @@ def test_the_transaction_is_valid_and_complete() -> None:
         assert {"id": original["resource"]["id"]} | row["resource"] == original["resource"]
 
 
+def test_numbers_leave_as_they_are_written() -> None:
+    """A trailing zero is precision."""
+    whole = b'{"resourceType":"Bundle","type":"collection","entry":[{"fullUrl":"urn:uuid:1","resource":'
+    whole += b'{"resourceType":"Observation","id":"1","valueQuantity":{"value":4.10}}}]}'
+    assert b'"value":4.10}' in transaction(whole)
+
+
 def test_signs_of_a_search_in_an_identifier_are_escaped() -> None:
     """A number with the separators of FHIR search in it finds itself and nothing else."""
     patient = {"resourceType": "Patient", "id": "1", "identifier": [{"system": "urn:a", "value": "A|9,&$"}]}
