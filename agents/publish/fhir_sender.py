@@ -143,7 +143,7 @@ class FhirSender:
         return answer
 
     def _delay(self, attempt: int, answer: httpx.Response | None) -> float:
-        delay = FIRST_DELAY_S * 2**attempt
+        delay = FIRST_DELAY_S * (1 << attempt)
         delay = delay / 2 + self._chance() * delay / 2
         asked: str = answer.headers.get("retry-after", "") if answer is not None else ""
         return min(LONGEST_DELAY_S, max(delay, float(asked))) if asked.isascii() and asked.isdigit() else delay

@@ -26,6 +26,7 @@ from agents.publish.names import (
     resource_id,
     stable,
 )
+from agents.publish.quantities import read_quantity
 from agents.publish.subject import Subject
 from schemas.clinical import Coding
 from schemas.findings import Findings, FindingsNote, Mention
@@ -170,11 +171,12 @@ def _test(mention: Mention, tails: list[Mention]) -> Object | None:
     value = next((tail for tail in tails if tail.type == "value"), None)
     if value is None or mention.assertion.negated:
         return None
+    quantity = read_quantity(value.text)
     return {
         "resourceType": "Observation",
         "status": "preliminary",
         "code": concept(mention.text, mention.codes),
-        "valueString": plain(value.text),
+        **({"valueQuantity": quantity} if quantity else {"valueString": plain(value.text)}),
     }
 
 
@@ -188,10 +190,27 @@ def _medication(mention: Mention, tails: list[Mention]) -> Object:
         "status": status,
         "medicationCodeableConcept": concept(mention.text, mention.codes),
     }
-    written = [tail.text for kind in _SIG for tail in tails if tail.type == kind]
-    if written:
-        body["dosage"] = [{"text": plain(" ".join(written))}]
+    dosage = _dosage(tails)
+    if dosage:
+        body["dosage"] = [dosage]
     return body
+
+
+def _dosage(tails: list[Mention]) -> Object | None:
+    """All words as text; a part is structured where there is one of its kind: two doses are an order that words tell better."""
+    parts = {kind: [plain(tail.text) for tail in tails if tail.type == kind] for kind in _SIG}
+    written = " ".join(word for kind in _SIG for word in parts[kind])
+    if not written:
+        return None
+    dosage: Object = {"text": written}
+    if len(parts["frequency"]) == 1:
+        dosage["timing"] = {"code": {"text": parts["frequency"][0]}}
+    if len(parts["route"]) == 1:
+        dosage["route"] = {"text": parts["route"][0]}
+    dose = read_quantity(parts["dosage"][0], compared=False) if len(parts["dosage"]) == 1 else None
+    if dose is not None:
+        dosage["doseAndRate"] = [{"doseQuantity": dose}]
+    return dosage
 
 
 def _allergy(mention: Mention) -> Object:
