@@ -27,6 +27,7 @@ from agents.publish.names import (
     stable,
 )
 from agents.publish.quantities import read_quantity
+from agents.publish.relatives import relationship
 from agents.publish.subject import Subject
 from schemas.clinical import Coding
 from schemas.findings import Findings, FindingsNote, Mention
@@ -93,17 +94,18 @@ def render_mentions(place: Place) -> Iterator[Object]:
         if relation.tail in by_id:
             tails.setdefault(relation.head, []).append(by_id[relation.tail])
     for mention in place.findings.mentions:
-        body = _body(mention, sorted(tails.get(mention.id, ()), key=lambda m: m.start))
+        note = place.notes.get(mention.note)
+        body = _body(mention, note.text if note else "", sorted(tails.get(mention.id, ()), key=lambda m: m.start))
         if body is not None:
             yield _dressed(place, mention, body)
 
 
-def _body(mention: Mention, tails: list[Mention]) -> Object | None:
+def _body(mention: Mention, text: str, tails: list[Mention]) -> Object | None:
     assertion = mention.assertion
     if assertion.hypothetical:
         return None
     if assertion.family:
-        return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention)
+        return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention, text)
     if mention.type == "medication" and mention.section == _ALLERGY_SECTION and not tails:  # what has a dose is given
         return _allergy(mention)
     make = _MAKERS.get(mention.type)
@@ -229,11 +231,11 @@ def _procedure(mention: Mention, tails: list[Mention]) -> Object:
     return {"resourceType": "Procedure", "status": status, "code": concept(mention.text, mention.codes)}
 
 
-def _family(mention: Mention) -> Object:
+def _family(mention: Mention, text: str) -> Object:
     return {
         "resourceType": "FamilyMemberHistory",
         "status": "partial",
-        "relationship": coded(ROLE_CODE, "FAMMEMB"),
+        "relationship": coded(ROLE_CODE, relationship(text, mention.start)),
         "condition": [{"code": concept(mention.text, mention.codes)}],
     }
 
