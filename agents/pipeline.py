@@ -32,6 +32,7 @@ PIPELINE: tuple[Row, ...] = (
         "FHIR Bundle, ORU^R01, audited re-identification",
     ),
     Row("deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"),
+    Row("deliver_fhir", topics.RESULT, (topics.AUDIT,), "Bundles to the FHIR server, stored there before the offset moves"),
     Row("feedback", topics.RAISED, (topics.SAMPLE,), "uncertain and disagreeing samples for review"),
 )
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "topics": "plan, create and list the topics",
     "send": "post message files over MLLP, FHIR HTTP or straight to Kafka",
     "results": "follow the results topics",
+    "bulk-export": "published Bundles as NDJSON, one file a resource type, with a Bulk Data manifest",
     "replay": "a range again: in a shadow, compared with what was published, promoted where it differs",
     "rewind": "set a stopped stage back, so that it processes again",
     "dlq": "dead letters: list, show, put back, put aside; audited",

@@ -31,7 +31,8 @@ from streams.settings import Settings, load
 Broker = Literal["embedded", "kafka"]
 Progress = Callable[[str], None]
 READY_TIMEOUT_S = 90.0
-STAGES = tuple(row.stage for row in PIPELINE)
+#: All that needs no server of the site's own.
+STAGES = tuple(row.stage for row in PIPELINE if row.stage != "deliver_fhir")
 
 
 @dataclass(slots=True)

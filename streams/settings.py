@@ -160,6 +160,24 @@ class Publish(_Section):
     receiver_timeout_s: float = Field(10, gt=0)
 
 
+class FhirServer(_Section):
+    """The FHIR server that ``deliver_fhir`` writes results to; https, but for this machine itself.
+
+    ``ca_file``: who signed its certificate, where the system does not know it; ``certificate_file`` and ``key_file``: ours, where it asks.
+    ``token_url``, ``client_id``, ``client_key_file`` (PEM, RSA or P-384), ``client_key_id``: SMART Backend Services."""
+
+    base_url: str | None = None
+    timeout_s: float = Field(10, gt=0)
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    token_url: str | None = None
+    client_id: str | None = None
+    client_key_file: Path | None = None
+    client_key_id: str | None = None
+    scope: str = "system/*.cu"
+
+
 class Feedback(_Section):
     uncertain_below: float = Field(0.6, ge=0, le=1)
     random_share: float = Field(0.01, ge=0, le=1)
@@ -192,6 +210,7 @@ class Settings(BaseSettings):
     models: Models = Models()
     decide: Decide = Decide()
     publish: Publish = Publish()
+    fhir_server: FhirServer = FhirServer()
     feedback: Feedback = Feedback()
     worker: Worker = Worker()
 

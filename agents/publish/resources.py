@@ -26,6 +26,8 @@ from agents.publish.names import (
     resource_id,
     stable,
 )
+from agents.publish.quantities import read_quantity
+from agents.publish.relatives import relationship
 from agents.publish.subject import Subject
 from schemas.clinical import Coding
 from schemas.findings import Findings, FindingsNote, Mention
@@ -92,17 +94,18 @@ def render_mentions(place: Place) -> Iterator[Object]:
         if relation.tail in by_id:
             tails.setdefault(relation.head, []).append(by_id[relation.tail])
     for mention in place.findings.mentions:
-        body = _body(mention, sorted(tails.get(mention.id, ()), key=lambda m: m.start))
+        note = place.notes.get(mention.note)
+        body = _body(mention, note.text if note else "", sorted(tails.get(mention.id, ()), key=lambda m: m.start))
         if body is not None:
             yield _dressed(place, mention, body)
 
 
-def _body(mention: Mention, tails: list[Mention]) -> Object | None:
+def _body(mention: Mention, text: str, tails: list[Mention]) -> Object | None:
     assertion = mention.assertion
     if assertion.hypothetical:
         return None
     if assertion.family:
-        return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention)
+        return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention, text)
     if mention.type == "medication" and mention.section == _ALLERGY_SECTION and not tails:  # what has a dose is given
         return _allergy(mention)
     make = _MAKERS.get(mention.type)
@@ -170,11 +173,12 @@ def _test(mention: Mention, tails: list[Mention]) -> Object | None:
     value = next((tail for tail in tails if tail.type == "value"), None)
     if value is None or mention.assertion.negated:
         return None
+    quantity = read_quantity(value.text)
     return {
         "resourceType": "Observation",
         "status": "preliminary",
         "code": concept(mention.text, mention.codes),
-        "valueString": plain(value.text),
+        **({"valueQuantity": quantity} if quantity else {"valueString": plain(value.text)}),
     }
 
 
@@ -188,10 +192,27 @@ def _medication(mention: Mention, tails: list[Mention]) -> Object:
         "status": status,
         "medicationCodeableConcept": concept(mention.text, mention.codes),
     }
-    written = [tail.text for kind in _SIG for tail in tails if tail.type == kind]
-    if written:
-        body["dosage"] = [{"text": plain(" ".join(written))}]
+    dosage = _dosage(tails)
+    if dosage:
+        body["dosage"] = [dosage]
     return body
+
+
+def _dosage(tails: list[Mention]) -> Object | None:
+    """All words as text; a part is structured where there is one of its kind: two doses are an order that words tell better."""
+    parts = {kind: [plain(tail.text) for tail in tails if tail.type == kind] for kind in _SIG}
+    written = " ".join(word for kind in _SIG for word in parts[kind])
+    if not written:
+        return None
+    dosage: Object = {"text": written}
+    if len(parts["frequency"]) == 1:
+        dosage["timing"] = {"code": {"text": parts["frequency"][0]}}
+    if len(parts["route"]) == 1:
+        dosage["route"] = {"text": parts["route"][0]}
+    dose = read_quantity(parts["dosage"][0], compared=False) if len(parts["dosage"]) == 1 else None
+    if dose is not None:
+        dosage["doseAndRate"] = [{"doseQuantity": dose}]
+    return dosage
 
 
 def _allergy(mention: Mention) -> Object:
@@ -210,11 +231,11 @@ def _procedure(mention: Mention, tails: list[Mention]) -> Object:
     return {"resourceType": "Procedure", "status": status, "code": concept(mention.text, mention.codes)}
 
 
-def _family(mention: Mention) -> Object:
+def _family(mention: Mention, text: str) -> Object:
     return {
         "resourceType": "FamilyMemberHistory",
         "status": "partial",
-        "relationship": coded(ROLE_CODE, "FAMMEMB"),
+        "relationship": coded(ROLE_CODE, relationship(text, mention.start)),
         "condition": [{"code": concept(mention.text, mention.codes)}],
     }
 

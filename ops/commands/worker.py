@@ -17,7 +17,9 @@ def command(stages: tuple[str, ...]) -> None:
     from agents.worker import run, supervise
 
     settings = load()
-    chosen = stages or tuple(name for name in BY_STAGE if name != "deliver" or settings.publish.receiver)
+    idle = {"deliver"} if settings.publish.receiver is None else set()
+    idle |= {"deliver_fhir"} if settings.fhir_server.base_url is None else set()
+    chosen = stages or tuple(name for name in BY_STAGE if name not in idle)
     if len(chosen) == 1:
         sys.exit(run(chosen[0], settings))
     sys.exit(supervise(chosen, settings))

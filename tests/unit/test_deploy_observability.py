@@ -86,7 +86,10 @@ def test_label_values_in_queries_are_values_that_occur() -> None:
 def test_a_stage_that_is_missing_altogether_is_noticed() -> None:
     """A worker whose name no longer resolves has no ``up``: each stage of the core profile is asked for by name."""
     (rule,) = [rule for rule in ALERTS if rule["alert"] == "WorkerDown"]
-    assert set(re.findall(r'absent\(wardstream_build_info\{stage="(\w+)"\}\)', rule["expr"])) == set(BY_STAGE) - {"deliver"}
+    assert set(re.findall(r'absent\(wardstream_build_info\{stage="(\w+)"\}\)', rule["expr"])) == set(BY_STAGE) - {
+        "deliver",
+        "deliver_fhir",
+    }
 
 
 def test_every_alert_has_severity_summary_and_a_runbook_entry() -> None:

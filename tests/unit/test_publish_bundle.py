@@ -109,7 +109,10 @@ def test_a_dose_stands_with_its_medication_and_a_value_with_its_test() -> None:
     """Relations become dosage text and values."""
     found = resources(decided())
     statement = next(r for r in of("MedicationStatement", found) if r["medicationCodeableConcept"]["text"] == "amoxicillin")
-    assert statement["dosage"] == [{"text": "500 mg by mouth"}]
+    dose = {"value": 500, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}
+    assert statement["dosage"] == [
+        {"text": "500 mg by mouth", "route": {"text": "by mouth"}, "doseAndRate": [{"doseQuantity": dose}]}
+    ]
     test = next(r for r in of("Observation", found) if r["code"]["text"] == "Potassium")
     assert test["valueString"] == "4.1"
 

@@ -1,0 +1,126 @@
+"""The stage ``deliver_fhir``: Bundles of ``phi.result.published.v1`` to the site's FHIR server, stored there before the offset moves.
+
+A patient's Bundles go one after another in the order of the topic; those of different patients side by side. HL7 v2 records pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from agents.publish.fhir_sender import FhirSender
+from agents.publish.transaction import transaction
+from schemas.audit import AuditEntry
+from schemas.envelope import FHIR_JSON, JSON, DataClass, Envelope, parse_headers
+from schemas.errors import ConfigurationError, Poison, Reason, SchemaMismatch
+from schemas.ids import derived_id
+from streams import topics
+from streams.record import Output, Record
+from streams.settings import Settings
+from streams.stage import Done, Outcome, Refused
+
+STAGE = "deliver_fhir"
+#: Bundles on their way to the server at one time.
+_AT_ONCE = 8
+#: What the server took of a batch that had to be given back is not sent again by this process.
+_REMEMBERED = 10_000
+
+
+class DeliverFhirStage:
+    """See ``streams.stage.Stage``. ``sleep`` comes from outside so that tests need not wait."""
+
+    name = STAGE
+
+    def __init__(self, settings: Settings, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._settings = settings
+        self._sleep = sleep
+        self._sender: FhirSender | None = None
+        self._delivered: OrderedDict[str, None] = OrderedDict()
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        # Batches may overlap; a patient's order is one.
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Raises ConfigurationError when no server is named. The server itself may be down: records wait for it."""
+        if self._settings.fhir_server.base_url is None:
+            raise ConfigurationError(path="fhir_server.base_url", detail="the base address of the FHIR server is needed")
+        self._sender = FhirSender(self._settings.fhir_server, sleep=self._sleep)
+
+    async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        """Raises ReceiverUnavailable: the whole batch comes again, and only what the server did not take is sent."""
+        if self._sender is None:
+            raise RuntimeError("process before open")
+        patients: dict[tuple[int, bytes | None], list[int]] = {}
+        for index, record in enumerate(records):
+            patients.setdefault((record.partition, record.key), []).append(index)
+        outcomes: dict[int, Outcome] = {}
+        async with self._turn:
+            ended = await asyncio.gather(
+                *(self._patient(records, rows, outcomes, self._sender) for rows in patients.values()), return_exceptions=True
+            )
+        for end in ended:
+            if end is not None:
+                raise end
+        return [outcomes[index] for index in range(len(records))]
+
+    async def close(self) -> None:
+        if self._sender is not None:
+            await self._sender.close()
+            self._sender = None
+
+    async def _patient(
+        self, records: Sequence[Record], rows: list[int], outcomes: dict[int, Outcome], sender: FhirSender
+    ) -> None:
+        async with self._room:
+            for index in rows:
+                outcomes[index] = await self._one(records[index], sender)
+
+    async def _one(self, record: Record, sender: FhirSender) -> Outcome:
+        try:
+            envelope = parse_headers(record.headers)
+            envelope.require(DataClass.RESTRICTED)
+            if not envelope.content_type.startswith(FHIR_JSON):
+                return Done()
+            if record.value is None:
+                raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value")
+            if envelope.id not in self._delivered:
+                await sender.send(transaction(record.value))
+                self._delivered[envelope.id] = None
+                if len(self._delivered) > _REMEMBERED:
+                    self._delivered.popitem(last=False)
+        except Poison as error:
+            return Refused(error)
+        return Done((_audit(record, envelope, sender.base),))
+
+
+def _audit(record: Record, envelope: Envelope, recipient: str) -> Output:
+    entry = AuditEntry(
+        id=derived_id(envelope.id, STAGE),
+        action="deliver",
+        outcome="success",
+        time=envelope.time,
+        agent=STAGE,
+        purpose="TREAT",
+        subject=envelope.subject or "",
+        record=envelope.id,
+        recipient=recipient,
+    )
+    row = topics.BY_NAME[topics.AUDIT]
+    headers = msgspec.structs.replace(
+        envelope,
+        id=entry.id,
+        source=f"/agents/{STAGE}",
+        type=row.event_type,
+        content_type=JSON,
+        data_class=row.data_class,
+        deid_map=None,
+    ).headers()
+    return Output(topics.AUDIT, record.key, msgspec.json.encode(entry), headers)
+
+
+def build(settings: Settings) -> DeliverFhirStage:
+    """The stage under these settings; nothing is opened before ``open``."""
+    return DeliverFhirStage(settings)
