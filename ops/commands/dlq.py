@@ -19,6 +19,7 @@ from rich.table import Table
 from agents.pipeline import BY_STAGE
 from ops.audited import PURPOSES, Act, Action, handle, look_into, refused
 from ops.operators import Role, has_role, named, no_role
+from ops.options import instant
 from schemas.errors import Poison, Reason
 from streams.letters import Choice, Letter, counts, read
 from streams.producer import Producer
@@ -27,18 +28,6 @@ from streams.sealing import is_sealed, open_seal
 from streams.settings import Settings, load
 
 _PURPOSE = "HOPERAT"
-
-
-def _instant(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter("an ISO 8601 instant") from None
-    if found.tzinfo is None:
-        raise click.BadParameter("the instant needs a time zone, such as Z or +01:00")
-    return found
 
 
 def _chosen(function: Callable[..., None]) -> Callable[..., None]:
@@ -68,8 +57,8 @@ def _chosen(function: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option("--stage", multiple=True, type=click.Choice(list(BY_STAGE)), help="Stage that refused it."),
             click.option("--source", multiple=True, help="Source of the message, as the header ce_source says."),
-            click.option("--since", callback=_instant, help="Refused at this ISO 8601 instant or later."),
-            click.option("--until", callback=_instant, help="Refused before this instant."),
+            click.option("--since", callback=instant, help="Refused at this ISO 8601 instant or later."),
+            click.option("--until", callback=instant, help="Refused before this instant."),
         )
     ):
         call = option(call)

@@ -25,6 +25,7 @@ from agents.pipeline import BY_STAGE
 from ops.audited import Act, refused, replayed
 from ops.comparison import Report, compare, latest
 from ops.operators import has_role, named, no_role
+from ops.options import instant
 from ops.processes import Child, python, start, stop
 from schemas.errors import BrokerUnavailable
 from streams import admin, topics
@@ -40,18 +41,6 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _OFFSETS = re.compile(r"(\d+)=(\d+)\.\.(\d+)")
 #: A shadow's workers have caught up when nothing was left to read so many times in a row.
 _STILL, _LOOK_S = 3, 1.0
-
-
-def _instant(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter("an ISO 8601 instant") from None
-    if found.tzinfo is None:
-        raise click.BadParameter("the instant needs a time zone, such as Z or +01:00")
-    return found
 
 
 def _offsets(_ctx: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[int, tuple[int, int]]:
@@ -89,8 +78,8 @@ def _selected(function: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.argument("topic", type=click.Choice(list(_TOPICS))),
-            click.option("--since", callback=_instant, help="Records of this ISO 8601 instant or later."),
-            click.option("--until", callback=_instant, help="Records before this instant."),
+            click.option("--since", callback=instant, help="Records of this ISO 8601 instant or later."),
+            click.option("--until", callback=instant, help="Records before this instant."),
             click.option("--offsets", multiple=True, callback=_offsets, metavar="PARTITION=FIRST..LAST", help="These alone."),
             click.option("--token", multiple=True, help="Patient token (not from received)."),
             click.option("--source", multiple=True, help="ce_source; on received the door and its facility."),

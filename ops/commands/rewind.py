@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 import click
 
 from agents.pipeline import BY_STAGE
+from ops.options import instant_of
 from streams.faust_app import group_id
 from streams.rewind import Target, apply, plan
 from streams.settings import load
@@ -23,12 +23,9 @@ def target_of(text: str) -> Target:
     if match:
         return Target(offsets={int(match[1]): int(match[2])})
     try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter("beginning, an ISO 8601 instant, or offset:PARTITION=OFFSET") from None
-    if instant.tzinfo is None:
-        raise click.BadParameter("the instant needs a time zone, such as Z or +01:00")
-    return Target(instant=instant)
+        return Target(instant=instant_of(text))
+    except click.BadParameter as error:
+        raise click.BadParameter(f"beginning, offset:PARTITION=OFFSET, or: {error.message}") from None
 
 
 @click.command()
