@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+from agents.publish.ai_transparency import artificial_intelligence, kind
 from agents.publish.check import Checker
 from agents.publish.drafts import render_draft
 from agents.publish.issues import render_flag
@@ -84,9 +85,10 @@ def _devices(decision: Decision, place: Place) -> list[Object]:
         {
             "resourceType": "Device",
             "id": place.name("Device", name),
+            "extension": [kind(learned=name.endswith("model"))],
             "identifier": place.identifier(name, version),
             "deviceName": [{"name": f"Wardstream {name}", "type": "model-name"}],
-            "type": {"text": name},
+            "type": artificial_intelligence() | {"text": name},
             **({"version": [{"value": version}]} if version else {}),
         }
         for name, version in made
@@ -132,7 +134,10 @@ def _provenance(place: Place, targets: list[str], makers: list[str]) -> Object:
         "target": [{"reference": name} for name in targets],
         "recorded": findings.time,
         "reason": [{"coding": [AIAST]}],
-        "agent": [{"type": coded(PROVENANCE_AGENT, "assembler"), "who": {"reference": name}} for name in makers],
+        "agent": [
+            {"type": coded(PROVENANCE_AGENT, "assembler"), "role": [artificial_intelligence()], "who": {"reference": name}}
+            for name in makers
+        ],
         "entity": documents or [{"role": "source", "what": source}],
     }
     if findings.versions.policy:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from agents.publish.ai_transparency import confidence
 from agents.publish.names import (
     AIAST,
     ALLERGY_CLINICAL,
@@ -127,8 +128,7 @@ def _dressed(place: Place, mention: Mention, body: Object) -> Object:
         "identifier": place.identifier(text, mention.note, str(mention.start), str(mention.end), kind, code, mention.source),
         owner: place.patient,
     }
-    if evidence is not None:
-        dressed["extension"] = [evidence]
+    dressed["extension"] = [*([evidence] if evidence is not None else []), confidence(mention.score)]
     document = place.documents.get(mention.note)
     if document is not None and kind in ("Observation", "MedicationStatement"):
         dressed["derivedFrom"] = [{"reference": document}]

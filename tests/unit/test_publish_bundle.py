@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.publish.ai_transparency import CONFIDENCE
 from agents.publish.bundle import build_bundle, render
 from agents.publish.check import Checker
 from agents.publish.subject import pseudonymous
@@ -135,6 +136,31 @@ def test_every_statement_is_labelled_placed_and_owned() -> None:
         begin, end = parts["begin"]["valueUnsignedInt"], parts["end"]["valueUnsignedInt"]
         words = json.dumps(resource.get("code") or resource.get("medicationCodeableConcept") or resource["condition"])
         assert text[begin:end] in words
+
+
+def test_who_made_it_is_said_as_the_ai_guide_says_it() -> None:
+    """Every maker is an AI of a kind, each agent has the role, each mention its confidence."""
+    found = resources(decided())
+    kinds = {r["type"]["text"]: r["extension"][0]["valueCodeableConcept"]["coding"][0]["code"] for r in of("Device", found)}
+    assert kinds["flag rules"] == "Rule-Based-Systems"
+    assert kinds["entity model"] == "Deep-Learning-Models"
+    assert {r["type"]["coding"][0]["code"] for r in of("Device", found)} == {"Artificial-Intelligence"}
+    (provenance,) = of("Provenance", found)
+    assert len(provenance["agent"]) == len(kinds)
+    assert {agent["role"][0]["coding"][0]["code"] for agent in provenance["agent"]} == {"Artificial-Intelligence"}
+    for resource in of("Condition", found) + of("MedicationStatement", found):
+        (said,) = [e for e in resource["extension"] if e["url"] == CONFIDENCE]
+        assert 0 <= said["valueDecimal"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("assertion", "expected"),
+    [(Assertion(), "unknown"), (Assertion(historical=True), "completed"), (Assertion(negated=True), "not-done")],
+)
+def test_procedures(assertion: Assertion, expected: str) -> None:
+    """A procedure is done only where the note speaks of the past."""
+    (procedure,) = one("procedure", assertion)
+    assert (procedure["resourceType"], procedure["status"]) == ("Procedure", expected)
 
 
 def test_a_flag_shows_its_basis() -> None:
