@@ -11,9 +11,22 @@ from typing import Literal, Protocol
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention
 from agents.decide.drugs import Match
 from agents.decide.evidence import Evidence, rounded
-from agents.decide.form import Condition, Conflict, Interpreted, LimitRow, Limits, Measure, Present, Ratio, Rise, Value
+from agents.decide.form import (
+    Condition,
+    Conflict,
+    FiltrationDrop,
+    Interpreted,
+    LimitRow,
+    Limits,
+    Measure,
+    Present,
+    Ratio,
+    Rise,
+    Value,
+)
 from agents.decide.inputs import Reading
 from agents.decide.pairs import Stated
+from agents.decide.renal import egfr
 from agents.decide.units import canonical_unit
 
 By = Literal["rule", "input", "pair"]
@@ -96,6 +109,8 @@ class MeasureCase:
     earlier: Sequence[Reading]
     missing: set[str] = field(default_factory=set)
     counts: bool = True
+    age_years: int | None = None
+    sex: str = ""
 
     def __post_init__(self) -> None:
         if self.reading.missing:
@@ -106,6 +121,8 @@ class MeasureCase:
         return self.reading.elapsed
 
     def test(self, condition: Condition) -> Evidence | None:
+        if isinstance(condition, FiltrationDrop):
+            return self._drop(condition)
         if isinstance(condition, Value):
             return _value(condition, self.reading, canonical_unit(self.measure.analyte))
         if isinstance(condition, Rise):
@@ -172,6 +189,30 @@ class MeasureCase:
             computed={"ratio": rounded(ratio), "baseline": rounded(baseline)},
             thresholds={"ratio": condition.at_least},
             words=self._own_words() | {"ratio": shown(ratio)},
+        )
+
+    def _drop(self, condition: FiltrationDrop) -> Evidence | None:
+        """Both values under the age and sex that the index message knows; without either there is no eGFR."""
+        value = self._comparable()
+        if value is None:
+            return None
+        now = None if self.age_years is None else egfr(value, self.age_years, self.sex)
+        if now is None:
+            self.missing.add("age" if self.age_years is None else "sex")
+            return None
+        window = self._window(0, condition.hours)
+        if not window:
+            self.missing.add("earlier value")
+            return None
+        latest = max(window, key=lambda r: (r.elapsed or 0, _number(r)))
+        before = egfr(_number(latest), self.age_years or 0, self.sex)
+        if before is None or now >= condition.below or before < condition.below:
+            return None
+        return Evidence(
+            (self.reading.row, latest.row),
+            computed={"eGFR": rounded(now), "eGFR before": rounded(before)},
+            thresholds={"eGFR below (mL/min/1.73m2)": condition.below},
+            words=self._own_words() | {"egfr": shown(now.quantize(Decimal("0.1")))},
         )
 
     def _comparable(self) -> Decimal | None:

@@ -19,6 +19,7 @@ from agents.decide.form import (
     Medications,
     OnMeasure,
     OnPairs,
+    OnScore,
     OnStatements,
     OnTable,
     RuleForm,
@@ -27,6 +28,7 @@ from agents.decide.form import (
 from agents.decide.inputs import Reading, read_measure, read_row, takes_fact, takes_mention
 from agents.decide.pairs import allergens, medications
 from agents.decide.ruleset import RuleSet
+from agents.decide.scores import score_cases
 from schemas.findings import Findings
 
 
@@ -46,6 +48,10 @@ class View:
     @property
     def age_years(self) -> int | None:
         return self.context.age_years if self.findings.age_years is None else self.findings.age_years
+
+    @property
+    def sex(self) -> str:
+        return self.findings.sex or self.context.sex
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,9 @@ def evaluate(form: RuleForm, rules: RuleSet, view: View) -> Verdict:
             return Verdict((), "not_applicable:age")
     elif age < applies.min_age_years or (applies.max_age_years is not None and age > applies.max_age_years):
         return Verdict((), "not_applicable:age")
+    for name in applies.not_with:
+        if _stated(form, name, view):
+            return Verdict((), f"not_applicable:{name}")
     best: dict[str, Hit] = {}
     missing: set[str] = set()
     seen = False
@@ -95,6 +104,15 @@ def evaluate(form: RuleForm, rules: RuleSet, view: View) -> Verdict:
             missing |= case.missing
     outcome = "missing:" + ",".join(sorted(missing)) if missing else "clear" if seen else "no_input"
     return Verdict(tuple(best[key] for key in sorted(best)), outcome)
+
+
+def _stated(form: RuleForm, name: str, view: View) -> bool:
+    """Whether the patient's record, or this message's text, holds the statement."""
+    source = form.inputs[name]
+    assert isinstance(source, Statement)
+    if any(takes_fact(row.fact, source) for row in view.context.facts.values()):
+        return True
+    return any(takes_mention(mention, source) for mention in read_mentions(view.findings, source.mentions))
 
 
 def _order(hit: Hit) -> tuple[bool, int, int]:
@@ -119,7 +137,11 @@ def _holds(condition: Condition, case: Case) -> Evidence | None:
 
 def _cases(form: RuleForm, rules: RuleSet, view: View) -> Iterator[Case]:
     index = form.index
-    if isinstance(index, OnMeasure):
+    if isinstance(index, OnScore):
+        named = {name for item in index.items for name in (item.only_with, item.not_with) if name}
+        stated = frozenset(name for name in named if _stated(form, name, view))
+        yield from score_cases(form, index, view.context, view.changed, stated)
+    elif isinstance(index, OnMeasure):
         measure = form.inputs[index.input]
         assert isinstance(measure, Measure)
         yield from _measure_cases(measure, index, form.staleness_hours, view)
@@ -155,7 +177,7 @@ def _measure_cases(measure: Measure, index: OnMeasure, staleness_hours: int, vie
                 yield MeasureCase(Reading(reading.row, None, reading.missing or "time"), measure, [])
         elif times and min(times + fresh) <= reading.elapsed <= max(times) + index.reach_hours * MINUTES_PER_HOUR:
             earlier = [r for r in readings if r.elapsed is not None and r.elapsed < reading.elapsed]
-            yield MeasureCase(reading, measure, earlier, counts=reading.elapsed == latest)
+            yield MeasureCase(reading, measure, earlier, counts=reading.elapsed == latest, age_years=view.age_years, sex=view.sex)
 
 
 def _statement_cases(form: RuleForm, index: OnStatements, view: View) -> Iterator[Case]:

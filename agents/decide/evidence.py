@@ -14,7 +14,7 @@ _PLACES = Decimal("0.0001")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """``words`` fill the level's summary; ``part`` tells the hits of one rule apart (analyte and direction)."""
+    """``words`` fill the level's summary; ``part`` tells the hits of one rule apart (analyte and direction); ``missing``: what a score lacked."""
 
     facts: tuple[ContextFact, ...] = ()
     mentions: tuple[ContextMention, ...] = ()
@@ -22,6 +22,7 @@ class Evidence:
     thresholds: dict[str, Decimal] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
     part: str = ""
+    missing: tuple[str, ...] = ()
 
     @classmethod
     def joined(cls, parts: Sequence[Evidence]) -> Evidence:
@@ -35,6 +36,7 @@ class Evidence:
             {key: value for part in reversed(parts) for key, value in part.thresholds.items()},
             {key: value for part in reversed(parts) for key, value in part.words.items()},
             next((part.part for part in parts if part.part), ""),
+            tuple(dict.fromkeys(name for part in parts for name in part.missing)),
         )
 
     @property

@@ -111,7 +111,47 @@ class OnPairs(_Form, frozen=True, kw_only=True, tag="pairs", tag_field="each"):
     allergies: str
 
 
-Index = OnMeasure | OnTable | OnStatements | OnPairs
+class Band(_Form, frozen=True, kw_only=True):
+    """Points for a value inside all bounds that are given. ``with_item``: only where that item of the score has points."""
+
+    points: Annotated[int, msgspec.Meta(ge=0)]
+    at_least: Decimal | None = None
+    above: Decimal | None = None
+    at_most: Decimal | None = None
+    below: Decimal | None = None
+    with_item: str = ""
+
+
+class Part(_Form, frozen=True, kw_only=True):
+    """A measure and its bands; a value in no band has 0 points."""
+
+    input: str
+    bands: tuple[Band, ...]
+
+
+class Item(_Form, frozen=True, kw_only=True):
+    """One line of a score: the most points of its parts; not scored (missing) where none of the parts has a value.
+
+    ``only_with`` and ``not_with`` name a statement that the patient's record must hold, or must not, for the item to be used.
+    """
+
+    name: str
+    parts: Annotated[tuple[Part, ...], msgspec.Meta(min_length=1)]
+    hours: Hours
+    only_with: str = ""
+    not_with: str = ""
+
+
+class OnScore(_Form, frozen=True, kw_only=True, tag="score", tag_field="each"):
+    """A sum of points at each time at which one of its measures changes. Each item takes its latest value within ``hours``.
+
+    A missing item adds nothing, so that the sum is the least that the score can be; it is named in the flag's missing data.
+    """
+
+    items: Annotated[tuple[Item, ...], msgspec.Meta(min_length=1)]
+
+
+Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore
 
 
 class Value(_Form, frozen=True, kw_only=True, tag="value", tag_field="test"):
@@ -136,6 +176,25 @@ class Ratio(_Form, frozen=True, kw_only=True, tag="ratio", tag_field="test"):
     at_least: Decimal
     lowest_hours: Hours
     median_hours: Hours
+
+
+class Total(_Form, frozen=True, kw_only=True, tag="total", tag_field="test"):
+    """The sum of a score's points."""
+
+    at_least: int
+
+
+class Single(_Form, frozen=True, kw_only=True, tag="single", tag_field="test"):
+    """One item of a score has that many points alone."""
+
+    at_least: int
+
+
+class FiltrationDrop(_Form, frozen=True, kw_only=True, tag="egfr_drop", tag_field="test"):
+    """eGFR (CKD-EPI 2021) of the index creatinine is below ``below``, and that of the latest one within ``hours`` before was not."""
+
+    below: Decimal
+    hours: Hours
 
 
 class Limits(_Form, frozen=True, kw_only=True, tag="limits", tag_field="test"):
@@ -170,12 +229,12 @@ class AllOf(_Form, frozen=True, kw_only=True, tag="all", tag_field="test"):
     of: tuple[Condition, ...]
 
 
-Condition = Value | Rise | Ratio | Limits | Interpreted | Present | Conflict | AnyOf | AllOf
+Condition = Value | Rise | Ratio | FiltrationDrop | Total | Single | Limits | Interpreted | Present | Conflict | AnyOf | AllOf
 
 
 class Level(_Form, frozen=True, kw_only=True):
     """``summary`` may hold ``{input}``, ``{value}``, ``{unit}``, ``{limit}``, ``{direction}``, ``{ratio}``, ``{rise}``, ``{medication}``,
-    ``{allergy}``; only words of our own tables and numbers are put in, never text of a message."""
+    ``{allergy}``, ``{score}``, ``{egfr}``; only words of our own tables and numbers are put in, never text of a message."""
 
     name: str
     severity: Severity
@@ -184,11 +243,12 @@ class Level(_Form, frozen=True, kw_only=True):
 
 
 class Applies(_Form, frozen=True, kw_only=True):
-    """``unknown_age``: what to do where the message tells no age."""
+    """``unknown_age``: what to do where the message tells no age. ``not_with``: statements (pregnancy) under which the rule does not apply."""
 
     min_age_years: int = 0
     max_age_years: int | None = None
     unknown_age: Literal["apply", "skip"] = "apply"
+    not_with: tuple[str, ...] = ()
 
 
 class Suppress(_Form, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from agents.decide.form import (
     Condition,
     Conflict,
     DrugTable,
+    FiltrationDrop,
     Interpreted,
     Limits,
     LimitTable,
@@ -25,13 +26,16 @@ from agents.decide.form import (
     Medications,
     OnMeasure,
     OnPairs,
+    OnScore,
     OnStatements,
     OnTable,
     Present,
     Ratio,
     Rise,
     RuleForm,
+    Single,
     Statement,
+    Total,
     Value,
 )
 from agents.decide.units import analytes
@@ -47,10 +51,11 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _T = TypeVar("_T")
 #: Which conditions make sense for which index.
 _FITS: dict[type, tuple[type, ...]] = {
-    OnMeasure: (Value, Rise, Ratio, Interpreted, AnyOf, AllOf),
+    OnMeasure: (Value, Rise, Ratio, FiltrationDrop, Interpreted, AnyOf, AllOf),
     OnTable: (Limits, Interpreted, Value, AnyOf, AllOf),
     OnStatements: (Present, AnyOf, AllOf),
     OnPairs: (Conflict, AnyOf, AllOf),
+    OnScore: (Total, Single, AnyOf, AllOf),
 }
 
 
@@ -165,8 +170,21 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
         if isinstance(source, Statement):
             need(bool(source.codes or source.terms), f"inputs.{key}", "neither codes nor terms")
             need(bool(source.facts or source.mentions), f"inputs.{key}", "neither facts nor mentions")
+    for key in form.applies.not_with:
+        need(isinstance(form.inputs.get(key), Statement), "applies.not_with", "not a statement of this rule")
     index = form.index
-    if isinstance(index, OnMeasure):
+    if isinstance(index, OnScore):
+        names = {item.name for item in index.items}
+        for item in index.items:
+            where = f"index.items.{item.name}"
+            need(
+                all(isinstance(form.inputs.get(part.input), Measure) for part in item.parts), where, "not a measure of this rule"
+            )
+            asked = [name for name in (item.only_with, item.not_with) if name]
+            need(all(isinstance(form.inputs.get(name), Statement) for name in asked), where, "not a statement of this rule")
+            needed = {band.with_item for part in item.parts for band in part.bands if band.with_item}
+            need(needed <= names, where, "with_item names no item")
+    elif isinstance(index, OnMeasure):
         need(isinstance(form.inputs.get(index.input), Measure), "index.input", "not a measure of this rule")
     elif isinstance(index, OnTable):
         need(index.table in limits, "index.table", "no such table of limits")
@@ -189,6 +207,9 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
             if isinstance(condition, Value):
                 bounds = (condition.at_least, condition.above, condition.at_most, condition.below)
                 need(sum(x is not None for x in bounds) == 1, where, "exactly one bound is needed")
+            if isinstance(condition, FiltrationDrop) and isinstance(index, OnMeasure):
+                source = form.inputs[index.input]
+                need(isinstance(source, Measure) and source.analyte == "creatinine", where, "needs creatinine")
             if isinstance(condition, Ratio):
                 need(condition.lowest_hours < condition.median_hours, where, "lowest_hours must be less than median_hours")
             if isinstance(condition, Present) and isinstance(index, OnStatements):

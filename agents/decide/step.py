@@ -109,7 +109,7 @@ class Decider:
             inputs=evidence.inputs(),
             computed=evidence.computed,
             thresholds=evidence.thresholds,
-            missing=form.not_considered,
+            missing=(*form.not_considered, *evidence.missing),
             text_spans=evidence.text_spans(),
         )
         return self._made(rule, view, hit.key, basis, hit.level.severity, _summary(hit), hit.elapsed, supersedes)

@@ -7,7 +7,7 @@ A unit that is not listed for an analyte is unknown: the value is missing data, 
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 #: Spellings (lower case, no blanks) -> one name. UCUM ``c/s`` codes stand on the right.
 _SPELLINGS: dict[str, str] = {
@@ -71,6 +71,28 @@ _SPELLINGS: dict[str, str] = {
     "score": "1",
     "{points}": "1",
     "points": "1",
+    "cel": "Cel",
+    "c": "Cel",
+    "°c": "Cel",
+    "degc": "Cel",
+    "[degf]": "[degF]",
+    "f": "[degF]",
+    "°f": "[degF]",
+    "degf": "[degF]",
+    "/min": "/min",
+    "1/min": "/min",
+    "bpm": "/min",
+    "{beats}/min": "/min",
+    "beats/min": "/min",
+    "{breaths}/min": "/min",
+    "breaths/min": "/min",
+    "br/min": "/min",
+    "mm[hg]": "mm[Hg]",
+    "mmhg": "mm[Hg]",
+    "kpa": "kPa",
+    "%": "%",
+    "l/min": "L/min",
+    "lpm": "L/min",
 }
 
 #: Analyte -> unit -> factor to the unit whose factor is 1.
@@ -87,6 +109,11 @@ _FACTORS: dict[str, dict[str, Decimal]] = {
         "platelets": {"10*9/L": "1", "10*3/uL": "1", "/uL": "0.001"},
         "leukocytes": {"10*9/L": "1", "10*3/uL": "1", "/uL": "0.001"},
         "lactate": {"mmol/L": "1", "mg/dL": "0.11101"},
+        "temperature": {"Cel": "1"},
+        "rate": {"/min": "1"},
+        "pressure": {"mm[Hg]": "1", "kPa": "7.50062"},
+        "percent": {"%": "1"},
+        "flow": {"L/min": "1"},
         "ratio": {"1": "1"},
         "score": {"1": "1"},
     }.items()
@@ -105,5 +132,8 @@ def canonical_unit(analyte: str) -> str:
 def convert(value: Decimal, unit: str, analyte: str) -> Decimal | None:
     """``value`` in the canonical unit of ``analyte``, exact; ``None`` when the unit is unknown for it."""
     name = _SPELLINGS.get("".join(unit.split()).lower())
+    if analyte == "temperature" and name == "[degF]":
+        # To a tenth, as thermometers and the limits of scores are written: 100.4 F is 38.0 C.
+        return ((value - 32) * 5 / 9).quantize(Decimal("0.1"), ROUND_HALF_UP)
     factor = None if name is None else _FACTORS[analyte].get(name)
     return None if factor is None else value * factor

@@ -35,7 +35,7 @@ def load(kind: str) -> list[Any]:
     for file in sorted(RULES.glob("*.cases.yaml")):
         table = yaml.safe_load(file.read_text("utf-8"))
         for row in table.get(kind, ()):
-            name = row.get("name") or f"{row['code']} {row['unit']} {row.get('low', row.get('high'))}"
+            name = row.get("name") or f"{row['code']} {row['unit']} {row.get('low', row.get('high', row.get('item')))}"
             rows.append(pytest.param(table["rule"], table.get("defaults", {}), row, id=f"{table['rule']}: {name}"))
     return rows
 
@@ -95,7 +95,7 @@ def message(number: int, row: dict[str, Any], defaults: dict[str, Any]) -> Findi
             msgspec.structs.replace(mention, codes=(Coding(code=m["code"]),) if "code" in m else ())
             for mention, m in zip(rest["mentions"], row["mentions"], strict=True)
         )
-    return findings(number, at, *facts, age_years=row.get("age", defaults.get("age")), **rest)
+    return findings(number, at, *facts, age_years=row.get("age", defaults.get("age")), sex=defaults.get("sex", ""), **rest)
 
 
 def run(rule: str, messages: list[Findings]) -> Decision:
@@ -148,6 +148,18 @@ def test_boundary(rule: str, defaults: dict[str, Any], row: dict[str, Any]) -> N
         fact = {"id": "a", "code": row["code"], "unit": row["unit"], "value": value}
         outcomes.append(run(rule, [message(0, {"at": "0h", "values": [fact]}, defaults)]).evaluated[rule])
     assert outcomes == ["clear", "raised" if row.get("inclusive") else "clear", "raised"]
+
+
+@pytest.mark.parametrize(("rule", "defaults", "row"), load("points"))
+def test_points(rule: str, defaults: dict[str, Any], row: dict[str, Any]) -> None:
+    """Each value of a score's item has the points of the published table."""
+    shown = {}
+    for value in row["values"]:
+        fact = {"id": "x", "code": row["code"], "unit": row["unit"], "value": value}
+        one = {"at": "0h", "values": [fact, *row["beside"]], "problems": row.get("problems", [])}
+        [flag] = run(rule, [message(0, one, defaults)]).flags
+        shown[value] = int(flag.basis.computed[row["item"]])
+    assert shown == row["values"]
 
 
 def test_every_rule_has_cases() -> None:

@@ -1,0 +1,118 @@
+"""Scores of bedside measures (NEWS2, qSOFA, SIRS): points of each item's latest value at each time that a message changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from agents.decide.cases import By
+from agents.decide.context import MINUTES_PER_HOUR, ContextFact, PatientContext
+from agents.decide.evidence import Evidence
+from agents.decide.form import Band, Condition, Item, Measure, OnScore, RuleForm, Single, Total
+from agents.decide.inputs import Reading, read_measure
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An item's points and the readings looked at; ``points`` is ``None`` where no part has a value, ``missing`` says what it lacked."""
+
+    item: Item
+    points: int | None
+    rows: tuple[ContextFact, ...]
+
+
+@dataclass(slots=True)
+class ScoreCase:
+    """The score at one time. ``missing`` names items without a value: a total that is not reached is then not known to be clear."""
+
+    at: int
+    scored: tuple[Scored, ...]
+    counts: bool = True
+    missing: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.missing.update(row.item.name for row in self.scored if row.points is None)
+
+    @property
+    def elapsed(self) -> int | None:
+        return self.at
+
+    def test(self, condition: Condition) -> Evidence | None:
+        total = sum(row.points or 0 for row in self.scored)
+        if isinstance(condition, Total):
+            return self._evidence(total, "score at least", condition.at_least) if total >= condition.at_least else None
+        if isinstance(condition, Single):
+            highest = max(row.points or 0 for row in self.scored)
+            return self._evidence(total, "single item at least", condition.at_least) if highest >= condition.at_least else None
+        raise TypeError(type(condition).__name__)
+
+    def key(self, by: By, evidence: Evidence) -> str:
+        return ""
+
+    def _evidence(self, total: int, name: str, bound: int) -> Evidence:
+        points = {row.item.name: Decimal(row.points) for row in self.scored if row.points is not None}
+        return Evidence(
+            tuple({fact.fact.id: fact for row in self.scored for fact in row.rows}.values()),
+            computed={"score": Decimal(total), **points},
+            thresholds={name: Decimal(bound)},
+            words={"score": str(total)},
+            missing=tuple(sorted(self.missing)),
+        )
+
+
+def score_cases(
+    form: RuleForm, index: OnScore, context: PatientContext, changed: frozenset[str], stated: frozenset[str]
+) -> Iterator[ScoreCase]:
+    """The score at each time from a changed measure until that measure no longer counts; ``stated``: statements that the record holds."""
+    items = [item for item in index.items if (not item.only_with or item.only_with in stated) and item.not_with not in stated]
+    readings: dict[str, list[Reading]] = {}
+    spans: list[tuple[int, int]] = []
+    for item in items:
+        for part in item.parts:
+            measure = form.inputs[part.input]
+            assert isinstance(measure, Measure)
+            rows = [
+                r for row in context.facts.values() if (r := read_measure(row, measure)) is not None and r.elapsed is not None
+            ]
+            reach = item.hours * MINUTES_PER_HOUR
+            spans += [(r.elapsed or 0, (r.elapsed or 0) + reach) for r in rows if r.row.fact.id in changed]
+            readings[part.input] = [r for r in rows if not r.row.fact.retracted]
+    times = {r.elapsed or 0 for rows in readings.values() for r in rows} | {start for start, _ in spans}
+    touched = sorted(at for at in times if any(start <= at <= end for start, end in spans))
+    for at in touched:
+        yield ScoreCase(at, _scored(items, readings, at), counts=at == touched[-1])
+
+
+def _scored(items: Iterable[Item], readings: dict[str, list[Reading]], at: int) -> tuple[Scored, ...]:
+    """Items in their order; a band with ``with_item`` looks at points of the whole score, so those come from a first pass."""
+    positive: set[str] = set()
+    made: tuple[Scored, ...] = ()
+    for _ in range(2):
+        made = tuple(_item(item, readings, at, positive) for item in items)
+        positive = {row.item.name for row in made if row.points}
+    return made
+
+
+def _item(item: Item, readings: dict[str, list[Reading]], at: int, positive: set[str]) -> Scored:
+    points: list[int] = []
+    rows: list[ContextFact] = []
+    oldest = at - item.hours * MINUTES_PER_HOUR
+    for part in item.parts:
+        window = [r for r in readings[part.input] if r.exact and oldest <= (r.elapsed or 0) <= at]
+        if window:
+            latest = max(window, key=lambda r: (r.elapsed or 0, r.row.fact.id))
+            assert latest.value is not None
+            rows.append(latest.row)
+            points.append(max((b.points for b in part.bands if _inside(latest.value, b, positive)), default=0))
+    return Scored(item, max(points) if points else None, tuple(rows))
+
+
+def _inside(value: Decimal, band: Band, positive: set[str]) -> bool:
+    return (
+        (not band.with_item or band.with_item in positive)
+        and (band.at_least is None or value >= band.at_least)
+        and (band.above is None or value > band.above)
+        and (band.at_most is None or value <= band.at_most)
+        and (band.below is None or value < band.below)
+    )
