@@ -143,9 +143,10 @@ class Models(_Section):
 
 
 class Decide(_Section):
-    """``site_table``: YAML of critical limits that overrides the shipped adult defaults; ``triage_table``: YAML in place of the shipped words
+    """``rules_folder``: rule files of the site, which replace shipped rules of the same id and add others; ``site_table``: YAML of critical limits that overrides the shipped adult defaults; ``triage_table``: YAML in place of the shipped words
     of urgency in patients' messages."""
 
+    rules_folder: Path | None = None
     site_table: Path | None = None
     triage_table: Path | None = None
     context_ttl_days: int = Field(400, ge=1)

@@ -77,8 +77,24 @@ class RuleSet:
     version: str
 
     @classmethod
-    def load(cls, rules: Path = RULES, *, tables: Path = TABLES, site_table: Path | None = None) -> RuleSet:
-        """Every ``*.yaml`` of ``rules`` that is not a table of cases.
+    def with_file(cls, file: Path) -> tuple[RuleSet, RuleForm]:
+        """One rule file over the shipped tables. Raises ConfigurationError as ``load``."""
+        document, _ = _read(file)
+        form = _convert(document, RuleForm, file.name)
+        shipped = cls.load()
+        _check_rule(form, file.name, shipped.limits, shipped.drugs)
+        return shipped, form
+
+    @classmethod
+    def load(
+        cls,
+        rules: Path = RULES,
+        *,
+        tables: Path = TABLES,
+        site_rules: Path | None = None,
+        site_table: Path | None = None,
+    ) -> RuleSet:
+        """Every ``*.yaml`` of ``rules`` that is not a table of cases; those of ``site_rules`` replace rules of the same id and add others.
 
         Raises:
             ConfigurationError: ``path`` names file and place (``aki_kdigo.yaml:$.levels[0].when``).
@@ -101,21 +117,33 @@ class RuleSet:
             digests["critical_limits"] = digests.get("critical_limits", "") + digest
         for name, table in limits.items():
             _check_limits(table, name)
-        loaded = []
-        for file in sorted(rules.glob("*.yaml")):
-            if file.name.endswith(".cases.yaml"):
-                continue
-            document, digest = _read(file)
-            form = _convert(document, RuleForm, file.name)
-            _check_rule(form, file.name, limits, drugs)
-            parts = [digest, *(digests[name] for name in sorted(_tables(form)))]
-            loaded.append(LoadedRule(form, hashlib.sha256("".join(parts).encode()).hexdigest()))
+        if site_rules is not None and not site_rules.is_dir():
+            raise ConfigurationError(path=site_rules.name, detail="no such folder of rules")
+        shipped = _load_rules(rules, limits, drugs, digests)
+        site_ones = _load_rules(site_rules, limits, drugs, digests) if site_rules is not None else []
+        own = {rule.form.id for rule in site_ones}
+        loaded = [rule for rule in shipped if rule.form.id not in own] + site_ones
         loaded.sort(key=lambda rule: rule.form.id)
         ids = [rule.form.id for rule in loaded]
         if len(set(ids)) != len(ids) or not ids:
             raise ConfigurationError(path=rules.name, detail="two rules have one id, or there is none")
         whole = hashlib.sha256("".join(rule.sha256 for rule in loaded).encode()).hexdigest()
         return cls(tuple(loaded), limits, drugs, f"rules-{whole[:12]}")
+
+
+def _load_rules(
+    folder: Path, limits: dict[str, LimitTable], drugs: dict[str, DrugLexicon], digests: dict[str, str]
+) -> list[LoadedRule]:
+    loaded = []
+    for file in sorted(folder.glob("*.yaml")):
+        if file.name.endswith(".cases.yaml"):
+            continue
+        document, digest = _read(file)
+        form = _convert(document, RuleForm, file.name)
+        _check_rule(form, file.name, limits, drugs)
+        parts = [digest, *(digests[name] for name in sorted(_tables(form)))]
+        loaded.append(LoadedRule(form, hashlib.sha256("".join(parts).encode()).hexdigest()))
+    return loaded
 
 
 def _read(file: Path) -> tuple[Any, str]:

@@ -199,4 +199,4 @@ def make_decider(settings: Settings) -> Decider:
             shelf_bundle(chosen.messages, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys
         )
     triager = Triager(TriageTable.load(settings.decide.triage_table), model)
-    return Decider(RuleSet.load(site_table=settings.decide.site_table), triager)
+    return Decider(RuleSet.load(site_rules=settings.decide.rules_folder, site_table=settings.decide.site_table), triager)
