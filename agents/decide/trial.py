@@ -133,7 +133,7 @@ def _value_fact(row: dict[str, Any], defaults: dict[str, Any], at: int) -> Fact:
         id=row["id"],
         kind=row.get("kind", defaults.get("kind", "lab")),
         path="OBX[1]",
-        codes=(Coding(system=_LOINC, code=row.get("code", defaults.get("code"))),),
+        codes=(Coding(system=_LOINC, code=row.get("code") or defaults["code"]),),
         value=None if value is None else Decimal(str(value)),
         comparator=row.get("comparator", ""),
         unit=row.get("unit", defaults.get("unit", "")),
