@@ -93,14 +93,14 @@ def merge(context: PatientContext, findings: Findings, *, horizon_hours: int = H
         if fact.kind in _KEPT:
             fact = _slim(fact, findings)
             known = facts.get(fact.id)
-            if known is None or _rank(fact) > _rank(known.fact):
+            if known is None or rank(fact) > rank(known.fact):
                 facts[fact.id] = ContextFact(fact, findings.origin)
     mentions = {key: row for key, row in context.mentions.items() if row.origin != findings.origin}
     said = read_mentions(findings, ("medication", "problem", "finding"))
     mentions.update((row.id, row) for row in said if row.type == "medication" or row.allergen)
     clock = max((time for time in (context.clock, findings.elapsed) if time is not None), default=None)
     newest = findings.elapsed is None or findings.elapsed == clock
-    return _pruned(
+    return pruned(
         msgspec.structs.replace(
             context,
             facts=facts,
@@ -121,7 +121,7 @@ def changed_facts(before: PatientContext, after: PatientContext, findings: Findi
         row = after.facts.get(key)
         if row is not None and row.origin == findings.origin:
             known = before.facts.get(key)
-            if known is None or known.origin == findings.origin or _rank(known.fact) != _rank(row.fact):
+            if known is None or known.origin == findings.origin or rank(known.fact) != rank(row.fact):
                 found.add(key)
     return frozenset(found)
 
@@ -176,7 +176,7 @@ def _slim(fact: Fact, findings: Findings) -> Fact:
     return msgspec.structs.replace(fact, id=fact_key(fact, findings), path="", time="", reference_range="", elapsed=elapsed)
 
 
-def _rank(fact: Fact) -> tuple[int, int, bool, bytes]:
+def rank(fact: Fact) -> tuple[int, int, bool, bytes]:
     """Which of two versions of one fact holds. Equal versions are told apart by content, never by arrival."""
     return fact.version, _at(fact.elapsed), fact.retracted, msgspec.json.encode(fact)
 
@@ -185,7 +185,8 @@ def _at(elapsed: int | None) -> int:
     return -(2**62) if elapsed is None else elapsed
 
 
-def _pruned(context: PatientContext, horizon_hours: int) -> PatientContext:
+def pruned(context: PatientContext, horizon_hours: int) -> PatientContext:
+    """Without what is older than ``horizon_hours`` before the context's clock, and at most ``MAX_FACTS`` facts."""
     oldest = -(2**61) if context.clock is None else context.clock - horizon_hours * MINUTES_PER_HOUR
 
     def keep(elapsed: int | None) -> bool:

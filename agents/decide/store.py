@@ -42,6 +42,24 @@ return 1
 """
 
 
+#: KEYS: context of survivor and of the retired token, index of survivor and of the retired token. ARGV: the two expected revisions,
+#: the joined context, context TTL, outcome TTL. One step: the retired context is gone exactly when the survivor's holds it.
+_MERGE = """
+for i = 1, 2 do
+  if tonumber(redis.call('HGET', KEYS[i], 'r') or '0') ~= tonumber(ARGV[i]) then return 0 end
+end
+redis.call('HSET', KEYS[1], 'r', tonumber(ARGV[1]) + 1, 'c', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+for i = 0, redis.call('ZCARD', KEYS[4]) - 1 do
+  local row = redis.call('ZRANGE', KEYS[4], i, i, 'WITHSCORES')
+  redis.call('ZADD', KEYS[3], row[2], row[1])
+end
+redis.call('EXPIRE', KEYS[3], ARGV[5])
+redis.call('DEL', KEYS[2], KEYS[4])
+return 1
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A context as it was loaded; ``revision`` 0 is a patient not seen before."""
@@ -66,6 +84,10 @@ class ContextStore(Protocol):
 
     async def commit(self, changes: Sequence[Change]) -> frozenset[str]:
         """Write each change whole; subjects whose context had moved on are answered and must be decided again."""
+
+    async def merge(self, survivor: Change, retired: str, revision: int) -> bool:
+        """Write the survivor's joined context and erase the retired one, which must still be at ``revision``; its outcomes go to the
+        survivor, so that an erasure finds them. ``False``, and nothing written, when one of the two had moved on."""
 
     async def forget(self, subject: str) -> None:
         """Erase a patient's context and the outcomes of the patient's messages."""
@@ -94,6 +116,16 @@ class MemoryContextStore:
             self._outcomes.update(change.outcomes)
             self._outcomes_of.setdefault(change.subject, set()).update(change.outcomes)
         return frozenset(conflicts)
+
+    async def merge(self, survivor: Change, retired: str, revision: int) -> bool:
+        empty = Held(PatientContext(), 0)
+        now = self._contexts.get(survivor.subject, empty).revision, self._contexts.get(retired, empty).revision
+        if now != (survivor.revision, revision):
+            return False
+        self._contexts[survivor.subject] = Held(survivor.context, survivor.revision + 1)
+        self._contexts.pop(retired, None)
+        self._outcomes_of.setdefault(survivor.subject, set()).update(self._outcomes_of.pop(retired, set()))
+        return True
 
     async def forget(self, subject: str) -> None:
         self._contexts.pop(subject, None)
@@ -149,6 +181,15 @@ class RedisContextStore:
             pipeline.eval(_COMMIT, len(keys), *keys, change.revision, context, self._context_ttl_s, self._outcome_ttl_s, *values)
         answers = await pipeline.execute()
         return frozenset(change.subject for change, answer in zip(changes, answers, strict=True) if answer != 1)
+
+    async def merge(self, survivor: Change, retired: str, revision: int) -> bool:
+        subjects = (survivor.subject, retired)
+        keys = [*(self._context_key(one) for one in subjects), *(self._index_key(one) for one in subjects)]
+        context = _ENCODER.encode(survivor.context)
+        pipeline = self._store.pipeline(transaction=False)
+        pipeline.eval(_MERGE, 4, *keys, survivor.revision, revision, context, self._context_ttl_s, self._outcome_ttl_s)
+        [answer] = await pipeline.execute()
+        return bool(answer == 1)
 
     async def forget(self, subject: str) -> None:
         index = self._index_key(subject)

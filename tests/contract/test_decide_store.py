@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from agents.decide.agent import DecideStage
-from agents.decide.context import PatientContext
+from agents.decide.context import PatientContext, merge
+from agents.decide.merge_agent import MergeStage, apply
 from agents.decide.ruleset import RuleSet
 from agents.decide.step import Decider, Outcome
 from agents.decide.store import Change, ContextStore, Held, MemoryContextStore, RedisContextStore
@@ -18,6 +19,7 @@ from schemas.envelope import JSON, DataClass, Envelope, parse_headers
 from schemas.errors import Reason, StoreUnavailable
 from schemas.findings import Findings
 from schemas.flags import Decision
+from schemas.merges import Merge
 from streams import topics
 from streams.record import Record
 from streams.settings import Kafka, Redis, Settings
@@ -233,3 +235,62 @@ async def test_a_record_of_another_subject_than_its_header_is_refused(redis_serv
     await stage.close()
     assert isinstance(outcome, Refused)
     assert outcome.error.path == "ce_subject"
+
+
+MERGE = Merge(id="m", time="2026-03-02T10:15:00.000Z", survivor="t", retired="u", delta_minutes=-3 * DAY)
+
+
+async def test_a_merge_moves_the_context_once(store: ContextStore) -> None:
+    """The retired token's facts stand under the survivor on its clock, an erasure of the survivor reaches the outcomes; again: no change."""
+    early = merge(PatientContext(), findings(0, DAY, creatinine("a", "1.0", DAY)))
+    late = merge(PatientContext(), findings(1, 5 * DAY, creatinine("b", "2.1", 5 * DAY)))
+    await store.commit([Change("t", 0, early, {}), Change("u", 0, late, {"of-u": OUTCOME})])
+    await apply(MERGE, store)
+    first, _ = await store.load(["t", "u"], [])
+    assert {key: row.fact.elapsed for key, row in first["t"].context.facts.items()} == {"a": DAY, "b": 2 * DAY}
+    assert first["t"].context.clock == 2 * DAY
+    assert first["u"] == Held(PatientContext(), 0)
+    await apply(MERGE, store)
+    assert (await store.load(["t", "u"], []))[0] == first
+    await store.forget("t")
+    assert await store.load(["t"], ["of-u"]) == ({"t": Held(PatientContext(), 0)}, {})
+
+
+async def test_a_merge_does_not_overwrite_a_context_that_moved_on(store: ContextStore) -> None:
+    """With an old revision of either token nothing is written."""
+    await store.commit([Change("t", 0, CONTEXT, {}), Change("u", 0, CONTEXT, {})])
+    assert not await store.merge(Change("t", 0, PatientContext(), {}), "u", 1)
+    assert not await store.merge(Change("t", 1, PatientContext(), {}), "u", 0)
+    assert (await store.load(["t", "u"], []))[0] == {"t": Held(CONTEXT, 1), "u": Held(CONTEXT, 1)}
+
+
+async def test_after_a_merge_the_rules_see_both_parts_of_the_record(store: ContextStore) -> None:
+    """A rise whose baseline was filed under the retired token is a flag of the survivor."""
+    await store.commit([Change("u", 0, merge(PatientContext(), findings(0, 4 * DAY, creatinine("a", "1.0", 4 * DAY))), {})])
+    await apply(MERGE, store)
+    held, _ = await store.load(["t"], [])
+    decision, _ = Decider(RuleSet.load()).decide(findings(1, 2 * DAY, creatinine("b", "2.1", 2 * DAY)), held["t"].context)
+    assert [flag.type for flag in decision.flags] == ["aki.kdigo"]
+
+
+async def test_the_merge_stage_reads_the_record_of_the_topic(redis_server: str) -> None:
+    """A record with its envelope moves the context; one that is no merge is refused."""
+    prefix = f"{uuid.uuid4()}."
+    stage = MergeStage(Settings(redis=Redis(url=redis_server), kafka=Kafka(topic_prefix=prefix)))
+    client = connect(Redis(url=redis_server))
+    kept = RedisContextStore(client, prefix=prefix)
+    await kept.commit([Change("u", 0, CONTEXT, {})])
+    await stage.open()
+    headers = Envelope(
+        id="m", source="/agents/deidentify", type=topics.BY_NAME[topics.MERGED].event_type, time=MERGE.time,
+        content_type=JSON, data_class=DataClass.INTERNAL, origin="o", subject="u",
+    ).headers()  # fmt: skip
+    rows = [Record(topics.MERGED, 0, n, 0, b"u", value, headers) for n, value in enumerate((msgspec.json.encode(MERGE), b"{}"))]
+    done, refused = await stage.process(rows)
+    assert done == Done()
+    assert isinstance(refused, Refused)
+    assert refused.error.reason is Reason.SCHEMA_MISMATCH
+    held, _ = await kept.load(["t", "u"], [])
+    assert (held["t"].context.sex, held["t"].context.clock, held["u"].revision) == ("F", 7 - 3 * DAY, 0)
+    await stage.close()
+    await client.aclose()
