@@ -114,7 +114,7 @@ def test_the_message_is_an_oru_of_preliminary_observations() -> None:
     assert len(header.get(10)) == 20
     assert (request.get(4), request.get(25)) == ("NLP-FLAG", "P")
     rows = {row.get(3): row for row in oru.all("OBX")}
-    assert set(rows) == {"aki.kdigo", "drug.allergy"}
+    assert set(rows) == {"aki.kdigo", "drug.allergy", "egfr.drop"}
     aki = rows["aki.kdigo"]
     assert (aki.get(2), aki.get(8), aki.get(11), aki.get(18)) == ("CWE", "A", "P", "aki.kdigo")
     assert aki.get(5, component=2).startswith("Possible AKI stage 1")
