@@ -25,6 +25,7 @@ PIPELINE: tuple[Row, ...] = (
     Row("deidentify", topics.RECEIVED, (topics.READY, topics.MERGED), "parse, scrub fields and text, leak check"),
     Row("extract", topics.READY, (topics.EXTRACTED,), "sections, entities, assertion, relations"),
     Row("decide", topics.EXTRACTED, (topics.RAISED,), "patient context, rules, flags with evidence"),
+    Row("merge", topics.MERGED, (), "the context of a retired patient token joins the survivor's"),
     Row(
         "publish",
         topics.RAISED,

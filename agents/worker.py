@@ -32,7 +32,11 @@ _LONGEST_RESTART_S = 30.0
 _WELL_AFTER_S = 60.0
 _STOPPING = frozenset({runner.EX_NOPERM, runner.EX_CONFIG})
 
-_MODULES = {"deliver": "agents.publish.deliver_agent", "deliver_fhir": "agents.publish.deliver_fhir_agent"}
+_MODULES = {
+    "merge": "agents.decide.merge_agent",
+    "deliver": "agents.publish.deliver_agent",
+    "deliver_fhir": "agents.publish.deliver_fhir_agent",
+}
 
 
 def build(stage_name: str, settings: Settings) -> Stage:

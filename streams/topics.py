@@ -57,7 +57,7 @@ class Topic:
 TOPICS: tuple[Topic, ...] = (
     Topic(RECEIVED, (HL7_V2, FHIR_JSON), "keyed hash of the patient identifier", "native messages as received", 7 * DAY),
     Topic(READY, (HL7_V2, FHIR_JSON), "patient token", "the same messages, de-identified"),
-    Topic(MERGED, (JSON,), "retired patient token", "two tokens that are one patient (A40 and its kin)", -1, "compact", dead_letters=False),
+    Topic(MERGED, (JSON,), "retired patient token", "two tokens that are one patient (A40 and its kin)", -1, "compact"),
     Topic(EXTRACTED, (JSON,), "patient token", "notes, mentions, relations and facts of one message"),
     Topic(RAISED, (JSON,), "patient token", "findings with the flags that they raised"),
     Topic(BUNDLE, (FHIR_JSON,), "patient token", "pseudonymous result Bundles for analytics"),

@@ -12,12 +12,15 @@ import redis
 import structlog
 
 from agents.decide.context import PatientContext
+from agents.decide.merge_agent import apply
+from agents.decide.step import Outcome
 from agents.decide.store import Change, RedisContextStore
 from agents.pipeline import BY_STAGE
 from agents.vault.backend import RedisBackend
 from agents.vault.contract import link
 from gateway.duplicates import RedisLedger
 from schemas.errors import StoreUnavailable, UnsupportedContent
+from schemas.merges import Merge
 from streams import embedded
 from streams.record import Record
 from streams.sealing import Seal
@@ -114,6 +117,15 @@ async def test_deidentify_makes_tokens_and_publish_only_reads_them(guarded: tupl
         await other.close()
     await writer.close()
     await reader.close()
+
+
+async def test_merge_moves_a_context_that_decide_wrote(guarded: tuple[str, Path]) -> None:
+    """The user of the merge stage may do exactly what a merge needs."""
+    decide, merge = (RedisContextStore(_store(guarded, user)) for user in ("decide", "merge"))
+    await decide.commit([Change("m2", 0, PatientContext(sex="F"), {"d": Outcome((), {})})])
+    await apply(Merge(id="m", time="2026-03-02T10:15:00.000Z", survivor="m1", retired="m2", delta_minutes=5), merge)
+    held, _ = await decide.load(["m1", "m2"], [])
+    assert (held["m1"].context.sex, held["m2"].revision) == ("F", 0)
 
 
 async def test_decide_keeps_contexts_that_no_other_stage_reads(guarded: tuple[str, Path]) -> None:
