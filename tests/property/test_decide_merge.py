@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.decide.context import PatientContext, merge
+from agents.decide.form import OnScore
+from agents.decide.joining import join
 from agents.decide.ruleset import RuleSet
+from agents.decide.scores import score_cases
 from agents.decide.step import Decider
 from schemas.clinical import Fact
 from schemas.findings import Findings
@@ -88,3 +91,52 @@ def test_a_flag_supersedes_only_what_was_raised(stream: list[Findings]) -> None:
             assert flag.id not in known
             assert len(flag.summary) <= 140
             known.add(flag.id)
+
+
+@settings(max_examples=60, deadline=None)
+@given(messages(), messages(), st.integers(-500, 500))
+def test_a_joined_context_is_joined_once(left: list[Findings], right: list[Findings], hours: int) -> None:
+    """Facts of both stand on the survivor's clock; joining what is left (nothing) and moving by nothing change nothing."""
+    survivor, retired = PatientContext(), PatientContext()
+    for one in left:
+        survivor = merge(survivor, one)
+    for one in right:
+        retired = merge(retired, one)
+    joined = join(survivor, retired, hours * HOUR)
+    assert set(joined.facts) == set(survivor.facts) | set(retired.facts)
+    for key in retired.facts.keys() - survivor.facts.keys():
+        assert joined.facts[key].fact.elapsed == (retired.facts[key].fact.elapsed or 0) + hours * HOUR
+    assert join(joined, PatientContext(), hours * HOUR) == joined
+    assert join(PatientContext(), survivor, 0).facts == survivor.facts
+
+
+@st.composite
+def vitals(draw: st.DrawFn) -> list[Findings]:
+    rows = []
+    for number in range(draw(st.integers(1, 5))):
+        code, values, unit = draw(
+            st.sampled_from(
+                [("9279-1", "8 16 22 25", "/min"), ("8867-4", "70 95 131", "/min"), ("8480-6", "90 120", "mm[Hg]")],
+            )
+        )
+        at = number * HOUR
+        value = draw(st.sampled_from(values.split()))
+        rows.append(findings(number, at, lab(f"v{number}", code, value, unit, at, kind="vital")))
+    return rows
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data(), vitals())
+def test_a_score_at_a_time_does_not_depend_on_arrival(data: st.DataObject, stream: list[Findings]) -> None:
+    """With all values there, the score at each time is the same whichever came first."""
+    [rule] = [loaded.form for loaded in RuleSet.load().rules if loaded.form.id == "news2"]
+    assert isinstance(rule.index, OnScore)
+    ends = []
+    for order in (stream, data.draw(st.permutations(stream))):
+        context = PatientContext()
+        for one in order:
+            context = merge(context, one)
+        cases = score_cases(rule, rule.index, context, frozenset(context.facts), frozenset())
+        ends.append([(case.at, [(row.item.name, row.points) for row in case.scored]) for case in cases])
+    assert ends[0] == ends[1]
+    assert ends[0]
