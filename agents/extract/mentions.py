@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 from agents.extract import rules
 from agents.extract.assertion import Target, assert_all
+from agents.extract.expansions import definitions, expand
 from agents.extract.relations import relate
 from agents.extract.rules import ATTRIBUTES, Span
 from agents.extract.sections import OTHER, Section, layout, section_at
@@ -197,6 +198,7 @@ def _finish(
     assertions = dict(
         zip(asserted, assert_all(text, [Target(s.start, s.end, s.type) for s in asserted], sentences, sections), strict=True)
     )
+    defined = definitions(text)
     mentions = [
         Mention(
             id=origin.make(path, span.start, span.end, span.type),
@@ -211,6 +213,7 @@ def _finish(
             section=section_at(sections, span.start).name,
             codes=span.codes,
             original=Offsets(*to_original(replaced, span.start, span.end)),
+            expansion=expand(text, span.start, span.end, section_at(sections, span.start).name, defined),
         )
         for span in spans
     ]
