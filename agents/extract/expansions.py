@@ -15,6 +15,8 @@ from pathlib import Path
 _FILE = Path(__file__).with_name("lexicon") / "expansions.toml"
 #: Characters to each side in which context words count.
 _REACH = 80
+#: Characters before a bracket in which the words that it abbreviates are looked for.
+_LONGEST = 200
 _DEFINED = re.compile(r"\(([A-Z][A-Za-z]{1,7})\)")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 
@@ -47,7 +49,7 @@ def definitions(text: str) -> dict[str, str]:
     unsure: set[str] = set()
     for match in _DEFINED.finditer(text):
         short = match.group(1)
-        line = text[max(text.rfind("\n", 0, match.start()) + 1, match.start() - 200) : match.start()]
+        line = text[max(0, match.start() - _LONGEST) : match.start()].rpartition("\n")[2]
         words = list(_WORD.finditer(line))[-len(short) :]
         if "".join(w.group()[0] for w in words).casefold() != short.casefold() or line[words[-1].end() :].strip():
             continue
@@ -68,9 +70,8 @@ def expand(text: str, start: int, end: int, section: str, defined: dict[str, str
     known = meanings().get(short)
     if known is None:
         return ""
-    low = max(text.rfind("\n", 0, start) + 1, start - _REACH)
-    line_end = text.find("\n", end)
-    high = min(len(text) if line_end < 0 else line_end, end + _REACH)
-    around = {w.lower() for w in _WORD.findall(text[low:start]) + _WORD.findall(text[end:high])}
+    before = text[max(0, start - _REACH) : start].rpartition("\n")[2]
+    after = text[end : end + _REACH].partition("\n")[0]
+    around = {w.lower() for w in _WORD.findall(before) + _WORD.findall(after)}
     told = [m.long for m in known if m.words & around] or [m.long for m in known if section in m.sections]
     return told[0] if len(told) == 1 else ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+#: Characters to each side in which relatives are looked for, so that the time does not grow with the square of a sentence.
+_REACH = 300
 _NAMES = {
     "mom": "mother", "mum": "mother", "dad": "father", "grandma": "grandmother", "grandpa": "grandfather",
 }  # fmt: skip
@@ -24,7 +26,7 @@ _BEHIND = re.compile(r"\s*(?:in|\(|-|:)\s*(?:(?:his|her|the|a|one|patient's)\s)?
 
 def relatives(text: str, start: int, end: int, sentence: tuple[int, int]) -> tuple[str, ...]:
     """Relatives in text order, singular and lower case ("maternal aunt"), of the mention ``text[start:end]``."""
-    low, high = sentence
+    low, high = max(sentence[0], start - _REACH), min(sentence[1], end + _REACH)
     near = _BEHIND.match(text, end, high)
     group = _GROUP.match(text, near.end(), high) if near else None
     if group is None:
