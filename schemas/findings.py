@@ -31,7 +31,11 @@ class Offsets(msgspec.Struct, frozen=True):
 
 
 class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A span of a de-identified note. Offsets are code points, end exclusive; ``original`` is in the note as received."""
+    """A span of a de-identified note. Offsets are code points, end exclusive; ``original`` is in the note as received.
+
+    ``expansion`` is what an abbreviation stands for in this note; empty where it is none or stays ambiguous.
+    ``relatives`` are those that a mention with ``assertion.family`` is about ("mother"), empty where its sentence names none.
+    """
 
     id: str
     note: str
@@ -45,6 +49,8 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     section: str = ""
     codes: tuple[Coding, ...] = ()
     original: Offsets | None = None
+    expansion: str = ""
+    relatives: tuple[str, ...] = ()
 
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True):

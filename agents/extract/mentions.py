@@ -10,7 +10,9 @@ from typing import Protocol, cast
 
 from agents.extract import rules
 from agents.extract.assertion import Target, assert_all
+from agents.extract.expansions import definitions, expand
 from agents.extract.relations import relate
+from agents.extract.relatives import relatives
 from agents.extract.rules import ATTRIBUTES, Span
 from agents.extract.sections import OTHER, Section, layout, section_at
 from agents.extract.sentences import Sentence
@@ -197,6 +199,15 @@ def _finish(
     assertions = dict(
         zip(asserted, assert_all(text, [Target(s.start, s.end, s.type) for s in asserted], sentences, sections), strict=True)
     )
+    defined = definitions(text)
+    starts = [sentence.start for sentence in sentences]
+
+    def kin(span: Span) -> tuple[str, ...]:
+        if span not in assertions or not assertions[span].family or not sentences:
+            return ()
+        sentence = sentences[_index(starts, span.start)]
+        return relatives(text, span.start, span.end, (sentence.start, sentence.end))
+
     mentions = [
         Mention(
             id=origin.make(path, span.start, span.end, span.type),
@@ -211,11 +222,12 @@ def _finish(
             section=section_at(sections, span.start).name,
             codes=span.codes,
             original=Offsets(*to_original(replaced, span.start, span.end)),
+            expansion=expand(text, span.start, span.end, section_at(sections, span.start).name, defined),
+            relatives=kin(span),
         )
         for span in spans
     ]
     rows: dict[int, list[Mention]] = {}
-    starts = [sentence.start for sentence in sentences]
     for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
         rows.setdefault(_index(starts, mention.start), []).append(mention)
     relations = [relation for row in rows.values() for relation in relate(row, origin.make)]
