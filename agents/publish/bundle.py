@@ -6,6 +6,7 @@ import base64
 
 from agents.publish.ai_transparency import artificial_intelligence, kind
 from agents.publish.check import Checker
+from agents.publish.coded import render_facts
 from agents.publish.drafts import render_draft
 from agents.publish.issues import render_flag
 from agents.publish.names import (
@@ -57,7 +58,7 @@ def build_bundle(decision: Decision, subject: Subject) -> Object:
     notes = [_document(place, documents[note.path], note) for note in findings.notes]
     said = [*render_mentions(place), *(render_flag(place, flag, rules, mentions) for flag in decision.flags)]
     said += [render_draft(place, one) for one in decision.triage]
-    resources = [subject.patient | {"id": patient_id}, *devices, *notes, *said]
+    resources = [subject.patient | {"id": patient_id}, *devices, *notes, *render_facts(place), *said]
     if said:
         resources.append(_provenance(place, [urn(str(one["id"])) for one in said], list(makers.values())))
     return {

@@ -1,0 +1,121 @@
+"""Coded facts of an HL7 v2 message as FHIR R4 resources; what the sender stated keeps the sender's status.
+
+By the segment maps of the HL7 v2-to-FHIR guide: OBX[Observation], DG1 and PRB[Condition], AL1 and IAM[AllergyIntolerance],
+PR1[Procedure]; statuses by its concept map for table 0085. Facts of FHIR input are not published again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain
+from agents.publish.resources import Place, concept
+from schemas.clinical import Fact
+
+_SEGMENT = re.compile(r"(?:^|[/.])(OBX|DG1|PRB|AL1|IAM|PR1)(?=\W|$)")
+_INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+#: The codes of table 0078 that the FHIR code system has too; others stay words.
+_FLAGS = frozenset(("L", "LL", "H", "HH", "N", "A", "AA", "S", "R", "I", "POS", "NEG", "U", "D", "B", "W"))
+#: OBX-11 (table 0085) -> Observation.status; anything else is ``unknown``.
+_STATUS = {
+    **dict.fromkeys(("F", "U"), "final"),
+    **dict.fromkeys(("P", "R", "S", "B"), "preliminary"),
+    **dict.fromkeys(("I", "O"), "registered"),
+    **dict.fromkeys(("D", "W"), "entered-in-error"),
+    "C": "corrected",
+    "X": "cancelled",
+}
+
+
+def render_facts(place: Place) -> Iterator[Object]:
+    """Resources in the order of the facts; a fact without code and without words gives none."""
+    for fact in place.findings.facts:
+        found = _SEGMENT.search(fact.path)
+        if found is None or not (fact.codes or plain(fact.text)):
+            continue
+        body = _MAKERS[found.group(1)](fact)
+        if body is None:
+            continue
+        kind = str(body["resourceType"])
+        dressed: Object = {
+            "resourceType": kind,
+            "id": place.name(kind, "fact", fact.path, fact.id),
+            "identifier": place.identifier("fact", place.findings.subject, fact.id),
+            "patient" if kind == "AllergyIntolerance" else "subject": place.patient,
+        }
+        if place.subject.labels:
+            dressed["meta"] = {"security": list(place.subject.labels)}
+        timing = {"Observation": "effectiveDateTime", "Procedure": "performedDateTime"}.get(kind, "recordedDate")
+        yield dressed | place.timed(timing, fact.elapsed) | body
+
+
+def _name(fact: Fact) -> Object | None:
+    words = next((text for c in fact.codes if (text := plain(c.display) or plain(c.code))), "")
+    return concept(words, fact.codes) if words else None
+
+
+def _observation(fact: Fact) -> Object | None:
+    code = _name(fact)
+    if code is None:
+        return None
+    body: Object = {"resourceType": "Observation", "status": _STATUS.get(fact.status, "unknown"), "code": code}
+    text = plain(fact.text)
+    if fact.value is not None and fact.value.is_finite():
+        quantity: Object = {"value": fact.value}
+        if fact.comparator:
+            quantity["comparator"] = fact.comparator
+        if plain(fact.unit):
+            quantity["unit"] = plain(fact.unit)
+        body["valueQuantity"] = quantity
+    elif words := text or next((w for c in fact.value_codes if (w := plain(c.display) or plain(c.code))), ""):
+        if fact.value_codes:
+            body["valueCodeableConcept"] = concept(words, fact.value_codes)
+        else:
+            body["valueString"] = words
+    if plain(fact.reference_range):
+        body["referenceRange"] = [{"text": plain(fact.reference_range)}]
+    flags = [
+        coded(_INTERPRETATION, flag) if flag in _FLAGS else {"text": plain(flag)} for flag in fact.interpretation if plain(flag)
+    ]
+    if flags:
+        body["interpretation"] = flags
+    return body
+
+
+def _stated(kind: str, fact: Fact) -> Object | None:
+    name = _name(fact) or ({"text": plain(fact.text)} if kind != "AllergyIntolerance" and plain(fact.text) else None)
+    return {"resourceType": kind, "code": name} if name else None
+
+
+def _problem(fact: Fact) -> Object | None:
+    body = _stated("Condition", fact)
+    return body and body | _withdrawn(fact, "condition-ver-status")
+
+
+def _allergy(fact: Fact) -> Object | None:
+    body = _stated("AllergyIntolerance", fact)
+    if body is None:
+        return None
+    if words := plain(fact.text):
+        body["reaction"] = [{"manifestation": [{"text": words}]}]
+    if not fact.retracted:
+        body["clinicalStatus"] = coded(ALLERGY_CLINICAL, "active")  # invariant ait-1 asks for it
+    return body | _withdrawn(fact, "allergyintolerance-verification")
+
+
+def _withdrawn(fact: Fact, system: str) -> Object:
+    """The segments state no certainty; only a deletion says something about it."""
+    return (
+        {"verificationStatus": coded(f"http://terminology.hl7.org/CodeSystem/{system}", "entered-in-error")}
+        if fact.retracted
+        else {}
+    )
+
+
+def _procedure(fact: Fact) -> Object | None:
+    body = _stated("Procedure", fact)
+    return body and body | {"status": "entered-in-error" if fact.retracted else "completed"}
+
+
+_MAKERS = {"OBX": _observation, "DG1": _problem, "PRB": _problem, "AL1": _allergy, "IAM": _allergy, "PR1": _procedure}

@@ -1,0 +1,61 @@
+"""Coded facts of HL7 v2 messages as FHIR resources: from real segments to a Bundle that validates."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from agents.publish.bundle import render
+from schemas.flags import Decision
+from schemas.hl7.er7 import parse
+from schemas.hl7.facts import read_facts
+from tests.support.decide import findings, note
+
+HEADER = "MSH|^~\\&|LAB|NORTH|||20260302||ORU^R01|1|P|2.5.1\r"
+KINDS = {"Observation", "Condition", "AllergyIntolerance", "Procedure"}
+
+
+def published(segments: str, *, path: str = "") -> list[dict[str, Any]]:
+    facts = tuple(timed.fact for timed in read_facts(parse((HEADER + segments).encode()))[0])
+    if path:
+        facts = tuple(msgspec.structs.replace(fact, path=path) for fact in facts)
+    message = msgspec.structs.replace(findings(1, 0, **note("no mention here")), facts=facts)
+    bundle = json.loads(render(Decision(id=message.id, findings=message)))
+    return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] in KINDS]
+
+
+def test_a_measured_value() -> None:
+    """Number, unit, range and flag stay; a final result stays final and is not labelled as made by a model."""
+    (one,) = published("OBX|1|NM|2823-3^Potassium^LN||6.10|mmol/L|3.5-5.1|H|||F\r")
+    assert one["status"] == "final"
+    assert one["code"]["coding"][0] == {"system": "http://loinc.org", "code": "2823-3", "display": "Potassium"}
+    assert one["valueQuantity"] == {"value": 6.10, "unit": "mmol/L"}
+    assert one["referenceRange"] == [{"text": "3.5-5.1"}]
+    assert one["interpretation"][0]["coding"][0]["code"] == "H"
+    assert all(label["code"] != "AIAST" for label in one["meta"]["security"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [("P", "preliminary"), ("C", "corrected"), ("W", "entered-in-error"), ("?", "unknown")]
+)
+def test_the_senders_status(sent: str, status: str) -> None:
+    assert published(f"OBX|1|NM|2823-3^Potassium^LN||4|mmol/L|||||{sent}\r")[0]["status"] == status
+
+
+def test_problems_allergies_procedures() -> None:
+    found = published(
+        "AL1|1|DA|7980^Penicillin^RXNORM|SV|Hives\rDG1|1||I10^Hypertension^I10C|||A\r"
+        "PR1|1||44950^Appendectomy^C4||20200101\rIAM|1|DA|7980^Penicillin^RXNORM|SV|Hives|D\r"
+    )
+    assert {one["resourceType"] for one in found} == KINDS - {"Observation"}
+    withdrawn = [
+        one for one in found if one.get("verificationStatus", {}).get("coding", [{}])[0].get("code") == "entered-in-error"
+    ]
+    assert [one["resourceType"] for one in withdrawn] == ["AllergyIntolerance"]
+
+
+def test_facts_of_fhir_are_not_published_again() -> None:
+    assert published("OBX|1|NM|2823-3^K^LN||4|mmol/L|||||F\r", path="Bundle.entry[1].resource") == []
