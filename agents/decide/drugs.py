@@ -101,6 +101,15 @@ class DrugLexicon:
             if any(coding.system == wanted.system and code_matches(coding, wanted) for coding in codes)
         }
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all ingredients and classes of the table."""
+        return frozenset((*self._table.ingredients, *self._table.classes))
+
+    def kinds(self, substance: Substance) -> frozenset[str]:
+        """Names of the ingredients and of all classes that the substance belongs to."""
+        return frozenset((*substance.ingredients, *substance.classes, *self._classes(substance.ingredients)))
+
     def conflict(self, medication: Substance, allergy: Substance) -> Match | None:
         """The closest way in which the two conflict."""
         if medication.ingredients & allergy.ingredients or medication.codes & allergy.codes or _same_word(medication, allergy):

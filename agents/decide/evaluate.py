@@ -17,6 +17,7 @@ from agents.decide.form import (
     Level,
     Measure,
     Medications,
+    OnDrugs,
     OnMeasure,
     OnPairs,
     OnScore,
@@ -24,8 +25,10 @@ from agents.decide.form import (
     OnTable,
     RuleForm,
     Statement,
+    Together,
 )
 from agents.decide.inputs import Reading, read_measure, read_row, takes_fact, takes_mention
+from agents.decide.interactions import drug_cases
 from agents.decide.pairs import allergens, medications
 from agents.decide.ruleset import RuleSet
 from agents.decide.scores import score_cases
@@ -140,7 +143,10 @@ def _cases(form: RuleForm, rules: RuleSet, view: View) -> Iterator[Case]:
     if isinstance(index, OnScore):
         named = {name for item in index.items for name in (item.only_with, item.not_with) if name}
         stated = frozenset(name for name in named if _stated(form, name, view))
-        yield from score_cases(form, index, view.context, view.changed, stated)
+        types = {kind for source in form.inputs.values() if isinstance(source, Statement) for kind in source.mentions}
+        yield from score_cases(form, index, view.context, view.changed, stated, read_mentions(view.findings, types))
+    elif isinstance(index, OnDrugs):
+        yield from _drug_cases(form, index, rules, view)
     elif isinstance(index, OnMeasure):
         measure = form.inputs[index.input]
         assert isinstance(measure, Measure)
@@ -214,11 +220,20 @@ def _pair_cases(form: RuleForm, index: OnPairs, rules: RuleSet, view: View) -> I
                 yield PairCase(medication, allergy, lexicon.conflict(medication.substance, allergy.substance))
 
 
+def _drug_cases(form: RuleForm, index: OnDrugs, rules: RuleSet, view: View) -> Iterator[Case]:
+    given_form = form.inputs[index.medications]
+    assert isinstance(given_form, Medications)
+    touched = view.changed | {mention.id for mention in view.findings.mentions}
+    if touched:
+        lexicon = rules.drugs[_drug_table(form)]
+        yield from drug_cases(medications(view.context, given_form, lexicon, view.now), touched, lexicon)
+
+
 def _drug_table(form: RuleForm) -> str:
     pending = [level.when for level in form.levels]
     while pending:
         condition = pending.pop()
-        if isinstance(condition, Conflict):
+        if isinstance(condition, Conflict | Together):
             return condition.table
         if isinstance(condition, AnyOf | AllOf):
             pending.extend(condition.of)

@@ -66,6 +66,7 @@ class Statement(_Form, frozen=True, kw_only=True, tag="statement", tag_field="is
     facts: tuple[FactKind, ...] = ()
     mentions: tuple[MentionType, ...] = ()
     assertion: Asserted = Asserted()
+    sections: tuple[str, ...] = ()
     not_sections: tuple[str, ...] = ()
 
 
@@ -151,7 +152,13 @@ class OnScore(_Form, frozen=True, kw_only=True, tag="score", tag_field="each"):
     items: Annotated[tuple[Item, ...], msgspec.Meta(min_length=1)]
 
 
-Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore
+class OnDrugs(_Form, frozen=True, kw_only=True, tag="drugs", tag_field="each"):
+    """Each medication with each other one, where the message changes one of the two."""
+
+    medications: str
+
+
+Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore | OnDrugs
 
 
 class Value(_Form, frozen=True, kw_only=True, tag="value", tag_field="test"):
@@ -221,6 +228,21 @@ class Conflict(_Form, frozen=True, kw_only=True, tag="conflict", tag_field="test
     match: Literal["ingredient", "class", "cross"]
 
 
+class Stated(_Form, frozen=True, kw_only=True, tag="stated", tag_field="test"):
+    """The statement ``input`` stands among the patient's coded facts of the last ``hours``, or in a note of this message."""
+
+    input: str
+    hours: Hours
+
+
+class Together(_Form, frozen=True, kw_only=True, tag="together", tag_field="test"):
+    """One medication is of ``one``, the other of ``other`` (ingredients or classes of ``table``), in either order."""
+
+    table: str
+    one: tuple[Identifier, ...]
+    other: tuple[Identifier, ...]
+
+
 class AnyOf(_Form, frozen=True, kw_only=True, tag="any", tag_field="test"):
     of: tuple[Condition, ...]
 
@@ -229,12 +251,27 @@ class AllOf(_Form, frozen=True, kw_only=True, tag="all", tag_field="test"):
     of: tuple[Condition, ...]
 
 
-Condition = Value | Rise | Ratio | FiltrationDrop | Total | Single | Limits | Interpreted | Present | Conflict | AnyOf | AllOf
+Condition = (
+    Value
+    | Rise
+    | Ratio
+    | FiltrationDrop
+    | Total
+    | Single
+    | Limits
+    | Interpreted
+    | Present
+    | Conflict
+    | Stated
+    | Together
+    | AnyOf
+    | AllOf
+)
 
 
 class Level(_Form, frozen=True, kw_only=True):
     """``summary`` may hold ``{input}``, ``{value}``, ``{unit}``, ``{limit}``, ``{direction}``, ``{ratio}``, ``{rise}``, ``{medication}``,
-    ``{allergy}``, ``{score}``, ``{egfr}``; only words of our own tables and numbers are put in, never text of a message."""
+    ``{allergy}``, ``{other}``, ``{score}``, ``{egfr}``; only words of our own tables and numbers are put in, never text of a message."""
 
     name: str
     severity: Severity

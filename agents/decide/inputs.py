@@ -93,6 +93,8 @@ def takes_mention(mention: ContextMention, statement: Statement) -> bool:
     """A mention of one of the statement's types, asserted as it wants, outside the sections that it excludes."""
     if mention.type not in statement.mentions or mention.section in statement.not_sections:
         return False
+    if statement.sections and mention.section not in statement.sections:
+        return False
     if not allowed(mention.assertion, statement.assertion):
         return False
     return has_code(mention.codes, statement.codes) or _has_term((mention.text,), statement.terms)

@@ -24,6 +24,7 @@ from agents.decide.form import (
     LimitTable,
     Measure,
     Medications,
+    OnDrugs,
     OnMeasure,
     OnPairs,
     OnScore,
@@ -34,7 +35,9 @@ from agents.decide.form import (
     Rise,
     RuleForm,
     Single,
+    Stated,
     Statement,
+    Together,
     Total,
     Value,
 )
@@ -55,7 +58,8 @@ _FITS: dict[type, tuple[type, ...]] = {
     OnTable: (Limits, Interpreted, Value, AnyOf, AllOf),
     OnStatements: (Present, AnyOf, AllOf),
     OnPairs: (Conflict, AnyOf, AllOf),
-    OnScore: (Total, Single, AnyOf, AllOf),
+    OnScore: (Total, Single, Stated, AnyOf, AllOf),
+    OnDrugs: (Together,),
 }
 
 
@@ -212,6 +216,8 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
             need(all(isinstance(form.inputs.get(name), Statement) for name in asked), where, "not a statement of this rule")
             needed = {band.with_item for part in item.parts for band in part.bands if band.with_item}
             need(needed <= names, where, "with_item names no item")
+    elif isinstance(index, OnDrugs):
+        need(isinstance(form.inputs.get(index.medications), Medications), "index.medications", "not medications of this rule")
     elif isinstance(index, OnMeasure):
         need(isinstance(form.inputs.get(index.input), Measure), "index.input", "not a measure of this rule")
     elif isinstance(index, OnTable):
@@ -244,8 +250,13 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
                 need(condition.input in index.inputs, where, "not an input of the index")
                 measured = isinstance(form.inputs[condition.input], Measure)
                 need(measured == (condition.at_least is not None), where, "a measure needs at_least, a statement has none")
-            if isinstance(condition, Conflict):
+            if isinstance(condition, Conflict | Together):
                 need(condition.table in drugs, where, "no such table of drugs")
+            if isinstance(condition, Together):
+                known = drugs[condition.table].names
+                need(all(one in known for one in (*condition.one, *condition.other)), where, "no such ingredient or class")
+            if isinstance(condition, Stated):
+                need(isinstance(form.inputs.get(condition.input), Statement), where, "not a statement of this rule")
 
 
 def _walk(condition: Condition) -> list[Condition]:
@@ -255,7 +266,9 @@ def _walk(condition: Condition) -> list[Condition]:
 
 
 def _tables(form: RuleForm) -> set[str]:
-    names = {condition.table for level in form.levels for condition in _walk(level.when) if isinstance(condition, Conflict)}
+    names = {
+        condition.table for level in form.levels for condition in _walk(level.when) if isinstance(condition, Conflict | Together)
+    }
     if isinstance(form.index, OnTable):
         names.add(form.index.table)
     return names

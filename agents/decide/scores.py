@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from agents.decide.cases import By
-from agents.decide.context import MINUTES_PER_HOUR, ContextFact, PatientContext
+from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
 from agents.decide.evidence import Evidence
-from agents.decide.form import Band, Condition, Item, Measure, OnScore, RuleForm, Single, Total
-from agents.decide.inputs import Reading, read_measure
+from agents.decide.form import Band, Condition, Item, Measure, OnScore, RuleForm, Single, Stated, Statement, Total
+from agents.decide.inputs import Reading, read_measure, takes_fact, takes_mention
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class ScoreCase:
 
     at: int
     scored: tuple[Scored, ...]
+    form: RuleForm
+    context: PatientContext
+    mentions: Sequence[ContextMention] = ()
     counts: bool = True
     missing: set[str] = field(default_factory=set)
 
@@ -45,7 +48,21 @@ class ScoreCase:
         if isinstance(condition, Single):
             highest = max(row.points or 0 for row in self.scored)
             return self._evidence(total, "single item at least", condition.at_least) if highest >= condition.at_least else None
+        if isinstance(condition, Stated):
+            return self._stated(condition)
         raise TypeError(type(condition).__name__)
+
+    def _stated(self, condition: Stated) -> Evidence | None:
+        statement = self.form.inputs[condition.input]
+        assert isinstance(statement, Statement)
+        oldest = self.at - condition.hours * MINUTES_PER_HOUR
+        for row in self.context.current(statement.facts):
+            if (row.fact.elapsed is None or row.fact.elapsed >= oldest) and takes_fact(row.fact, statement):
+                return Evidence((row,))
+        for mention in self.mentions:
+            if takes_mention(mention, statement):
+                return Evidence((), (mention,))
+        return None
 
     def key(self, by: By, evidence: Evidence) -> str:
         return ""
@@ -62,9 +79,15 @@ class ScoreCase:
 
 
 def score_cases(
-    form: RuleForm, index: OnScore, context: PatientContext, changed: frozenset[str], stated: frozenset[str]
+    form: RuleForm,
+    index: OnScore,
+    context: PatientContext,
+    changed: frozenset[str],
+    stated: frozenset[str],
+    mentions: Sequence[ContextMention],
 ) -> Iterator[ScoreCase]:
-    """The score at each time from a changed measure until that measure no longer counts; ``stated``: statements that the record holds."""
+    """The score at each time from a changed measure until that measure no longer counts; ``stated``: statements that the record holds;
+    ``mentions``: of this message."""
     items = [item for item in index.items if (not item.only_with or item.only_with in stated) and item.not_with not in stated]
     readings: dict[str, list[Reading]] = {}
     spans: list[tuple[int, int]] = []
@@ -81,7 +104,7 @@ def score_cases(
     times = {r.elapsed or 0 for rows in readings.values() for r in rows} | {start for start, _ in spans}
     touched = sorted(at for at in times if any(start <= at <= end for start, end in spans))
     for at in touched:
-        yield ScoreCase(at, _scored(items, readings, at), counts=at == touched[-1])
+        yield ScoreCase(at, _scored(items, readings, at), form, context, mentions, counts=at == touched[-1])
 
 
 def _scored(items: Iterable[Item], readings: dict[str, list[Reading]], at: int) -> tuple[Scored, ...]:
