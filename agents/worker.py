@@ -36,6 +36,7 @@ _MODULES = {
     "merge": "agents.decide.merge_agent",
     "deliver": "agents.publish.deliver_agent",
     "deliver_fhir": "agents.publish.deliver_fhir_agent",
+    "cards": "agents.publish.cards_agent",
 }
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "run the whole stream on sample messages and show what happened",
     "up": "run the same stack until Ctrl-C",
     "gateway": "the MLLP and FHIR doors",
+    "cds": "the CDS Hooks door",
     "worker": "run stages of the pipeline",
     "topics": "plan, create and list the topics",
     "send": "post message files over MLLP, FHIR HTTP or straight to Kafka",

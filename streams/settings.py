@@ -179,6 +179,32 @@ class FhirServer(_Section):
     scope: str = "system/*.cu"
 
 
+class CdsIssuer(_Section):
+    """An EHR that may call the CDS Hooks door: its public keys (JWKS file), and the ``jku`` that its tokens may name."""
+
+    jwks_file: Path
+    jku: str | None = None
+
+
+class Cds(_Section):
+    """CDS Hooks. ``enabled``: the stage ``cards`` runs by default. ``base_url``: as EHRs call it, for the audience of their tokens; ``issuers`` by ``iss``.
+
+    ``authority``: to whom the EHR's patient ids belong, where they are the patient's numbers; without it the prefetched Patient must carry an identifier.
+    ``origins``: web pages that may call (CORS). ``development``: every caller is believed; for a sandbox, never for patients. ``days``: how long a card is shown."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(8090, ge=0, le=65535)
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+    base_url: str = "http://127.0.0.1:8090"
+    issuers: dict[str, CdsIssuer] = {}
+    authority: str | None = None
+    origins: tuple[str, ...] = ()
+    development: bool = False
+    days: int = Field(14, ge=1, le=400)
+
+
 class Feedback(_Section):
     uncertain_below: float = Field(0.6, ge=0, le=1)
     random_share: float = Field(0.01, ge=0, le=1)
@@ -212,6 +238,7 @@ class Settings(BaseSettings):
     decide: Decide = Decide()
     publish: Publish = Publish()
     fhir_server: FhirServer = FhirServer()
+    cds: Cds = Cds()
     feedback: Feedback = Feedback()
     worker: Worker = Worker()
 

@@ -24,6 +24,7 @@ BUNDLE = "deid.bundle.published.v1"
 RESULT = "phi.result.published.v1"
 SAMPLE = "train.sample.proposed.v1"
 LABEL = "train.label.reviewed.v1"
+FEEDBACK = "train.feedback.recorded.v1"
 MODEL = "ops.model.released.v1"
 AUDIT = "ops.audit.recorded.v1"
 ERASURE = "ops.erasure.requested.v1"
@@ -64,6 +65,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(RESULT, (FHIR_JSON, HL7_V2), "patient token", "re-identified results for the EHR; audited", 7 * DAY),
     Topic(SAMPLE, (JSON,), "sample id", "de-identified samples proposed for review", 90 * DAY, "compact,delete"),
     Topic(LABEL, (JSON,), "label id", "reviewed labels", -1, "compact", dead_letters=False),
+    Topic(FEEDBACK, (JSON,), "card", "what became of CDS Hooks cards: weak labels", 400 * DAY, dead_letters=False),
     Topic(MODEL, (JSON,), "model name", "released model bundles by digest", -1, "compact", 1, dead_letters=False),
     Topic(AUDIT, (JSON,), "patient token", "who was told what; at least six years (45 CFR 164.316(b)(2))", 2200 * DAY,
           dead_letters=False),

@@ -14,6 +14,7 @@ from agents.vault.contract import Authorities
 from agents.vault.vault import open_vault
 from ops.audited import Act, KeptInLog, erase, refused
 from ops.operators import has_role, named, no_role, require_token
+from streams.card_index import forget_cards
 from streams.producer import Producer
 from streams.settings import Settings, load
 from streams.store import connect
@@ -83,7 +84,10 @@ async def _erase(settings: Settings, token: str, act: Act) -> bool:
     log = Producer(settings.kafka, client_id="wardstream-erase")
     try:
         contexts = RedisContextStore(store, prefix=settings.kafka.topic_prefix)
-        return await erase(vault, contexts, KeptInLog(settings.kafka), log, token, act)
+        tokens = await vault.tokens(token) or (token,)
+        known = await erase(vault, contexts, KeptInLog(settings.kafka), log, token, act)
+        await forget_cards(store, settings.deid.tenant, tokens)
+        return known
     finally:
         await log.close()
         await store.aclose()

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from schemas.audit import AuditEntry
+from schemas.cards import CardFeedback
 from schemas.deidentified import DeidMap
 from schemas.erasure import Erasure
 from schemas.findings import Findings
@@ -32,6 +33,7 @@ RECORDS: dict[str, Any] = {
     "audit.v1": AuditEntry,
     "erasure.v1": Erasure,
     "merge.v1": Merge,
+    "card-feedback.v1": CardFeedback,
     "handled.v1": Handled,
     "deid-map.v1": DeidMap,
 }

@@ -13,6 +13,7 @@ import pytest
 
 from schemas import jsonschema as package
 from schemas.audit import AuditEntry
+from schemas.cards import CardFeedback
 from schemas.clinical import Coding, Coverage, Fact
 from schemas.deidentified import DeidMap, SpanMap
 from schemas.erasure import Erasure
@@ -64,6 +65,7 @@ EXAMPLES: dict[str, Any] = {
     "erasure.v1": Erasure(id="a", time="2024", subject="t"),
     "merge.v1": Merge(id="a", time="2024", survivor="s", retired="t", delta_minutes=-5),
     "handled.v1": Handled(id="a", topic="t.dlq", partition=1, offset=2, action="redriven", time="2024", agent="jane", act="b"),
+    "card-feedback.v1": CardFeedback(id="a", card="b", service="s", outcome="accepted", time="2024", issuer="https://ehr"),
     "audit.v1": AuditEntry(id="a", action="deliver", outcome="success", time="2024", agent="publish", purpose="TREAT"),
     "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
 }

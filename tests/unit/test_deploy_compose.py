@@ -70,11 +70,12 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items()}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver"]} == {"deliver"}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver_fhir"]} == {"deliver_fhir"}
+    assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "cds"}
     assert {name for name, wanted in profiles.items() if wanted == ["mon"]} == {"prometheus", "grafana"}
     assert all(
         wanted == ["core"]
         for name, wanted in profiles.items()
-        if name not in {"deliver", "deliver_fhir", "keyring", "prometheus", "grafana"}
+        if name not in {"deliver", "deliver_fhir", "cards", "cds", "keyring", "prometheus", "grafana"}
     )
     assert profiles["keyring"] == ["setup"]  # a person runs it, once
     for name, service in SERVICES.items():
@@ -250,7 +251,7 @@ def test_the_access_list_of_the_page_is_the_pipeline() -> None:
 
 
 def test_the_master_key_goes_where_tokens_are_made_or_resolved() -> None:
-    """Only what makes the keyring, the gateway (record keys), deidentify and publish hold the key-encryption key."""
+    """Only what makes the keyring, the doors (record and card keys), deidentify, publish and cards hold the key-encryption key."""
     assert {name for name, service in SERVICES.items() if "master_key" in service.get("secrets", [])} == {
-        "gateway", "deidentify", "publish", "keyring",
+        "gateway", "deidentify", "publish", "keyring", "cards", "cds",
     }  # fmt: skip

@@ -60,8 +60,8 @@ def _store(guarded: tuple[str, Path], user: str) -> Store:
 
 
 def test_there_is_a_user_for_every_process_and_no_other() -> None:
-    """One principal a stage, one for the gateway, one each for whoever erases and for whoever makes and rotates keys; the default user is off."""
-    assert {line.split()[1] for line in LINES} == {"default", "gateway", "erase", "keys", *BY_STAGE}
+    """One principal a stage, one for each door, one each for whoever erases and for whoever makes and rotates keys; the default user is off."""
+    assert {line.split()[1] for line in LINES} == {"default", "gateway", "cds", "erase", "keys", *BY_STAGE}
     assert "user default off" in LINES
 
 
@@ -103,14 +103,14 @@ async def test_the_door_seals_deidentify_opens_and_erase_destroys(guarded: tuple
 
 
 async def test_deidentify_makes_tokens_and_publish_only_reads_them(guarded: tuple[str, Path]) -> None:
-    """The vault works for deidentify; publish re-identifies and can write nothing; nobody else sees a row."""
+    """The vault works for deidentify; publish re-identifies and can write nothing (cards as publish); nobody else sees a row."""
     writer = vault_on(RedisBackend(_store(guarded, "deidentify"), "default"), seed=1, tenant="default")
     (made,) = await writer.resolve([patient_request(link("north", "100200300"))])
     reader = vault_on(RedisBackend(_store(guarded, "publish"), "default"), seed=2, tenant="default")
     assert (await reader.reidentify(made.subject)).epoch == made.epoch
     with pytest.raises(StoreUnavailable):
         await reader.resolve([patient_request(link("north", "999"))])
-    for user in sorted({"gateway", *BY_STAGE} - {"deidentify", "publish"}):
+    for user in sorted({"gateway", "cds", *BY_STAGE} - {"deidentify", "publish", "cards"}):
         other = vault_on(RedisBackend(_store(guarded, user), "default"), seed=3, tenant="default")
         with pytest.raises(StoreUnavailable):
             await other.reidentify(made.subject)

@@ -1,0 +1,47 @@
+"""A flag as a CDS Hooks card: what it says, on which ground, and why it may be set aside."""
+
+from __future__ import annotations
+
+from agents.publish.issues import input_text
+from agents.publish.names import FLAG_TYPES, plain
+from schemas.cards import OVERRIDES, Card, Coding, KeptCard, Source
+from schemas.findings import Findings
+from schemas.flags import Flag
+
+LABEL = "Wardstream"
+_SUMMARY = 139
+_INPUTS = 6
+
+
+def kept_card(flag: Flag, findings: Findings) -> KeptCard:
+    return KeptCard(type=flag.type, time=findings.time, card=card(flag))
+
+
+def card(flag: Flag) -> Card:
+    """Preliminary support with its basis; suggests no action, since nothing is ordered by software."""
+    return Card(
+        uuid=flag.id,
+        summary=plain(flag.summary)[:_SUMMARY],
+        indicator=flag.severity,
+        source=Source(label=LABEL, url=flag.basis.citation, topic=Coding(code=flag.type, system=FLAG_TYPES, display=flag.type)),
+        detail=_detail(flag),
+        override_reasons=OVERRIDES,
+    )
+
+
+def _detail(flag: Flag) -> str:
+    """Markdown."""
+    basis = flag.basis
+    lines = [f"**{plain(flag.summary)}** (preliminary)", "", f"Basis: {basis.logic}"]
+    lines += [f"- {input_text(row)}" for row in basis.inputs[:_INPUTS]]
+    lines += [f"- {name}: {value}" for name, value in sorted(basis.computed.items())]
+    lines += [f"- threshold {name}: {value}" for name, value in sorted(basis.thresholds.items())]
+    if basis.missing:
+        lines.append(f"- not considered: {', '.join(basis.missing)}")
+    lines += ["", flag.limitations]
+    return "\n".join(lines).strip()
+
+
+def field_of(flag: Flag) -> str:
+    """One card for each thing that a flag may say again: a newer one of the same key takes its place, a withdrawal takes it away."""
+    return flag.suppress_key.replace("|withdrawn|", "|")

@@ -1,0 +1,102 @@
+"""The stage ``cards``: flags of ``deid.flag.raised.v1`` as cards in the store, where the CDS Hooks door finds them by the patient's number.
+
+It is on the released side: it asks the vault who a token is, and keeps nothing of the answer but keyed hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from agents.publish.cards import field_of, kept_card
+from agents.publish.release import Releaser
+from schemas.deidentified import decode_map
+from schemas.envelope import DataClass, parse_headers
+from schemas.errors import Poison, Reason, SchemaMismatch
+from schemas.flags import Decision
+from streams.card_index import CardIndex, rows_of
+from streams.keyring import read_keyring
+from streams.record import Record
+from streams.settings import Settings
+from streams.stage import Done, Outcome, Refused
+from streams.store import Store, connect
+
+STAGE = "cards"
+_DECODER = msgspec.json.Decoder(Decision)
+_DAY_S = 86_400
+
+
+class CardsStage:
+    """See ``streams.stage.Stage``. Writing a card again writes the same."""
+
+    name = STAGE
+
+    def __init__(self, settings: Settings, releaser: Releaser | None = None) -> None:
+        self._settings = settings
+        self._releaser = releaser or Releaser(settings)
+        self._store: Store | None = None
+        self._index: CardIndex | None = None
+
+    async def open(self) -> None:
+        """Raises ConfigurationError without a keyring or the vault's rights."""
+        await self._releaser.open()
+        self._index = CardIndex(await read_keyring(self._settings), self._settings.deid)
+        self._store = connect(self._settings.redis)
+
+    async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        """Raises StoreUnavailable: the batch comes again."""
+        if self._store is None or self._index is None:
+            raise RuntimeError("process before open")
+        read = [_read(record) for record in records]
+        decisions = [row for row in read if isinstance(row, Decision) and row.flags]
+        people = await self._releaser.people(decision.findings.subject for decision in decisions)
+        life = self._settings.cds.days * _DAY_S
+        async with self._store.pipeline(transaction=False) as pipe:
+            for decision in decisions:
+                subject = decision.findings.subject
+                person = people.get(subject)
+                if person is None:
+                    continue  # erased meanwhile: nobody's card
+                rows = [self._index.row(one.system, one.value) for one in person.person.identifiers if one.value]
+                for row in rows:
+                    for flag in decision.flags:
+                        if flag.withdrawn:
+                            pipe.hdel(row, field_of(flag))
+                        else:
+                            pipe.hset(row, field_of(flag), msgspec.json.encode(kept_card(flag, decision.findings)))
+                    pipe.expire(row, life)
+                if rows:
+                    named = rows_of(self._settings.deid.tenant, subject)
+                    pipe.sadd(named, *rows)
+                    pipe.expire(named, life)
+            if len(pipe):
+                await pipe.execute()
+        return [Refused(row) if isinstance(row, Poison) else Done() for row in read]
+
+    async def close(self) -> None:
+        await self._releaser.close()
+        if self._store is not None:
+            await self._store.aclose()
+            self._store = None
+
+
+def _read(record: Record) -> Decision | Poison | None:
+    """``None``: no patient behind it."""
+    try:
+        envelope = parse_headers(record.headers)
+        envelope.require(DataClass.INTERNAL)
+        try:
+            decision = _DECODER.decode(record.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None
+        if decision.findings.subject != envelope.subject:
+            raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="ce_subject")
+        return None if decode_map(envelope.deid_map).without_patient else decision
+    except Poison as error:
+        return error
+
+
+def build(settings: Settings) -> CardsStage:
+    """The stage under these settings; nothing is opened before ``open``."""
+    return CardsStage(settings)

@@ -1,0 +1,84 @@
+"""The process ``wardstream cds``: the CDS Hooks door with its store, its log and its keys."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+
+import structlog
+
+from gateway.cds_hooks import CdsDoor
+from gateway.cds_tokens import Tokens
+from gateway.listener import HttpListener
+from gateway.tls import server_context
+from schemas.errors import ConfigurationError
+from streams import logs, memory
+from streams.card_index import CardIndex
+from streams.keyring import read_keyring
+from streams.producer import Producer
+from streams.settings import Settings
+from streams.store import Store, connect
+
+_log = structlog.get_logger("cds")
+
+
+async def fetch(store: Store, rows: Sequence[str]) -> list[bytes]:
+    """Every card of these rows. Raises StoreUnavailable."""
+    async with store.pipeline(transaction=False) as pipe:
+        for row in rows:
+            pipe.hvals(row)
+        answers = await pipe.execute() if rows else []
+    return [value for answer in answers for value in answer]
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until ``stop`` is set.
+
+    Raises:
+        ConfigurationError: no issuer and not for development, unusable keys or TLS files, or the address cannot be taken.
+        StoreUnavailable: the keyring cannot be read now.
+    """
+    cds = settings.cds
+    if not cds.issuers and not cds.development:
+        raise ConfigurationError(path="cds.issuers", detail="name the EHRs that may call, or set cds.development for a sandbox")
+    index = CardIndex(await read_keyring(settings), settings.deid)
+    store, producer = connect(settings.redis), Producer(settings.kafka, client_id="wardstream-cds")
+
+    async def seen(name: str, seconds: int) -> bool:
+        return bool(await store.set(f"h:{settings.deid.tenant}:j:{name}", b"1", nx=True, ex=seconds))
+
+    async def read(rows: Sequence[str]) -> list[bytes]:
+        return await fetch(store, rows)
+
+    tokens = Tokens(cds.issuers, seen) if cds.issuers else None
+    door = CdsDoor(cds, index, tokens, read, producer.produce)
+    tls = server_context("cds.tls", cds.tls_certificate_file, cds.tls_key_file, None)
+    listener = HttpListener(door.app(), tls, patience_s=10)
+    try:
+        try:
+            port = await listener.start(cds.host, cds.port)
+        except OSError:
+            raise ConfigurationError(path="cds.port", detail="the address cannot be taken") from None
+        memory.started()
+        _log.info("listening", host=cds.host, port=port, detail="cds-hooks")
+        await stop.wait()
+        await listener.stop()
+    finally:
+        await producer.close()
+        await store.aclose()
+
+
+def run(settings: Settings) -> int:
+    """The ``wardstream cds`` command; 0 after a graceful stop. Raises as ``serve``."""
+    logs.configure(settings.worker.log_format, settings.worker.log_level)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(settings, stop)
+
+    asyncio.run(main())
+    return 0
