@@ -34,6 +34,8 @@ PIPELINE: tuple[Row, ...] = (
     ),
     Row("deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"),
     Row("deliver_fhir", topics.RESULT, (topics.AUDIT,), "Bundles to the FHIR server, stored there before the offset moves"),
+    Row("notify", topics.BUNDLE, (), "subscribers hear of de-identified results"),
+    Row("notify_results", topics.RESULT, (topics.AUDIT,), "subscribers hear of released results"),
     Row("feedback", topics.RAISED, (topics.SAMPLE,), "uncertain and disagreeing samples for review"),
 )
 

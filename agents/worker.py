@@ -36,6 +36,8 @@ _MODULES = {
     "merge": "agents.decide.merge_agent",
     "deliver": "agents.publish.deliver_agent",
     "deliver_fhir": "agents.publish.deliver_fhir_agent",
+    "notify": "agents.publish.notify_agent",
+    "notify_results": "agents.publish.notify_results_agent",
 }
 
 

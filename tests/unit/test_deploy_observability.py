@@ -89,6 +89,8 @@ def test_a_stage_that_is_missing_altogether_is_noticed() -> None:
     assert set(re.findall(r'absent\(wardstream_build_info\{stage="(\w+)"\}\)', rule["expr"])) == set(BY_STAGE) - {
         "deliver",
         "deliver_fhir",
+        "notify",
+        "notify_results",
     }
 
 
