@@ -365,9 +365,9 @@ async def test_a_file_that_is_missing_or_has_nobody_for_the_stage(redis_server: 
     with pytest.raises(ConfigurationError):
         load(tmp_path / "none.yaml")
     row = {"name": "a", "endpoint": "https://board.example/hook"}
+    twice = {"api_version": "subscriptions/v1", "subscriptions": [row | {"results": "deid"}] * 2}
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(twice))
     with pytest.raises(ConfigurationError):
-        load_two = {"api_version": "subscriptions/v1", "subscriptions": [row | {"results": "deid"}] * 2}
-        (tmp_path / "two.yaml").write_text(yaml.safe_dump(load_two))
         load(tmp_path / "two.yaml")
     with pytest.raises(ConfigurationError):
         await opened(redis_server, tmp_path, row | {"results": "released"})
