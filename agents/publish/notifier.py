@@ -106,7 +106,7 @@ class Notifier:
         if kind != "handshake" and status != "error":
             await self.outbox.mark("error")
             _log("subscriber_failing", self.subscription, http_status=answer.status_code if answer is not None else 0)
-        delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self.failures - 1, 16))
+        delay: float = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self.failures - 1, 16))
         delay = delay / 2 + self.chance() * delay / 2
         asked: str = answer.headers.get("retry-after", "") if answer is not None else ""
         return min(LONGEST_DELAY_S, max(delay, float(asked))) if asked.isascii() and asked.isdigit() else delay

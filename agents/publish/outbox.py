@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 
@@ -81,16 +82,16 @@ class Outbox:
         await self._store.eval(_RELEASE, 1, self._key + "lease", owner)
 
     async def state(self) -> State:
-        found = await self._store.hgetall(self._key + "state")
+        found = cast("dict[bytes, bytes]", await self._store.hgetall(self._key + "state"))
         known = found.get(b"endpoint", b"").decode() == self._endpoint
-        return State(int(found.get(b"events", 0)), found.get(b"status", b"requested").decode() if known else None)
+        return State(int(found.get(b"events", 0)), cast("Status", found[b"status"].decode()) if known else None)
 
     async def mark(self, status: Status) -> None:
         await self._store.hset(self._key + "state", mapping={"status": status, "endpoint": self._endpoint})
 
     async def first(self) -> Waiting | None:
         """The oldest that waits."""
-        for key in await self._store.zrange(self._key + "waiting", 0, 0):
+        for key in cast("list[bytes]", await self._store.zrange(self._key + "waiting", 0, 0)):
             last, _, news = key.partition(b":")
             return Waiting(int(last), _NEWS.decode(news), key)
         return None
