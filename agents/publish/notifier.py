@@ -22,6 +22,8 @@ FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 300.0
 #: How often the store is asked when nothing woke us: another worker may have added something, or may have gone.
 POLL_S = 1.0
+#: Added to the time that one request may take: how long another worker waits for one that was killed.
+LEASE_S = 10.0
 _FHIR_JSON = "application/fhir+json"
 
 
@@ -37,7 +39,7 @@ class Notifier:
     client: httpx.AsyncClient
     headers: dict[str, str]
     owner: str
-    lease_s: float
+    timeout_s: float
     sleep: Callable[[float], Awaitable[None]]
     clock: Callable[[], float]
     now: Callable[[], float]
@@ -52,7 +54,7 @@ class Notifier:
             try:
                 wait = await asyncio.shield(turn)
             except asyncio.CancelledError:
-                await asyncio.wait({turn}, timeout=self.lease_s)
+                await asyncio.wait({turn}, timeout=self.timeout_s + LEASE_S)
                 turn.cancel()
                 raise
             await self.sleep(wait)
@@ -73,7 +75,7 @@ class Notifier:
 
     async def turn(self) -> float:
         """Send what is due; returns the seconds until something may be due again. Raises StoreUnavailable."""
-        if not await self.outbox.lease(self.owner, self.lease_s):
+        if not await self.outbox.lease(self.owner, self.timeout_s + LEASE_S):
             return POLL_S
         if self.silent_since is None:
             self.silent_since = self.clock()
@@ -114,8 +116,9 @@ class Notifier:
     async def _post(self, body: bytes) -> httpx.Response | None:
         headers = {**self.headers, "content-type": _FHIR_JSON, "accept": _FHIR_JSON}
         try:
-            return await self.client.post(self.subscription.endpoint, content=body, headers=headers)
-        except httpx.HTTPError:
+            async with asyncio.timeout(self.timeout_s):  # the client's own holds for each part of an answer, not for all of it
+                return await self.client.post(self.subscription.endpoint, content=body, headers=headers)
+        except (httpx.HTTPError, TimeoutError):
             return None
 
 

@@ -32,8 +32,6 @@ from streams.stage import Done, Outcome, Refused
 from streams.store import Store, connect
 
 STAGE = "notify"
-#: Added to the time that one request may take: how long another worker waits for one that has gone.
-_LEASE_S = 10.0
 
 
 class NotifyStage:
@@ -82,7 +80,7 @@ class NotifyStage:
                 client=self._client,
                 headers=more,
                 owner=owner,
-                lease_s=own.timeout_s + _LEASE_S,
+                timeout_s=own.timeout_s,
                 sleep=self._sleep,
                 clock=time.monotonic,
                 now=time.time,

@@ -71,15 +71,15 @@ async def quick(seconds: float) -> None:
 
 
 async def opened(
-    url: str, folder: Path, *rows: dict[str, Any], results: Any = "deid", kept: int = 100, prefix: str | None = None
+    url: str, folder: Path, *rows: dict[str, Any], results: Any = "deid", kept: int = 100, timeout_s: float = 5
 ) -> NotifyStage:
     path = folder / "subscriptions.yaml"
     whole = [{"results": results} | row for row in rows]
     path.write_text(yaml.safe_dump({"api_version": "subscriptions/v1", "subscriptions": whole}))
     settings = Settings(
         redis=config.Redis(url=url),
-        kafka=config.Kafka(topic_prefix=prefix or f"{folder.name}."),
-        subscriptions=config.Subscriptions(file=path, timeout_s=5, kept=kept),
+        kafka=config.Kafka(topic_prefix=f"{folder.name}."),
+        subscriptions=config.Subscriptions(file=path, timeout_s=timeout_s, kept=kept),
     )
     stage = NotifyStage(settings, results=results, sleep=quick)
     await stage.open()
@@ -230,6 +230,16 @@ async def test_what_is_not_accepted_is_sent_again_under_its_number(redis_server:
     assert [status(row)["status"] for row in (first, second, third, after)] == ["active", "error", "error", "active"]
     assert first["id"] == third["id"]
     assert numbers([after])[0] == FLAGS + 1
+
+
+async def test_an_answer_that_does_not_end_is_none(redis_server: str, tmp_path: Path) -> None:
+    """Bytes that trickle in hold the subscriber for the time-out, then the events come again."""
+    async with Subscriber(lambda n: 0 if n == 1 else 200) as one:
+        stage = await opened(redis_server, tmp_path, {"name": "a", "endpoint": one.endpoint}, timeout_s=0.3)
+        await stage.process(RECORDS[:1])
+        await until(lambda: len(one.received) == 3)
+        await stage.close()
+    assert numbers(one.received[1:2]) == numbers(one.received[2:3]) == list(range(1, FLAGS + 1))
 
 
 async def test_without_a_handshake_nothing_is_told(redis_server: str, tmp_path: Path) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-#: Gets how many requests came before; the status of the answer.
+#: Gets how many requests came before; the status of the answer, 0: one that does not end.
 Script = Callable[[int], int]
 
 
@@ -45,4 +45,13 @@ class Subscriber:
         number = len(self.received)
         self.received.append(await request.json())
         self.headers.append(dict(request.headers))
-        return Response(status_code=self._script(number))
+        answer = self._script(number)
+        if answer == 0:
+            return StreamingResponse(_drip(), headers={"content-length": "1000"})
+        return Response(status_code=answer)
+
+
+async def _drip() -> AsyncIterator[bytes]:
+    for _ in range(1000):
+        yield b"."
+        await asyncio.sleep(0.05)
