@@ -7,7 +7,7 @@ BROKER ?= embedded
 SIZE ?= small
 LOCKFLAGS := --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --quiet
 
-.PHONY: help setup dev training demo up chaos test test-training lint format kafka-jars lock clean
+.PHONY: help setup dev training demo up chaos test test-training lint format kafka-jars fhir-jars lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,7 +41,7 @@ demo: setup ## run the whole stream on sample messages (BROKER=kafka for real Ka
 up: setup ## the same stack, kept running until Ctrl-C
 	@$(BIN)/wardstream up --broker $(BROKER)
 
-test: dev kafka-jars test-training ## everything, with real Kafka (needs Java and Maven), real Redis and the model factory
+test: dev kafka-jars fhir-jars test-training ## everything, with real Kafka and a HAPI FHIR server (need Java and Maven), real Redis, the model factory
 	$(BIN)/python -m pytest --ignore=tests/training
 
 test-training: training ## the model factory: tiny models of every family, end to end
@@ -67,6 +67,13 @@ deploy/kafka/libs/.complete: deploy/kafka/pom.xml
 	  mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=libs -DincludeScope=runtime && touch $@; \
 	else echo "Java or Maven is missing: tests on real Kafka will be skipped by name"; fi
 
+fhir-jars: deploy/fhir-test/libs/.complete ## the jars of a HAPI FHIR server for the tests, by Maven (290 MB)
+
+deploy/fhir-test/libs/.complete: deploy/fhir-test/pom.xml
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
+	  mvn -q -B -f deploy/fhir-test/pom.xml dependency:copy-dependencies -DoutputDirectory=libs -DincludeScope=runtime && touch $@; \
+	else echo "Java or Maven is missing: the test on a HAPI FHIR server will be skipped by name"; fi
+
 lock: export CUSTOM_COMPILE_COMMAND := make lock
 lock: ## rewrite the hash-pinned requirement files from pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra scans --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
@@ -75,4 +82,4 @@ lock: ## rewrite the hash-pinned requirement files from pyproject.toml
 	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra build --extra train -o requirements/train.txt pyproject.toml
 
 clean: ## remove what make made
-	rm -rf $(VENV) .venv-train deploy/kafka/libs var out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-train deploy/kafka/libs deploy/fhir-test/libs var out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -42,11 +42,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def child(name: str, arguments: Sequence[str], address: str, directory: Path, ready: Callable[[], bool]) -> Iterator[Server]:
+def child(
+    name: str,
+    arguments: Sequence[str],
+    address: str,
+    directory: Path,
+    ready: Callable[[], bool],
+    *,
+    patience_s: float = READY_S,
+) -> Iterator[Server]:
     """Run a program until the block ends; its output goes to ``<directory>/<name>.log``.
 
     Raises:
-        ConfigurationError: the program cannot be started, ends at once, or does not answer within ``READY_S``.
+        ConfigurationError: the program cannot be started, ends at once, or does not answer within ``patience_s``.
     """
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / f"{name}.log"
@@ -58,7 +66,7 @@ def child(name: str, arguments: Sequence[str], address: str, directory: Path, re
         except OSError:
             raise ConfigurationError(path=name, detail="cannot be started") from None
     try:
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + patience_s
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise ConfigurationError(path=name, detail=f"did not become ready, see {log}")

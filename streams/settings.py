@@ -205,6 +205,18 @@ class Cds(_Section):
     days: int = Field(14, ge=1, le=400)
 
 
+class Subscriptions(_Section):
+    """Who is told of new results, for ``notify`` and ``notify_results``.
+
+    ``file``: YAML, see "Subscriptions" in Consume results. ``ca_file``: who signed the subscribers' certificates, where the system does not
+    know it. ``kept``: notifications that wait for one subscriber; beyond that the oldest are given up, and the event numbers show the gap."""
+
+    file: Path | None = None
+    ca_file: Path | None = None
+    timeout_s: float = Field(10, gt=0)
+    kept: int = Field(10_000, ge=1)
+
+
 class Feedback(_Section):
     uncertain_below: float = Field(0.6, ge=0, le=1)
     random_share: float = Field(0.01, ge=0, le=1)
@@ -239,6 +251,7 @@ class Settings(BaseSettings):
     publish: Publish = Publish()
     fhir_server: FhirServer = FhirServer()
     cds: Cds = Cds()
+    subscriptions: Subscriptions = Subscriptions()
     feedback: Feedback = Feedback()
     worker: Worker = Worker()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams import embedded, kafka_local
+from tests.support import hapi
 from tests.support.streams_site import Site
 
 
@@ -40,6 +41,16 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real Redis, one for the whole session; take a ``topic_prefix`` or database of your own."""
     with embedded.redis_server(tmp_path_factory.mktemp("redis")) as server:
         yield f"redis://{server.address}/0"
+
+
+@pytest.fixture(scope="session")
+def hapi_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base address of a HAPI FHIR JPA server (R4) with an empty database, one for the whole session."""
+    lack = hapi.missing()
+    if lack is not None:
+        _unavailable(f"HAPI FHIR: {lack}")
+    with hapi.server(tmp_path_factory.mktemp("hapi")) as running:
+        yield running.address
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])

@@ -7,7 +7,15 @@ import sys
 import click
 
 from agents.pipeline import BY_STAGE
-from streams.settings import load
+from agents.publish import subscriptions
+from streams.settings import Settings, load
+
+
+def _not_subscribed(settings: Settings) -> set[str]:
+    """Stages that nobody subscribes to. Raises ConfigurationError when the file is wrong."""
+    path = settings.subscriptions.file
+    wanted = set() if path is None else {one.results for one in subscriptions.load(path)}
+    return {stage for stage, results in {"notify": "deid", "notify_results": "released"}.items() if results not in wanted}
 
 
 @click.command()
@@ -20,6 +28,7 @@ def command(stages: tuple[str, ...]) -> None:
     idle = {"deliver"} if settings.publish.receiver is None else set()
     idle |= {"deliver_fhir"} if settings.fhir_server.base_url is None else set()
     idle |= set() if settings.cds.enabled else {"cards"}
+    idle |= _not_subscribed(settings)
     chosen = stages or tuple(name for name in BY_STAGE if name not in idle)
     if len(chosen) == 1:
         sys.exit(run(chosen[0], settings))

@@ -71,11 +71,12 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
     assert {name for name, wanted in profiles.items() if wanted == ["deliver"]} == {"deliver"}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver_fhir"]} == {"deliver_fhir"}
     assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "cds"}
+    assert {name for name, wanted in profiles.items() if wanted == ["notify"]} == {"notify", "notify_results"}
     assert {name for name, wanted in profiles.items() if wanted == ["mon"]} == {"prometheus", "grafana"}
     assert all(
         wanted == ["core"]
         for name, wanted in profiles.items()
-        if name not in {"deliver", "deliver_fhir", "cards", "cds", "keyring", "prometheus", "grafana"}
+        if name not in {"deliver", "deliver_fhir", "cards", "cds", "notify", "notify_results", "keyring", "prometheus", "grafana"}
     )
     assert profiles["keyring"] == ["setup"]  # a person runs it, once
     for name, service in SERVICES.items():

@@ -16,6 +16,9 @@ from agents.decide.merge_agent import apply
 from agents.decide.step import Outcome
 from agents.decide.store import Change, RedisContextStore
 from agents.pipeline import BY_STAGE
+from agents.publish.notification import News
+from agents.publish.outbox import Outbox, State
+from agents.publish.subscriptions import Subscription
 from agents.vault.backend import RedisBackend
 from agents.vault.contract import link
 from gateway.duplicates import RedisLedger
@@ -126,6 +129,28 @@ async def test_merge_moves_a_context_that_decide_wrote(guarded: tuple[str, Path]
     await apply(Merge(id="m", time="2026-03-02T10:15:00.000Z", survivor="m1", retired="m2", delta_minutes=5), merge)
     held, _ = await decide.load(["m1", "m2"], [])
     assert (held["m1"].context.sex, held["m2"].revision) == ("F", 0)
+
+
+@pytest.mark.parametrize("stage", ["notify", "notify_results"])
+async def test_subscribers_notifications_wait_under_the_stage_that_tells_them(guarded: tuple[str, Path], stage: str) -> None:
+    """Numbered, leased, sent and taken away under the stage's own user; the other one's are out of its reach."""
+    store = _store(guarded, stage)
+    one = Subscription(name="a", endpoint="https://a.example", results="deid")
+    box = Outbox(store, one, stage=stage, kept=1)
+    for number in range(3):
+        await box.add(f"r{number}", News("2026-03-02T10:15:00Z", 1))
+    await box.mark("active")
+    waiting = await box.first()
+    assert waiting is not None
+    assert (waiting.last, await box.state()) == (3, State(3, "active"))
+    assert [await box.lease(owner, 60) for owner in ("x", "y", "x")] == [True, False, True]
+    await box.told(waiting)
+    await box.release("x")
+    assert await box.lease("y", 60)
+    other = ({"notify", "notify_results"} - {stage}).pop()
+    with pytest.raises(StoreUnavailable):
+        await Outbox(store, one, stage=other, kept=1).first()
+    await store.aclose()
 
 
 async def test_decide_keeps_contexts_that_no_other_stage_reads(guarded: tuple[str, Path]) -> None:
