@@ -230,7 +230,7 @@ def _finish(
     rows: dict[int, list[Mention]] = {}
     for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
         rows.setdefault(_index(starts, mention.start), []).append(mention)
-    relations = [relation for row in rows.values() for relation in relate(row, origin.make)]
+    relations = [relation for row in rows.values() for relation in relate(text, row, origin.make)]
     return NoteResult(tuple(mentions), tuple(relations))
 
 

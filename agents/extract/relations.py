@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from agents.extract.causes import causes
+from agents.extract.places import places
 from agents.extract.rules import ATTRIBUTES, SOURCE
 from schemas.findings import Mention, Relation
 
@@ -15,7 +17,7 @@ from schemas.findings import Mention, Relation
 _VALUE_REACH = 60
 
 
-def relate(sentence: Sequence[Mention], make_id: Callable[[str, str, str], str]) -> list[Relation]:
+def relate(text: str, sentence: Sequence[Mention], make_id: Callable[[str, str, str], str]) -> list[Relation]:
     """Relations among the mentions of one sentence, which stand in text order. ``make_id(type, head id, tail id)``."""
     found: list[Relation] = []
 
@@ -47,4 +49,6 @@ def relate(sentence: Sequence[Mention], make_id: Callable[[str, str, str], str])
             test = mention
         elif mention.type == "value" and test is not None and mention.start - test.end <= _VALUE_REACH:
             tie("test-value", test, mention)
+    for kind, head, tail in (*causes(text, sentence), *places(text, sentence)):
+        tie(kind, head, tail)
     return found
