@@ -14,7 +14,9 @@ from schemas.findings import Mention
 #: Farther apart than this many characters a drug and a problem are not read as one statement.
 _REACH = 120
 _ALLERGIES = "allergies"
-_PERSON = r"(?:patients?|pts?|cases?|m[ae]n|wom[ae]n|males?|females?|child(?:ren)?|boys?|girls?|infants?|adults?|subjects?|individuals)"
+_PERSON = (
+    r"(?:patients?|pts?|cases?|m[ae]n|wom[ae]n|males?|females?|child(?:ren)?|boys?|girls?|infants?|adults?|subjects?|individuals)"
+)
 _STOPPED = re.compile(r"\b(?:discontinu|withdraw|cessation|stopp|interrupt|terminat)", re.I)
 
 # Drug first.
@@ -71,7 +73,8 @@ _THEN = re.compile(
 )
 #: Behind another mention: what follows is what the patient has.
 _IN_PERSON = re.compile(
-    rf"¤[^¤]*\b(?:in|for|of|with|among)\b[^¤]*\b(?:{_PERSON}\s(?:\S+\s){{0,3}}(?:with|for|having)|treat\w*\s(?:of|for)|for)\b[^¤]*$", re.I
+    rf"¤[^¤]*\b(?:in|for|of|with|among)\b[^¤]*\b(?:{_PERSON}\s(?:\S+\s){{0,3}}(?:with|for|having)|treat\w*\s(?:of|for)|for)\b[^¤]*$",
+    re.I,
 )
 
 
@@ -88,7 +91,9 @@ def causes(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, Mentio
                 yield from ((kind, drug, p) for drug in given for p in problems if not p.assertion.negated)
 
 
-def _judge(text: str, sentence: Sequence[Mention], drugs: Sequence[Mention], problems: Sequence[Mention], opening: str) -> str | None:
+def _judge(
+    text: str, sentence: Sequence[Mention], drugs: Sequence[Mention], problems: Sequence[Mention], opening: str
+) -> str | None:
     drug_first = drugs[-1].end <= problems[0].start
     if not drug_first and problems[-1].end > drugs[0].start:
         return None

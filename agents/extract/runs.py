@@ -9,7 +9,8 @@ from schemas.findings import Mention, MentionType
 
 #: One run goes on over signs, conjunctions, brackets of an abbreviation, and two words of description behind them.
 _JOIN = re.compile(
-    r"[\s)]*(?:(?:,|;|/|\+|&|\b(?:and/or|and|or|nor|plus|then|as\swell\sas|followed\sby)\b)\s*)+(?:(?:[a-z-]+\s){0,2})|\s*\(\s*", re.I
+    r"[\s)]*(?:(?:,|;|/|\+|&|\b(?:and/or|and|or|nor|plus|then|as\swell\sas|followed\sby)\b)\s*)+(?:(?:[a-z-]+\s){0,2})|\s*\(\s*",
+    re.I,
 )
 #: Stands for a mention in what is between two others.
 MARK = "¤"
