@@ -11,7 +11,7 @@ from schemas.findings import Mention
 _SITE: tuple[str, ...] = ("anatomy",)
 #: "pain in the left knee": up to four words of description after the preposition.
 _IN = re.compile(
-    r"""\s*(?:\w+\s){0,3}?(?:\b(?:in|of|on|over|at|to|within|into|from|around|near|along|involving|affecting|through|under|about|above|below
+    r"""\s+ | \s*(?:\w+\s){0,3}?(?:\b(?:in|of|on|over|at|to|within|into|from|around|near|along|involving|affecting|through|under|about|above|below
         |throughout|behind|invading|between|inside|across|towards?|located|extending|overlying|surrounding|adjacent)\b)
         (?:\s(?:\w+[\s,-]*|¤\s?)){0,4}\s*""",
     re.I | re.X,
