@@ -6,13 +6,14 @@ A pair without such words is not related. What is denied is related to nothing.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
-from agents.extract.runs import between, runs
-from schemas.findings import Mention
+from agents.extract.runs import REACH, between, runs
+from schemas.findings import Mention, MentionType
 
-#: Farther apart than this many characters a drug and a problem are not read as one statement.
-_REACH = 120
+_DRUG: frozenset[MentionType] = frozenset({"medication"})
+_PROBLEM: frozenset[MentionType] = frozenset({"problem", "finding"})
 _ALLERGIES = "allergies"
 _PERSON = (
     r"(?:patients?|pts?|cases?|m[ae]n|wom[ae]n|males?|females?|child(?:ren)?|boys?|girls?|infants?|adults?|subjects?|individuals)"
@@ -52,11 +53,14 @@ _AROSE = re.compile(
     r"""(?:induced|caused|produced|precipitated|triggered|provoked|complicated|mediated|elicited)\b.{0,30}\bby\b
       | \b(?:due|secondary|attribut\w+|relat(?:ed|ing)|link\w*|subsequent|reactions?|allerg\w+|ascribed|hypersensitivity|exposure)\s(?:\w+\s)?to\b
       | \bassociat\w+\b | \bresult\w*\s(?:of|from)\b | \bbecause\sof\b | \b(?:effect|complication|toxicity|manifestation)s?\b.{0,12}\b(?:of|to)\b
-      | \b(?:follow(?:ing|ed|s)|after|during|while|since|upon|under)\b | ^\s*(?:from|with|by|to|on)\b
-      | \bto\s(?:¤|the)?\s?$ | \bfrom\b | \b(?:with|of)\s(?:\S+\s){0,3}$ | \b(?:initiat|start|begin|commenc|introduc)\w*\b
+      | \b(?:follow(?:ing|ed|s)|after|during|while|since|upon|under)\b | ^\s*(?:from|by|to|on)\b
+      | \bto\s(?:¤|the)?\s?$ | \bfrom\b | \bof\s(?:\S+\s){0,3}$ | \b(?:initiat|start|begin|commenc|introduc)\w*\b
       | \b(?:receiv|tak|treated|therapy|treatment|given|administ|ingest|use)\w*\b""",
     re.I | re.X,
 )
+#: "which was successfully", with nobody and no other time between.
+_PLAINLY = re.compile(r"\W*(?:(?!in\b|during|after|following|while|since|on\b|when|develop)[\w-]+\W+){0,4}", re.I)
+_WITH = re.compile(r"\bwith\s(?:\S+\s){0,3}$", re.I)
 #: Before the problem: it is what the patient has, not what happened.
 _HAS = re.compile(
     rf"""(?: \b{_PERSON}\s(?:(?!present|develop)\S+\s){{0,4}}?(?:with|having|suffering\sfrom)
@@ -80,12 +84,14 @@ _IN_PERSON = re.compile(
 
 def causes(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, Mention, Mention]]:
     """``(type, medication, problem or finding)`` of one sentence's mentions, which stand in text order."""
-    drugs = runs(text, sentence, ("medication",))
+    drugs = runs(text, sentence, _DRUG)
     if not drugs:
         return
-    for problems in runs(text, sentence, ("problem", "finding")):
+    for problems in runs(text, sentence, _PROBLEM):
         opening = text[max(sentence[0].start - 60, problems[0].start - 60, 0) : problems[0].start]
-        for given in drugs:
+        first = bisect_left(drugs, problems[0].start - REACH, key=lambda run: run[-1].end)
+        last = bisect_right(drugs, problems[-1].end + REACH, key=lambda run: run[0].start)
+        for given in drugs[first:last]:
             kind = _judge(text, sentence, given, problems, opening)
             if kind:
                 yield from ((kind, drug, p) for drug in given for p in problems if not p.assertion.negated)
@@ -98,7 +104,7 @@ def _judge(
     if not drug_first and problems[-1].end > drugs[0].start:
         return None
     left, right = (drugs[-1].end, problems[0].start) if drug_first else (problems[-1].end, drugs[0].start)
-    if right - left > _REACH:
+    if right - left > REACH:
         return None
     words = between(text, left, right, sentence)
     adverse, reason = "medication-adverse_event", "medication-reason"
@@ -113,7 +119,8 @@ def _judge(
     if _STOPPED.search(words):
         return adverse
     if _HAS.search(opening) and not _THEN.match(words):
-        return reason if _TREATED.search(words) or _AROSE.search(words) else None
-    if _TREATED.match(words) and not re.match(r"\s*(?:in|during|after|following|while)\b", words):
+        return reason if _TREATED.search(words) or _AROSE.search(words) or _WITH.search(words) else None
+    treated = _TREATED.search(words)
+    if treated and _PLAINLY.fullmatch(words, 0, treated.start()):
         return reason
     return adverse if _AROSE.search(words) else None

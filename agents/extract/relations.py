@@ -11,16 +11,21 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from agents.extract.causes import causes
 from agents.extract.places import places
 from agents.extract.rules import ATTRIBUTES, SOURCE
-from agents.extract.runs import between, runs
+from agents.extract.runs import REACH, any_within, between, first_after, last_before, runs
 from schemas.findings import Mention, MentionType, Relation
 
 #: A value further from its test than this many characters is not taken for its result.
 _VALUE_REACH = 60
+#: "Respectively" looks back over this many lists.
+_NEAR = 4
+_DRUG: frozenset[MentionType] = frozenset({"medication"})
+_TEST: frozenset[MentionType] = frozenset({"test"})
 _VALUE: frozenset[MentionType] = frozenset({"value"})
 _OF = r"(?:(?:doses?|courses?|cycles?|infusions?|injections?|amounts?|a\s(?:day|week))\s)?(?:of|with)\s(?:[\w-]+\s){0,2}?"
 #: From an attribute to the drug that it introduces, and from a drug to an attribute that is surely its own.
@@ -57,7 +62,8 @@ def _attributes(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, M
     tails = [m for m in sentence if m.type in ATTRIBUTES]
     if not drugs or not tails:
         return
-    lists = runs(text, sentence, ("medication",))
+    lists = runs(text, sentence, _DRUG)
+    run_of = {m.id: run for run in lists for m in run}
     dealt = _respectively(text, sentence, lists, "dosage")
     for tail in tails:
         kind = f"medication-{tail.type}"
@@ -69,14 +75,13 @@ def _attributes(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, M
             continue
         yield kind, _named(text, drugs, head), tail
         if tail.type in ("route", "frequency", "duration"):
-            own = next(run for run in lists if head in run)
-            if not any(own[0].start < other.start < own[-1].end for other in tails):
+            own = run_of[head.id]
+            if not any_within(tails, own):
                 yield from ((kind, drug, tail) for drug in own if drug is not head)
 
 
 def _drug_of(text: str, sentence: Sequence[Mention], drugs: Sequence[Mention], tail: Mention) -> Mention | None:
-    before = next((m for m in reversed(drugs) if m.end <= tail.start), None)
-    after = next((m for m in drugs if m.start >= tail.end), None)
+    before, after = last_before(drugs, tail.start), first_after(drugs, tail.end)
     if after:
         gap = between(text, tail.end, after.start, sentence, ATTRIBUTES)
         if _DRUG_OF.fullmatch(gap):
@@ -85,9 +90,12 @@ def _drug_of(text: str, sentence: Sequence[Mention], drugs: Sequence[Mention], t
         if not tight and _DRUG_NEXT.fullmatch(gap):
             return after
     if tail.type == "duration":
-        if before is None or any(m.type in ("problem", "finding") and before.end <= m.start < tail.start for m in sentence):
+        if before is None or tail.start - before.end > REACH:
             return None
-        return before
+        near = sentence[
+            bisect_left(sentence, before.end, key=lambda m: m.start) : bisect_left(sentence, tail.start, key=lambda m: m.start)
+        ]
+        return None if any(m.type in ("problem", "finding") for m in near) else before
     return before or after
 
 
@@ -96,24 +104,25 @@ def _values(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, Menti
     values = [m for m in sentence if m.type == "value"]
     if not tests or not values:
         return
-    lists = runs(text, sentence, ("test",))
+    lists = runs(text, sentence, _TEST)
+    run_of = {m.id: run for run in lists for m in run}
+    having: set[str] = set()  # tests whose value stood before them
     dealt = _respectively(text, sentence, lists, "value")
     for value in values:
         if value.id in dealt:
             yield "test-value", dealt[value.id], value
             continue
-        before = next((m for m in reversed(tests) if m.end <= value.start), None)
-        after = next((m for m in tests if m.start >= value.end), None)
+        before, after = last_before(tests, value.start), first_after(tests, value.end)
         told = between(text, before.end, value.start, sentence, _VALUE) if before else ""
-        tight = before and _TEST_TIGHT.fullmatch(told)
+        tight = before and before.id not in having and _TEST_TIGHT.fullmatch(told)
         if after and not tight and _TEST_NEXT.fullmatch(between(text, value.end, after.start, sentence, _VALUE)):
-            own = next(run for run in lists if after in run)
-            shared = own[own.index(after) :] if not any(own[0].start < v.start < own[-1].end for v in values) else (after,)
+            own = run_of[after.id]
+            shared = (after,) if any_within(values, own) else own[own.index(after) :]
+            having.update(test.id for test in shared)
             yield from (("test-value", test, value) for test in shared)
         elif before and value.start - before.end <= _VALUE_REACH:
-            own = next(run for run in lists if before in run)
-            alone = not any(own[0].start < v.start < own[-1].end for v in values)
-            if alone and _SHARED.fullmatch(told):
+            own = run_of[before.id]
+            if not any_within(values, own) and _SHARED.fullmatch(told):
                 yield from (("test-value", test, value) for test in own)
             else:
                 yield "test-value", _named(text, tests, before), value
@@ -121,9 +130,9 @@ def _values(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, Menti
 
 def _named(text: str, heads: Sequence[Mention], head: Mention) -> Mention:
     """The name that ``head`` abbreviates in brackets, or ``head``."""
-    number = heads.index(head)
-    if number and heads[number - 1].end <= head.start and _ALIAS.fullmatch(text[heads[number - 1].end : head.start]):
-        return heads[number - 1]
+    full = last_before(heads, head.start)
+    if full and _ALIAS.fullmatch(text, full.end, head.start):
+        return full
     return head
 
 
@@ -135,7 +144,8 @@ def _respectively(
     dealt: dict[str, Mention] = {}
     for tails in runs(text, sentence, types):
         if len(tails) > 1 and "respectively" in text[tails[-1].end : tails[-1].end + 20].lower():
-            heads = next((run for run in reversed(lists) if len(run) == len(tails) and run[-1].end <= tails[0].start), None)
+            known = lists[: bisect_right(lists, tails[0].start, key=lambda run: run[-1].end)]
+            heads = next((run for run in reversed(known[-_NEAR:]) if len(run) == len(tails)), None)
             if heads:
                 dealt |= {tail.id: head for head, tail in zip(heads, tails, strict=True)}
     return dealt
