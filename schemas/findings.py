@@ -54,7 +54,8 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True):
-    """``head`` and ``tail`` are mention ids, e.g. medication -> dosage."""
+    """``head`` and ``tail`` are mention ids. ``type``: medication-dosage, -form, -route, -frequency, -duration, -reason, -adverse_event;
+    test-value; finding-body_site (its head is a problem or a finding)."""
 
     id: str
     type: str
