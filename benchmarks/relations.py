@@ -1,4 +1,4 @@
-"""Relations between given mentions: ``python -m benchmarks.relations [--record] [--errors TYPE --corpus NAME [--train]]``.
+"""Relations between given mentions: ``python -m benchmarks.relations [--model] [--record] [--errors TYPE --corpus NAME [--train]]``.
 
 Mentions are the corpora's own (gold), read by ``agents.extract.mentions.read_given`` as any note is: sections, sentences, relations.
 A relation counts when type, head and tail are right; one that the corpus has across sentences counts as missed.
@@ -6,6 +6,8 @@ A relation counts when type, head and tail are right; one that the corpus has ac
 - ``maccrobat``: MODIFY between mentions of our types, in the reports that training holds out. Dosage, Administration, Frequency and
   Duration of a Medication; Lab_value of a Diagnostic_procedure (``test-value``); Biological_structure of a Sign_symptom or
   Disease_disorder (``finding-body_site``). It marks no reasons and no adverse events, and severity is no mention of ours.
+- ``maccrobat_model`` (``--model``): the same reports with the mentions that the shipped entity model and the patterns find; both ends must
+  overlap the corpus's, whatever their own types.
 - ``phee``: arguments of one event in the development sentences: Dosage, Route, Freq, Duration, Disorder (``medication-reason``) of its
   Treatment's Drugs; Effect of an Adverse_event (``medication-adverse_event``). An event's arguments are the only mentions, and nearly
   every pair is related: ``every_pair`` (each pair of fitting types in a sentence) says how little that asks.
@@ -29,7 +31,9 @@ from typing import Any
 
 from agents.extract.mentions import Origin, read_given
 from agents.extract.sections import layout
+from agents.extract.step import make_extractor
 from benchmarks.public_data import data_folder
+from streams.settings import Models, Settings
 from training.data.corpora import held_out
 from training.data.labels import LABEL_MAPS
 
@@ -172,6 +176,28 @@ def _row(hit: int, claimed: int, true: int) -> dict[str, float]:
     return {"true": true, "said": claimed, "precision": round(precision, 3), "recall": round(recall, 3), "f1": round(f1, 3)}
 
 
+def found_by_model(cases: Iterable[Case]) -> dict[str, dict[str, float]]:
+    """Relations of mentions that nobody gave, by type and over ``all``."""
+    extractor = make_extractor(Settings(models=Models(execution="cpu", threads=1)))
+    pairs = []
+    for case in cases:
+        result = extractor.extract_text("note", case.text, origin=case.id, policy="")
+        by_id = {m.id: (m.start, m.end, "") for m in result.mentions}
+        says = {(r.type, by_id[r.head], by_id[r.tail]) for r in result.relations}
+        named = {s: next((g for g in sorted(case.relations) if _same(s, g)), s) for s in says}
+        pairs.append((set(named.values()), case.relations))
+    extractor.close()
+    return scores(pairs)
+
+
+def _same(one: tuple[str, Span, Span], other: tuple[str, Span, Span]) -> bool:
+    return one[0] == other[0] and _overlap(one[1], other[1]) and _overlap(one[2], other[2])
+
+
+def _overlap(a: Span, b: Span) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
+
+
 def control(cases: Iterable[Case]) -> dict[str, float]:
     """Claims about drugs and problems against the curated pairs of the abstract."""
     counts: Counter[str] = Counter()
@@ -207,6 +233,7 @@ def main() -> int:
     parser.add_argument("--train", action="store_true", help="the parts that rules may be written on")
     parser.add_argument("--errors", metavar="TYPE", help="print the wrong relations of this type")
     parser.add_argument("--corpus", choices=["maccrobat", "phee"], default="phee")
+    parser.add_argument("--model", action="store_true", help="also with the mentions that the entity model finds")
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.name}")
     args = parser.parse_args()
     if not (args.data / "ner_phee").is_dir():
@@ -232,6 +259,10 @@ def main() -> int:
                 print(f"{name:10} {way:10} {relation:25} " + "  ".join(f"{k} {v}" for k, v in row.items()))
     table["cdr"] = control(cdr(args.data / "ner_bc5cdr_pubtator_sample" / "CDR_sample.txt"))
     print("cdr        " + "  ".join(f"{k} {v}" for k, v in table["cdr"].items()))
+    if args.model:
+        table["maccrobat_model"] = found_by_model(corpora["maccrobat"])
+        for relation, row in table["maccrobat_model"].items():
+            print(f"model      {relation:25} " + "  ".join(f"{k} {v}" for k, v in row.items()))
     if args.record and not args.train:
         RESULTS.write_text(json.dumps(table, indent=2) + "\n")
     return 0
