@@ -35,6 +35,7 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``expansion`` is what an abbreviation stands for in this note; empty where it is none or stays ambiguous.
     ``relatives`` are those that a mention with ``assertion.family`` is about ("mother"), empty where its sentence names none.
+    ``period`` is the length of a duration in ISO 8601 ("P3W"), empty where its words give no single length.
     """
 
     id: str
@@ -51,10 +52,12 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     original: Offsets | None = None
     expansion: str = ""
     relatives: tuple[str, ...] = ()
+    period: str = ""
 
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True):
-    """``head`` and ``tail`` are mention ids, e.g. medication -> dosage."""
+    """``head`` and ``tail`` are mention ids. ``type``: medication-dosage, -form, -route, -frequency, -duration, -reason, -adverse_event;
+    test-value; finding-body_site (its head is a problem or a finding)."""
 
     id: str
     type: str

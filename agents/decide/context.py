@@ -23,6 +23,8 @@ MAX_FACTS = 4000
 _KEPT = frozenset({"lab", "vital", "problem", "medication", "allergy", "score"})
 #: Kinds that stay true until withdrawn.
 _TIMELESS = frozenset({"problem", "allergy"})
+#: Relations that say a drug is given, not why or with what result.
+_DOSED = frozenset(f"medication-{part}" for part in ("dosage", "form", "route", "frequency", "duration"))
 
 _BEFORE = re.compile(
     r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|anaphyla\w+|hypersensitiv\w+)\s+(?:to|of|from|with)\b[^.;:\n]{0,40}\Z", re.I
@@ -130,7 +132,7 @@ def read_mentions(findings: Findings, types: Iterable[MentionType]) -> list[Cont
     """The message's mentions of these types with what the notes around them say."""
     notes = {note.path: note for note in findings.notes}
     wanted = frozenset(types)
-    dosed = {relation.head for relation in findings.relations if relation.type.startswith("medication-")}
+    dosed = {relation.head for relation in findings.relations if relation.type in _DOSED}
     return [
         ContextMention(
             id=mention.id,

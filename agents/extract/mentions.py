@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from agents.extract import rules
 from agents.extract.assertion import Target, assert_all
 from agents.extract.expansions import definitions, expand
+from agents.extract.periods import iso_duration
 from agents.extract.relations import relate
 from agents.extract.relatives import relatives
 from agents.extract.rules import ATTRIBUTES, Span
@@ -224,13 +225,14 @@ def _finish(
             original=Offsets(*to_original(replaced, span.start, span.end)),
             expansion=expand(text, span.start, span.end, section_at(sections, span.start).name, defined),
             relatives=kin(span),
+            period=iso_duration(text[span.start : span.end]) if span.type == "duration" else "",
         )
         for span in spans
     ]
     rows: dict[int, list[Mention]] = {}
     for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
         rows.setdefault(_index(starts, mention.start), []).append(mention)
-    relations = [relation for row in rows.values() for relation in relate(row, origin.make)]
+    relations = [relation for row in rows.values() for relation in relate(text, row, origin.make)]
     return NoteResult(tuple(mentions), tuple(relations))
 
 

@@ -1,6 +1,6 @@
 """The patterns of ``rules.py``: drug attributes, values behind the tests of ``lexicon/tests.toml``, suicidality.
 
-A change here is a change of ``VERSION``: it stands in the source of every mention that a pattern made. All patterns are applied
+A change here or to the rules of relations is a change of ``VERSION``: it stands in the source of every mention and relation that they made. All patterns are applied
 to one sentence at a time and hold no nested unbounded repetition, so their time is linear in its length.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from schemas.clinical import Coding
 from schemas.findings import MentionType
 
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 
 _NUMBER = r"(?:\d{1,6}(?:,\d{3})*(?:\.\d+)?|\.\d+)"
 _COUNT = r"(?:\d{1,3}|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fourteen|several|a\sfew)"

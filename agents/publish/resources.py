@@ -107,7 +107,8 @@ def _body(mention: Mention, text: str, tails: list[Mention]) -> Object | None:
         return None
     if assertion.family:
         return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention, text)
-    if mention.type == "medication" and mention.section == _ALLERGY_SECTION and not tails:  # what has a dose is given
+    dosed = any(tail.type in _SIG for tail in tails)
+    if mention.type == "medication" and mention.section == _ALLERGY_SECTION and not dosed:  # what has a dose is given
         return _allergy(mention)
     make = _MAKERS.get(mention.type)
     return make(mention, tails) if make else None

@@ -6,7 +6,7 @@ import pytest
 
 from agents.decide.context import HORIZON_HOURS, MAX_FACTS, PatientContext, merge, read_mentions
 from schemas.findings import Assertion
-from tests.support.decide import DAY, HOUR, coded, creatinine, findings, note
+from tests.support.decide import DAY, HOUR, coded, creatinine, findings, note, tied
 
 
 def test_a_higher_version_wins_whatever_comes_first() -> None:
@@ -78,3 +78,14 @@ def test_what_counts_as_an_allergen(text: str, word: str, section: str, expected
     """A medication is an allergen in an allergy section, or where the sentence says so."""
     one = findings(1, 0, **note(text, (word, "medication", Assertion()), section=section))
     assert [mention.allergen for mention in read_mentions(one, ("medication",))] == [expected]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("medication-dosage", False), ("medication-adverse_event", True)])
+def test_a_dose_speaks_against_an_allergy_and_a_reaction_does_not(kind: str, expected: bool) -> None:
+    """Under ALLERGIES what has a dose is given; what has a reaction is not tolerated."""
+    rest = note(
+        "Penicillin 500 hives", ("Penicillin", "medication", Assertion()), ("hives", "finding", Assertion()), section="allergies"
+    )
+    rest["relations"] = (tied(kind, *rest["mentions"]),)
+    (mention,) = read_mentions(findings(1, 0, **rest), ("medication",))
+    assert mention.allergen is expected

@@ -141,3 +141,9 @@ def test_a_word_of_the_chart_is_no_mention(word: str) -> None:
     spans = [Tagged(6, 6 + len(word), "problem"), Tagged(text.index("fever"), text.index("fever") + 5, "finding")]
     result = read_note("text", text, spans, source="m", origin=ORIGIN)
     assert [mention.text for mention in result.mentions] == ["fever"]
+
+
+def test_a_duration_carries_its_length() -> None:
+    """``period`` stands on durations alone."""
+    result = read("Took amoxicillin for 10 days", {"amoxicillin": "medication"})
+    assert [(m.type, m.period) for m in result.mentions] == [("medication", ""), ("duration", "P10D")]

@@ -17,7 +17,7 @@ from schemas.errors import Poison, Reason
 from schemas.fhir.validate import validate
 from schemas.findings import Assertion, Findings, MentionType
 from schemas.flags import Decision
-from tests.support.decide import DAY, TOKEN, findings, note
+from tests.support.decide import DAY, TOKEN, findings, note, tied
 from tests.support.publish import clinical_message, decided
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "publish"
@@ -97,6 +97,16 @@ def test_allergies(negated: bool, expected: str) -> None:
     (allergy,) = one("medication", Assertion(negated=negated), section="allergies")
     assert allergy["resourceType"] == "AllergyIntolerance"
     assert status(allergy, "verificationStatus") == expected
+
+
+def test_an_allergy_with_its_reaction_stays_an_allergy() -> None:
+    """Only a dose makes a drug under ALLERGIES one that is taken."""
+    rest = note("Penicillin (hives)", ("Penicillin", "medication", None), ("hives", "finding", None), section="allergies")
+    rest["relations"] = (tied("medication-adverse_event", *rest["mentions"]),)
+    message = findings(1, 0, **rest)
+    kinds = [r["resourceType"] for r in resources(Decision(id=message.id, findings=message))]
+    assert "AllergyIntolerance" in kinds
+    assert "MedicationStatement" not in kinds
 
 
 @pytest.mark.parametrize(("negated", "expected"), [(False, True), (True, False)])
