@@ -129,19 +129,20 @@ class Extractor:
         self, path: str, text: str, origin: Origin, spans: tuple[SpanMap, ...], given: Sequence[tuple[int, int, str]] | None
     ) -> NoteResult:
         if given is not None:
-            return self._coded(read_given(path, text, given, origin=origin, replaced=spans))
+            return self._coded(text, read_given(path, text, given, origin=origin, replaced=spans))
         (tagged,) = self._tagger.tag_many([text])
-        return self._coded(read_note(path, text, tagged, source=self._tagger.version, origin=origin, replaced=spans))
+        return self._coded(text, read_note(path, text, tagged, source=self._tagger.version, origin=origin, replaced=spans))
 
-    def _coded(self, result: NoteResult) -> NoteResult:
+    def _coded(self, text: str, result: NoteResult) -> NoteResult:
         if self._linker is None:
             return result
-        return NoteResult(tuple(map(self._linker.coded, result.mentions)), result.relations)
+        return NoteResult(self._linker.coded_all(text, result.mentions), result.relations)
 
     def _findings(self, request: Request, message: ClinicalMessage, tagged: dict[str, Sequence[TaggedSpan]]) -> Findings:
         origin = Origin(request.origin, request.policy, self.version)
         results = [
             self._coded(
+                note.text,
                 read_note(
                     note.path,
                     note.text,
@@ -149,7 +150,7 @@ class Extractor:
                     source=self._tagger.version,
                     origin=origin,
                     replaced=request.deid_map.notes.get(note.path, ()),
-                )
+                ),
             )
             for note in message.notes
         ]

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from agents.extract.linking.index import FORMAT, Concept, Group, Index, Source
 from agents.extract.linking.names import folded, normal
-from agents.extract.linking.sources import ICD10CM, READERS, Ref, Term
+from agents.extract.linking.sources import ICD10CM, MESH, READERS, Ref, Term
 from schemas.errors import ConfigurationError
+
+#: Steps up at which a heading still says something about the disease.
+_HIGHEST = 3
 
 
 class _Draft:
@@ -17,6 +20,10 @@ class _Draft:
         self.group = group
         self.codes: dict[Ref, str] = {}
         self.further: dict[Ref, str] = {}
+        self.parents: dict[str, None] = {}
+
+    def mesh(self) -> Ref | None:
+        return next((ref for ref in self.codes if ref[0] == MESH), None)
 
 
 def build(sources: Sequence[tuple[str, Path]], versions: dict[str, str] | None = None) -> Index:
@@ -58,6 +65,7 @@ def build(sources: Sequence[tuple[str, Path]], versions: dict[str, str] | None =
             for at in ids:
                 ranks = forms.setdefault(form, {})
                 ranks[at] = min(ranks.get(at, 2), names[key][at])
+    _widen(drafts, exact, forms)
     return Index(
         format=FORMAT,
         sources=tuple(told),
@@ -108,7 +116,35 @@ def _place(
     for ref in (own, *term.same):
         if owner.setdefault(ref, at) == at:
             draft.codes[ref] = draft.codes.get(ref) or (term.display if ref == own else displays.get(ref, ""))
+    draft.parents.update(dict.fromkeys(term.parents))
     for ref in term.further:
         if ref[0] == ICD10CM:
             draft.further.setdefault(ref, "")
     return at
+
+
+def _widen(drafts: list[_Draft], exact: dict[str, tuple[int, ...]], forms: dict[str, dict[int, int]]) -> None:
+    """MeSH has no heading for many a disease; indexers then take the nearest wider one. Concepts without a heading get it as a further
+    code: "neoplasm" of the same place for a cancer, else the heading of the nearest parent."""
+    for form, ids in list(forms.items()):
+        words = form.split()
+        wider = " ".join(sorted({"neoplasm" if word in ("cancer", "carcinoma") else word for word in words}))
+        if wider == form:
+            continue
+        heading = next((ref for at in forms.get(wider, ()) if (ref := drafts[at].mesh())), None)
+        for at in ids:
+            if heading and drafts[at].group == "problem" and drafts[at].mesh() is None:
+                drafts[at].further.setdefault(heading, "")
+    found: dict[int, Ref] = {}
+    for at, draft in enumerate(drafts):
+        row, seen = [at], {at}
+        for _ in range(_HIGHEST):
+            row = [
+                up for here in row for name in drafts[here].parents for up in exact.get(folded(name), ())[:1] if up not in seen
+            ]
+            seen.update(row)
+            if heading := next((ref for up in row if (ref := drafts[up].mesh())), None):
+                found[at] = heading
+                break
+        if at in found and draft.mesh() is None:
+            draft.further.setdefault(found[at], "")

@@ -5,9 +5,10 @@ The scores of ``SCORES`` are shares of right answers by match on the NCBI diseas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +21,11 @@ from agents.extract.linking.sources import DOID, DRUGBANK, ICD10CM, MESH, MONDO,
 from schemas.clinical import Coding
 from schemas.findings import Mention
 
-Match = Literal["exact", "normal", "derived", "unqualified", "fuzzy"]
-SCORES: dict[Match, float] = {"exact": 0.95, "normal": 0.9, "derived": 0.85, "unqualified": 0.7, "fuzzy": 0.65}
+Match = Literal["exact", "normal", "completed", "derived", "unqualified", "fuzzy"]
+SCORES: dict[Match, float] = {"exact": 0.95, "normal": 0.9, "completed": 0.85, "derived": 0.85, "unqualified": 0.7, "fuzzy": 0.65}
+#: Of an abbreviation that nothing in its note explains.
+UNEXPLAINED = 0.5
+_SHORT = 4
 #: Mention types -> groups of concepts; other mentions are never linked.
 _GROUPS = {
     "problem": ("problem", "any"), "finding": ("problem", "any"), "medication": ("drug", "any"),
@@ -71,11 +75,16 @@ class Linker:
         found = found or self._cached(text[:_LONGEST], groups)
         return found if found is not None and found.score >= self._threshold else None
 
-    def coded(self, mention: Mention) -> Mention:
+    def coded(self, mention: Mention, meaning: str = "") -> Mention:
         """``mention`` with the codes of its concept, each marked with this linker's version; one that has codes is left as it is."""
-        if mention.codes or (link := self.link(mention.text, mention.type, mention.expansion)) is None:
+        if mention.codes or (link := self.link(mention.text, mention.type, meaning or mention.expansion)) is None:
             return mention
         return msgspec.structs.replace(mention, codes=self.codings(link))
+
+    def coded_all(self, text: str, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
+        """``mentions`` of the note ``text`` with their codes. "long name (LN)": the second mention means the first, here and further on."""
+        known = abbreviated(text, [(m.start, m.end, m.type) for m in mentions])
+        return tuple(self.coded(m, known.get(m.text, "")) for m in mentions)
 
     def codings(self, link: Link) -> tuple[Coding, ...]:
         """Of each system the concept's first code."""
@@ -92,6 +101,9 @@ class Linker:
         key = folded(text)
         for match, ids in self._candidates(key):
             fitting = [at for at in ids if self._index.concepts[at].group in groups]
+            if fitting and match != "fuzzy" and len(key) <= _SHORT and text.isupper():
+                # Letters that the note does not explain: two and more meanings are the rule.
+                return Link(self._index.concepts[fitting[0]], match, UNEXPLAINED)
             if fitting:
                 score = SCORES[match] if len(fitting) == 1 or match == "exact" else round(SCORES[match] * 0.9, 4)
                 return Link(self._index.concepts[fitting[0]], match, score)
@@ -103,6 +115,7 @@ class Linker:
             return
         yield "exact", exact.get(key, ())
         yield "normal", forms.get(normal(key), ())
+        yield "completed", forms.get(normal(f"{key} disease"), ())
         for reading in derived(key):
             yield "derived", forms.get(normal(reading), ())
         bare = unqualified(key)
@@ -121,4 +134,25 @@ class Linker:
             return []
         pool = min(pools, key=len)[:_MOST_CANDIDATES]
         rows = process.extract(key, pool, scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF, limit=5)
-        return [name for name, _, _ in sorted(rows, key=lambda row: (-row[1], row[0]))]
+        marks = _marks(key)
+        return [name for name, _, _ in sorted(rows, key=lambda row: (-row[1], row[0])) if _marks(name) == marks]
+
+
+def _marks(key: str) -> set[str]:
+    """Numbers and single letters: "type 1" is never nearly "type 2", nor "factor V" nearly "factor X"."""
+    return {word for word in key.split() if len(word) == 1 or any(c.isdigit() for c in word)}
+
+
+def abbreviated(text: str, spans: Sequence[tuple[int, int, str]]) -> dict[str, str]:
+    """Short mention -> long mention of the same type right before it: "alkaptonuria (AKU)". ``spans``: start, end, type."""
+    found: dict[str, str] = {}
+    ordered = sorted(spans)
+    for (start, end, kind), (after, last, other) in pairwise(ordered):
+        short = text[after:last]
+        if kind == other and text[end:after] in (" (", "(") and text[last : last + 1] in (")", ",", ";") and _is_short(short):
+            found.setdefault(short, text[start:end])
+    return found
+
+
+def _is_short(text: str) -> bool:
+    return 1 < len(text) <= 8 and " " not in text and sum(c.isupper() for c in text) > 1

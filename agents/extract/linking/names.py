@@ -7,7 +7,7 @@ import unicodedata
 
 _WORD = re.compile(r"[a-z0-9]+")
 #: Words that tell no two names apart ("carcinoma of the lung", "lung carcinoma").
-_IDLE = frozenset("a an and as at by due for from in nos of on or other the to type unspecified with without".split()) - {
+_IDLE = frozenset(["a", "an", "and", "as", "at", "by", "due", "for", "from", "in", "nos", "of", "on", "or", "other", "the", "to", "type", "unspecified", "with", "without"]) - {
     "and", "type", "without", "due",
 }  # fmt: skip
 #: Words of the same meaning in names of diseases.
@@ -24,8 +24,36 @@ _BRITISH = (
 )  # fmt: skip
 #: How bad, how long and on which side: no part of the name when the name without them is known.
 QUALIFIERS = frozenset(
-    "acute chronic severe mild moderate recurrent bilateral left right sudden persistent intermittent progressive early late "
-    "advanced transient induced associated related sporadic familial inherited hereditary primary secondary possible new".split()
+    [
+        "acute",
+        "chronic",
+        "severe",
+        "mild",
+        "moderate",
+        "recurrent",
+        "bilateral",
+        "left",
+        "right",
+        "sudden",
+        "persistent",
+        "intermittent",
+        "progressive",
+        "early",
+        "late",
+        "advanced",
+        "transient",
+        "induced",
+        "associated",
+        "related",
+        "sporadic",
+        "familial",
+        "inherited",
+        "hereditary",
+        "primary",
+        "secondary",
+        "possible",
+        "new",
+    ]
 )
 #: Adjective endings and the nouns that they come from ("hypertensive", "hypertension").
 _DERIVED = (

@@ -33,7 +33,8 @@ Ref = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One concept's row. ``same``: references that mean it, ``further``: codes that it is filed under elsewhere. A term without
+    """One concept's row. ``same``: references that mean it, ``further``: codes that it is filed under elsewhere, ``parents``: names
+    of wider concepts. A term without
     ``code`` adds its names to the concept that carries ``display`` as a name."""
 
     system: str
@@ -43,6 +44,7 @@ class Term:
     names: tuple[str, ...] = ()
     same: tuple[Ref, ...] = ()
     further: tuple[Ref, ...] = ()
+    parents: tuple[str, ...] = ()
 
 
 def _icd(code: str) -> str:
@@ -78,7 +80,8 @@ def doid_tsv(path: Path) -> Iterator[Term]:
     for row in _table(path):
         ref = _ref(row.get("xref") or row.get("xrefs") or "")
         same = (ref,) if ref and ref[0] in _FINE else ()
-        yield Term(DOID, row["id"], row["label"], "problem", (), same, (ref,) if ref and not same else ())
+        parents = tuple(name for name in (row.get("subClassOf") or "").split("|") if name)
+        yield Term(DOID, row["id"], row["label"], "problem", (), same, (ref,) if ref and not same else (), parents)
 
 
 _SYNONYM = re.compile(r'synonym: "((?:[^"\\]|\\.)*)" EXACT')
@@ -102,6 +105,7 @@ def obo(path: Path) -> Iterator[Term]:
             tuple(name.replace('\\"', '"') for name in _SYNONYM.findall(block)),
             tuple(ref for ref in refs if ref[0] in _FINE),
             tuple(ref for ref in refs if ref[0] == ICD10CM),
+            tuple(value.partition(" ! ")[2] for name, value in fields if name == "is_a"),
         )
 
 
