@@ -147,7 +147,7 @@ class Vocabularies(_Section):
     is below it is not made."""
 
     index: Path | None = None
-    threshold: float = Field(0.5, ge=0, le=1)
+    threshold: float = Field(0.6, ge=0, le=1)
 
 
 class Decide(_Section):

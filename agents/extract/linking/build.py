@@ -116,6 +116,8 @@ def _place(
     for ref in (own, *term.same):
         if owner.setdefault(ref, at) == at:
             draft.codes[ref] = draft.codes.get(ref) or (term.display if ref == own else displays.get(ref, ""))
+        elif ref[0] == MESH:
+            draft.further.setdefault(ref, "")
     draft.parents.update(dict.fromkeys(term.parents))
     for ref in term.further:
         if ref[0] == ICD10CM:
