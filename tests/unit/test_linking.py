@@ -14,10 +14,12 @@ from agents.extract.linking.build import build
 from agents.extract.linking.index import encode, read
 from agents.extract.linking.linker import Linker
 from agents.extract.linking.sources import ICD10CM, LOINC, MESH, RXNORM, SNOMED
+from agents.extract.step import make_extractor
 from ops.commands.vocab import command
 from schemas.clinical import Coding
 from schemas.errors import ConfigurationError
 from schemas.findings import Mention
+from streams.settings import Settings, Vocabularies
 
 ORDER = (
     "00001 I10     1 {:60} Essential (primary) hypertension\n"
@@ -201,3 +203,25 @@ def test_letters_that_nothing_explains_stay_unlinked(tmp_path: Path) -> None:
     path.write_text("1\t0\t3\tBMD\tDisease\tD1234\n", encoding="utf-8")
     linker = Linker(build([("pubtator", path)]), "1")
     assert linker.link("BMD", "problem") is None
+
+
+def test_the_extractor_codes_mentions_by_the_index_that_the_settings_name_and_does_not_start_without_it(files: Path) -> None:
+    index = files / "v.index"
+    named = Settings(vocabularies=Vocabularies(index=index))
+    with pytest.raises(ConfigurationError):
+        make_extractor(named)
+    index.write_bytes(encode(build([("mondo", files / "mondo.tsv")])))
+    plain, linking = make_extractor(Settings()), make_extractor(named)
+    try:
+        given = [(11, 23, "problem")]
+        bare = plain.extract_text("n", "History of hypertension.", origin="o", policy="p", given=given)
+        coded = linking.extract_text("n", "History of hypertension.", origin="o", policy="p", given=given)
+    finally:
+        plain.close()
+        linking.close()
+    assert bare.mentions[0].codes == ()
+    assert bare.versions.vocabulary == ""
+    assert "D006973" in [coding.code for coding in coded.mentions[0].codes]
+    assert coded.versions.vocabulary.startswith("vocabulary-")
+    assert coded.versions.vocabulary in linking.version
+    assert coded.mentions[0].id != bare.mentions[0].id

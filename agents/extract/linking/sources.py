@@ -227,8 +227,10 @@ def pubtator(path: Path) -> Iterator[Term]:
 def _table(path: Path, delimiter: str = "\t") -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = (line for line in file if not line.startswith("#"))
-        quoting = csv.QUOTE_NONE if "Description" in path.name else csv.QUOTE_MINIMAL
-        yield from csv.DictReader(lines, delimiter=delimiter, quoting=quoting)
+        if "Description" in path.name:  # RF2 quotes nothing
+            yield from csv.DictReader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        else:
+            yield from csv.DictReader(lines, delimiter=delimiter)
 
 
 def _rrf(path: Path, cells: int) -> Iterator[list[str]]:
