@@ -41,6 +41,7 @@ COMMANDS = {
     "bundle": "model factory: gate, card, signature; a bundle for the shelf",
     "deid": "check, explain, compare and import rules of de-identification",
     "rules": "check decision rules, run their tables, try them on messages",
+    "vocab": "build a vocabulary index, say what is in one, look a name up",
     "keys": "make the master key, the HTTP token, a model-signing key",
     "config": "the settings in force, secrets redacted",
     "doctor": "what is missing or unreachable, and what to do",

@@ -16,11 +16,17 @@ FactKind = Literal["lab", "vital", "problem", "medication", "allergy", "procedur
 
 
 class Coding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``system`` is a URI (``http://loinc.org``) or, where HL7 v2 gives only table 0396 text, that text (``LN`` is mapped)."""
+    """``system`` is a URI (``http://loinc.org``) or, where HL7 v2 gives only table 0396 text, that text (``LN`` is mapped).
+
+    ``inferred`` is empty where the message or a rule's own table states the code; else the version of the vocabulary index that linked the
+    text to it, with ``score``, the share of such links that are right.
+    """
 
     system: str = ""
     code: str = ""
     display: str = ""
+    inferred: str = ""
+    score: float = 0.0
 
 
 class NotePart(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,7 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     entity_model: str = ""
     assertion_rules: str = ""
     flag_rules: str = ""
+    vocabulary: str = ""
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="findings.v1", tag_field="schema"):

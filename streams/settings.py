@@ -142,6 +142,14 @@ class Models(_Section):
     trusted_keys: Path = Path(__file__).resolve().parent.parent / "models" / "keys"
 
 
+class Vocabularies(_Section):
+    """``index``: a file of ``wardstream vocab build``, by which mentions get codes; without it they get none. ``threshold``: a link whose score
+    is below it is not made."""
+
+    index: Path | None = None
+    threshold: float = Field(0.6, ge=0, le=1)
+
+
 class Decide(_Section):
     """``rules_folder``: rule files of the site, which replace shipped rules of the same id and add others; ``site_table``: YAML of critical limits that overrides the shipped adult defaults; ``triage_table``: YAML in place of the shipped words
     of urgency in patients' messages."""
@@ -247,6 +255,7 @@ class Settings(BaseSettings):
     gateway: Gateway = Gateway()
     deid: Deid = Deid()
     models: Models = Models()
+    vocabularies: Vocabularies = Vocabularies()
     decide: Decide = Decide()
     publish: Publish = Publish()
     fhir_server: FhirServer = FhirServer()

@@ -67,7 +67,8 @@ class DrugLexicon:
         self._pattern = re.compile(rf"(?<![a-z0-9])(?:{known})(?![a-z0-9])")
 
     def read(self, text: str, codes: Sequence[Coding]) -> Substance:
-        """What ``text`` and the displays and codes beside it name."""
+        """What ``text`` and the displays and stated codes beside it name; codes linked to text by a vocabulary are left out."""
+        codes = [coding for coding in codes if not coding.inferred]
         ingredients: set[str] = set()
         classes: set[str] = set()
         written = [piece.lower() for piece in (text, *(coding.display for coding in codes)) if piece]

@@ -59,10 +59,14 @@ class Asserted(_Form, frozen=True, kw_only=True):
 
 
 class Statement(_Form, frozen=True, kw_only=True, tag="statement", tag_field="is"):
-    """A coded fact or a mention. Either ``codes`` or one of ``terms`` (whole words, any case) must match."""
+    """A coded fact or a mention. Either ``codes`` or one of ``terms`` (whole words, any case) must match.
+
+    ``inferred``: a mention's codes that a vocabulary linked to its text count too.
+    """
 
     codes: tuple[Code, ...] = ()
     terms: tuple[str, ...] = ()
+    inferred: bool = False
     facts: tuple[FactKind, ...] = ()
     mentions: tuple[MentionType, ...] = ()
     assertion: Asserted = Asserted()

@@ -38,8 +38,9 @@ class Reading:
         return self.value is not None and not self.comparator
 
 
-def has_code(codes: tuple[Coding, ...], wanted: tuple[Code, ...]) -> bool:
-    return any(code_matches(coding, code) for coding in codes for code in wanted)
+def has_code(codes: tuple[Coding, ...], wanted: tuple[Code, ...], *, inferred: bool = False) -> bool:
+    """Whether one of ``codes`` is wanted; codes that a vocabulary linked to text count with ``inferred`` only."""
+    return any(code_matches(coding, code) for coding in codes if inferred or not coding.inferred for code in wanted)
 
 
 def read_measure(row: ContextFact, measure: Measure) -> Reading | None:
@@ -97,7 +98,7 @@ def takes_mention(mention: ContextMention, statement: Statement) -> bool:
         return False
     if not allowed(mention.assertion, statement.assertion):
         return False
-    return has_code(mention.codes, statement.codes) or _has_term((mention.text,), statement.terms)
+    return has_code(mention.codes, statement.codes, inferred=statement.inferred) or _has_term((mention.text,), statement.terms)
 
 
 def allowed(found: Assertion, accepted: Asserted) -> bool:

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from agents.extract.lexicon import lexicon
+from agents.extract.linking.linker import Linker
 from agents.extract.mentions import NoteResult, Origin, TaggedSpan, read_given, read_note
 from agents.extract.patterns import VERSION
 from models.bundle import shelf_bundle
@@ -55,10 +56,13 @@ class Request:
 class Extractor:
     """Safe to use from several threads at once, as far as the tagger is."""
 
-    def __init__(self, tagger: SpanTagger) -> None:
+    def __init__(self, tagger: SpanTagger, linker: Linker | None = None) -> None:
         self._tagger = tagger
-        #: Everything that shapes a result: model, assertion lexicon, patterns.
+        self._linker = linker
+        #: Everything that shapes a result: model, assertion lexicon, patterns, vocabulary.
         self.version = f"{tagger.version}/assertion-{lexicon().version}/rules-{VERSION}"
+        if linker is not None:
+            self.version += f"/{linker.version}"
 
     def extract(
         self,
@@ -125,20 +129,28 @@ class Extractor:
         self, path: str, text: str, origin: Origin, spans: tuple[SpanMap, ...], given: Sequence[tuple[int, int, str]] | None
     ) -> NoteResult:
         if given is not None:
-            return read_given(path, text, given, origin=origin, replaced=spans)
+            return self._coded(text, read_given(path, text, given, origin=origin, replaced=spans))
         (tagged,) = self._tagger.tag_many([text])
-        return read_note(path, text, tagged, source=self._tagger.version, origin=origin, replaced=spans)
+        return self._coded(text, read_note(path, text, tagged, source=self._tagger.version, origin=origin, replaced=spans))
+
+    def _coded(self, text: str, result: NoteResult) -> NoteResult:
+        if self._linker is None:
+            return result
+        return NoteResult(self._linker.coded_all(text, result.mentions), result.relations)
 
     def _findings(self, request: Request, message: ClinicalMessage, tagged: dict[str, Sequence[TaggedSpan]]) -> Findings:
         origin = Origin(request.origin, request.policy, self.version)
         results = [
-            read_note(
-                note.path,
+            self._coded(
                 note.text,
-                tagged[note.text],
-                source=self._tagger.version,
-                origin=origin,
-                replaced=request.deid_map.notes.get(note.path, ()),
+                read_note(
+                    note.path,
+                    note.text,
+                    tagged[note.text],
+                    source=self._tagger.version,
+                    origin=origin,
+                    replaced=request.deid_map.notes.get(note.path, ()),
+                ),
             )
             for note in message.notes
         ]
@@ -167,6 +179,7 @@ class Extractor:
             phi_model=policy.partition("/")[2],  # the policy's version names the PHI model after a slash, when there was one
             entity_model=self._tagger.version,
             assertion_rules=lexicon().version,
+            vocabulary=self._linker.version if self._linker else "",
         )
 
 
@@ -194,9 +207,12 @@ def _digest(text: str) -> str:
 
 
 def make_extractor(settings: Settings) -> Extractor:
-    """The extractor with the entity model that the settings name. Raises ConfigurationError when it cannot be loaded."""
-    chosen = settings.models
+    """The extractor with the entity model and the vocabulary index that the settings name. Raises ConfigurationError when one cannot be
+    loaded; without a named index mentions stay unlinked."""
+    chosen, vocabularies = settings.models, settings.vocabularies
+    linker = None if vocabularies.index is None else Linker.load(vocabularies.index, vocabularies.threshold)
     execution = Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)
     return Extractor(
-        Tagger.load(shelf_bundle(chosen.entities, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
+        Tagger.load(shelf_bundle(chosen.entities, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys),
+        linker,
     )

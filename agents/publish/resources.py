@@ -119,7 +119,8 @@ def _dressed(place: Place, mention: Mention, body: Object) -> Object:
     kind = str(body["resourceType"])
     note = place.notes.get(mention.note)
     text = place.findings.origin if place.subject.original or note is None else note.sha256
-    code = mention.codes[0].code if mention.codes else mention.text.casefold()
+    # Never an inferred code: the identifier must not move with the vocabulary.
+    code = next((coding.code for coding in mention.codes if not coding.inferred), mention.text.casefold())
     evidence = place_span(place, mention.note, mention.start, mention.end, mention=mention)
     owner = "patient" if kind in ("AllergyIntolerance", "FamilyMemberHistory") else "subject"
     dressed: Object = {
