@@ -2,9 +2,10 @@
 
     python -m benchmarks.triage [--bundle NAME] [--record]
 
-Two sets: the hand-written messages of ``training/tasks/messages.toml`` (whoever wrote the table had read them: what is seen there is no figure for unseen
-messages), and 1,000 questions of real people to a library (MeQSum; nobody who built the table read one): they are taken to be routine, since
-emergencies do not go to libraries, so that what is called urgent there is an alarm for nothing, or nearly so. Recall on unseen emergencies is not measured: no open data hold any.
+Three sets: the hand-written messages of ``training/tasks/messages.toml`` (whoever wrote the table had read them: what is seen there is no figure for unseen
+messages); the 120 messages of ``tests/cases/triage/messages.toml``, made up and labelled by an author who saw neither table nor training messages, with 14 that
+hold alarming words for nothing (no row of the table may be written from them); and 1,000 questions of real people to a library (MeQSum; nobody who built the table read one): they are taken to be routine, since
+emergencies do not go to libraries, so that what is called urgent there is an alarm for nothing, or nearly so. Recall on emergencies of real people is not measured: no open data hold any.
 The table alone; with ``--bundle`` the model alone and both together too.
 """
 
@@ -41,6 +42,13 @@ def handwritten() -> list[Row]:
         (row["text"], next(x.partition(":")[2] for x in row["labels"] if x.startswith("urgency:")))
         for row in lists["handwritten"]
     ]
+
+
+def blind() -> list[Row]:
+    lists = tomllib.loads(
+        (Path(__file__).parent.parent / "tests" / "cases" / "triage" / "messages.toml").read_text(encoding="utf-8")
+    )
+    return [(row["text"], row["urgency"]) for row in lists["message"]]
 
 
 def questions(data: Path) -> list[Row]:
@@ -100,7 +108,7 @@ def main() -> None:
     found = {
         name: {
             source: figures(Triager(*side), rows)
-            for source, rows in (("handwritten", handwritten()), ("questions", questions(data_folder())))
+            for source, rows in (("handwritten", handwritten()), ("blind", blind()), ("questions", questions(data_folder())))
         }
         for name, side in sides.items()
     }
