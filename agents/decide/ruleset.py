@@ -267,8 +267,8 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
                 need(all(one in known for one in (*condition.one, *condition.other)), where, "no such ingredient or class")
             if isinstance(condition, GivenWith | GivenBelow) and isinstance(index, OnContraindications):
                 need(set(condition.drugs) <= drugs[condition.table].names, where, "no such ingredient or class")
-                asked = condition.input in index.statements if isinstance(condition, GivenWith) else bool(index.filtration)
-                need(asked, where, "not an input of the index")
+                used = condition.input in index.statements if isinstance(condition, GivenWith) else bool(index.filtration)
+                need(used, where, "not an input of the index")
             if isinstance(condition, Stated):
                 need(isinstance(form.inputs.get(condition.input), Statement), where, "not a statement of this rule")
 
