@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agents.decide.cases import Case, MeasureCase, PairCase, StatementCase, TableCase
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext, read_mentions
+from agents.decide.contraindications import Patient, contraindication_cases
 from agents.decide.evidence import Evidence
 from agents.decide.form import (
     Allergies,
@@ -14,9 +15,12 @@ from agents.decide.form import (
     AnyOf,
     Condition,
     Conflict,
+    GivenBelow,
+    GivenWith,
     Level,
     Measure,
     Medications,
+    OnContraindications,
     OnDrugs,
     OnMeasure,
     OnPairs,
@@ -145,6 +149,16 @@ def _cases(form: RuleForm, rules: RuleSet, view: View) -> Iterator[Case]:
         stated = frozenset(name for name in named if _stated(form, name, view))
         types = {kind for source in form.inputs.values() if isinstance(source, Statement) for kind in source.mentions}
         yield from score_cases(form, index, view.context, view.changed, stated, read_mentions(view.findings, types))
+    elif isinstance(index, OnContraindications):
+        given = form.inputs[index.medications]
+        assert isinstance(given, Medications)
+        lexicon = rules.drugs[_drug_table(form)]
+        types = {kind for source in form.inputs.values() if isinstance(source, Statement) for kind in source.mentions}
+        patient = Patient(view.context, read_mentions(view.findings, types), view.now, view.age_years, view.sex)
+        touched = view.changed | {mention.id for mention in view.findings.mentions}
+        yield from contraindication_cases(
+            form, index, medications(view.context, given, lexicon, view.now), patient, touched, lexicon
+        )
     elif isinstance(index, OnDrugs):
         yield from _drug_cases(form, index, rules, view)
     elif isinstance(index, OnMeasure):
@@ -233,7 +247,7 @@ def _drug_table(form: RuleForm) -> str:
     pending = [level.when for level in form.levels]
     while pending:
         condition = pending.pop()
-        if isinstance(condition, Conflict | Together):
+        if isinstance(condition, Conflict | Together | GivenWith | GivenBelow):
             return condition.table
         if isinstance(condition, AnyOf | AllOf):
             pending.extend(condition.of)

@@ -162,7 +162,19 @@ class OnDrugs(_Form, frozen=True, kw_only=True, tag="drugs", tag_field="each"):
     medications: str
 
 
-Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore | OnDrugs
+class OnContraindications(_Form, frozen=True, kw_only=True, tag="contraindications", tag_field="each"):
+    """Each medication with each of ``statements``, and with the latest filtration rate, where the message changes one of the two.
+
+    ``filtration``: measures of charted eGFR or of creatinine (read by CKD-EPI 2021); the latest of the last ``hours`` counts.
+    """
+
+    medications: str
+    statements: tuple[str, ...] = ()
+    filtration: tuple[str, ...] = ()
+    hours: Hours = 2160
+
+
+Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore | OnDrugs | OnContraindications
 
 
 class Value(_Form, frozen=True, kw_only=True, tag="value", tag_field="test"):
@@ -247,6 +259,26 @@ class Together(_Form, frozen=True, kw_only=True, tag="together", tag_field="test
     other: tuple[Identifier, ...]
 
 
+class GivenWith(_Form, frozen=True, kw_only=True, tag="given_with", tag_field="test"):
+    """The medication is one of ``drugs`` (ingredients or classes of ``table``) and the record, or this message's note, states ``input``.
+
+    ``hours``: a statement older than that before the message no longer counts; without it, it holds until it is withdrawn.
+    """
+
+    table: str
+    drugs: tuple[Identifier, ...]
+    input: str
+    hours: Hours | None = None
+
+
+class GivenBelow(_Form, frozen=True, kw_only=True, tag="given_below", tag_field="test"):
+    """The medication is one of ``drugs`` and the filtration rate is certainly under ``below`` (mL/min/1.73 m2)."""
+
+    table: str
+    drugs: tuple[Identifier, ...]
+    below: Decimal
+
+
 class AnyOf(_Form, frozen=True, kw_only=True, tag="any", tag_field="test"):
     of: tuple[Condition, ...]
 
@@ -268,6 +300,8 @@ Condition = (
     | Conflict
     | Stated
     | Together
+    | GivenWith
+    | GivenBelow
     | AnyOf
     | AllOf
 )

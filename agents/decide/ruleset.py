@@ -19,11 +19,14 @@ from agents.decide.form import (
     Conflict,
     DrugTable,
     FiltrationDrop,
+    GivenBelow,
+    GivenWith,
     Interpreted,
     Limits,
     LimitTable,
     Measure,
     Medications,
+    OnContraindications,
     OnDrugs,
     OnMeasure,
     OnPairs,
@@ -60,6 +63,7 @@ _FITS: dict[type, tuple[type, ...]] = {
     OnPairs: (Conflict, AnyOf, AllOf),
     OnScore: (Total, Single, Stated, AnyOf, AllOf),
     OnDrugs: (Together,),
+    OnContraindications: (GivenWith, GivenBelow),
 }
 
 
@@ -218,6 +222,12 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
             need(needed <= names, where, "with_item names no item")
     elif isinstance(index, OnDrugs):
         need(isinstance(form.inputs.get(index.medications), Medications), "index.medications", "not medications of this rule")
+    elif isinstance(index, OnContraindications):
+        need(isinstance(form.inputs.get(index.medications), Medications), "index.medications", "not medications of this rule")
+        need(all(isinstance(form.inputs.get(name), Statement) for name in index.statements), "index.statements", "not statements")
+        measures = [form.inputs.get(name) for name in index.filtration]
+        rates = all(isinstance(one, Measure) and one.analyte in ("filtration", "creatinine") for one in measures)
+        need(rates, "index.filtration", "not measures of filtration or creatinine")
     elif isinstance(index, OnMeasure):
         need(isinstance(form.inputs.get(index.input), Measure), "index.input", "not a measure of this rule")
     elif isinstance(index, OnTable):
@@ -250,11 +260,15 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
                 need(condition.input in index.inputs, where, "not an input of the index")
                 measured = isinstance(form.inputs[condition.input], Measure)
                 need(measured == (condition.at_least is not None), where, "a measure needs at_least, a statement has none")
-            if isinstance(condition, Conflict | Together):
+            if isinstance(condition, Conflict | Together | GivenWith | GivenBelow):
                 need(condition.table in drugs, where, "no such table of drugs")
             if isinstance(condition, Together):
                 known = drugs[condition.table].names
                 need(all(one in known for one in (*condition.one, *condition.other)), where, "no such ingredient or class")
+            if isinstance(condition, GivenWith | GivenBelow) and isinstance(index, OnContraindications):
+                need(set(condition.drugs) <= drugs[condition.table].names, where, "no such ingredient or class")
+                used = condition.input in index.statements if isinstance(condition, GivenWith) else bool(index.filtration)
+                need(used, where, "not an input of the index")
             if isinstance(condition, Stated):
                 need(isinstance(form.inputs.get(condition.input), Statement), where, "not a statement of this rule")
 
@@ -267,7 +281,10 @@ def _walk(condition: Condition) -> list[Condition]:
 
 def _tables(form: RuleForm) -> set[str]:
     names = {
-        condition.table for level in form.levels for condition in _walk(level.when) if isinstance(condition, Conflict | Together)
+        condition.table
+        for level in form.levels
+        for condition in _walk(level.when)
+        if isinstance(condition, Conflict | Together | GivenWith | GivenBelow)
     }
     if isinstance(form.index, OnTable):
         names.add(form.index.table)

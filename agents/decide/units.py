@@ -91,6 +91,15 @@ _SPELLINGS: dict[str, str] = {
     "mmhg": "mm[Hg]",
     "kpa": "kPa",
     "%": "%",
+    "ml/min/{1.73_m2}": "mL/min/{1.73_m2}",
+    "ml/min/{1.73m2}": "mL/min/{1.73_m2}",
+    "ml/min/{1.73}m2": "mL/min/{1.73_m2}",
+    "ml/min/1.73m2": "mL/min/{1.73_m2}",
+    "ml/min/1.73_m2": "mL/min/{1.73_m2}",
+    "ml/min/1.73m^2": "mL/min/{1.73_m2}",
+    "ml/min/1.73m²": "mL/min/{1.73_m2}",
+    "ml/min/1.73": "mL/min/{1.73_m2}",
+    "ml/min": "mL/min/{1.73_m2}",  # The code says whether it is normalized to body surface.
     "l/min": "L/min",
     "lpm": "L/min",
 }
@@ -113,6 +122,7 @@ _FACTORS: dict[str, dict[str, Decimal]] = {
         "rate": {"/min": "1"},
         "pressure": {"mm[Hg]": "1", "kPa": "7.50062"},
         "percent": {"%": "1"},
+        "filtration": {"mL/min/{1.73_m2}": "1"},
         "flow": {"L/min": "1"},
         "ratio": {"1": "1"},
         "score": {"1": "1"},

@@ -12,7 +12,7 @@ from schemas.flags import Flag, Input
 #: http://hl7.org/fhir/R4/valueset-detectedissue-severity.html
 _SEVERITY = {"critical": "high", "warning": "moderate", "info": "low"}
 #: Preferred binding of DetectedIssue.code (v3-ActCode); every other type has a code of ours alone.
-_ACT_CODES = {"drug.allergy": "ALGY", "drug.interaction": "DRG"}
+_ACT_CODES = {"drug.allergy": "ALGY", "drug.interaction": "DRG", "drug.duplicate": "DUPTHPY"}
 
 
 def render_flag(place: Place, flag: Flag, device: str, mentions: dict[str, Mention]) -> Object:
