@@ -27,9 +27,10 @@ from agents.decide.form import (
     Ratio,
     Rise,
     RuleForm,
+    Statement,
     Value,
 )
-from agents.decide.inputs import Reading, read_measure, read_row
+from agents.decide.inputs import Reading, read_measure, read_row, takes_fact
 from agents.decide.ruleset import RuleSet
 from agents.decide.units import convert
 from schemas.flags import Clearing
@@ -48,7 +49,29 @@ def clearings(form: RuleForm, rules: RuleSet, view: View, hit: Hit) -> tuple[Cle
     rows = hit.evidence.facts[:1] if isinstance(form.index, OnMeasure | OnTable) else hit.evidence.facts
     if not isinstance(form.index, OnMeasure | OnTable | OnScore):
         return ()
-    return tuple(found for row in rows for found in _of_input(form, rules, view, hit, row))
+    narrow = _narrow(form, view)
+    return tuple(found for row in rows for found in _of_input(form, rules, narrow, hit, row))
+
+
+def _narrow(form: RuleForm, view: View) -> View:
+    """The facts that the rule can look at for this message: a long stay must not make every try slow."""
+    measures = [source for source in form.inputs.values() if isinstance(source, Measure)]
+    statements = [source for source in form.inputs.values() if isinstance(source, Statement)]
+    facts = view.context.facts
+    times = [row.fact.elapsed for key in view.changed if (row := facts.get(key)) is not None and row.fact.elapsed is not None]
+    first, last = -(2**62), 2**62
+    if isinstance(form.index, OnScore) and times:
+        reach = max(item.hours for item in form.index.items) * MINUTES_PER_HOUR
+        first, last = min(times) - reach, max(times) + reach
+
+    def seen(row: ContextFact) -> bool:
+        if row.fact.id in view.changed or any(takes_fact(row.fact, source) for source in statements):
+            return True
+        near = row.fact.elapsed is None or first <= row.fact.elapsed <= last
+        return near and any(read_measure(row, source) is not None for source in measures)
+
+    kept = {key: row for key, row in facts.items() if seen(row)}
+    return View(view.findings, msgspec.structs.replace(view.context, facts=kept), view.changed)
 
 
 def _of_input(form: RuleForm, rules: RuleSet, view: View, hit: Hit, row: ContextFact) -> Iterator[Clearing]:

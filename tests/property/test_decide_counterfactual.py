@@ -102,3 +102,17 @@ def test_an_alert_of_the_laboratory_is_not_cleared_by_a_number() -> None:
     stream = [findings(0, 0, lab("k", "2823-3", "7.1", "mmol/L", 0, interpretation=("HH",)))]
     (flag,) = decided(stream).flags
     assert flag.basis.clearings == ()
+
+
+def test_a_long_stay_tells_the_same() -> None:
+    """Old vital signs are left out of the tries; what they tell stays the same."""
+    bad = [
+        lab("rr", "9279-1", "23", "/min", 100 * HOUR, kind="vital"),
+        lab("bp", "8480-6", "95", "mm[Hg]", 100 * HOUR, kind="vital"),
+    ]
+    stay = [findings(n, n * HOUR, lab(f"old{n}", "9279-1", "16", "/min", n * HOUR, kind="vital")) for n in range(90)]
+    last = findings(100, 100 * HOUR, *bad)
+    told = [[(f.type, f.basis.clearings) for f in decided(stream).flags] for stream in ([last], [*stay, last])]
+    assert told[0] == told[1]
+    assert any(rows for _, rows in told[0])
+    assert check([*stay, last]) >= 2
