@@ -12,6 +12,7 @@ from schemas.errors import ConfigurationError, WardstreamError
 #: Command -> one line for the list. The module is ``ops.commands.<name>`` (``-`` as ``_``), the click command in it ``command``.
 COMMANDS = {
     "annotate": "de-identify, extract and decide offline: JSON Lines in, JSON Lines out",
+    "explain": "why this flag and what would change it, which words an entity rests on; offline",
     "demo": "run the whole stream on sample messages and show what happened",
     "up": "run the same stack until Ctrl-C",
     "gateway": "the MLLP and FHIR doors",

@@ -38,6 +38,19 @@ class TextSpan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     origin: str = ""
 
 
+class Clearing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A range of one input, in the sender's unit and both ends included, in which the rule does not fire, all else equal.
+
+    One end may be open: the range then goes on to the end of what is plausible for the input. ``ref`` is the fact's id.
+    """
+
+    ref: str
+    name: str
+    unit: str = ""
+    at_least: Decimal | None = None
+    at_most: Decimal | None = None
+
+
 class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     logic: str
     citation: str
@@ -46,6 +59,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     thresholds: dict[str, Decimal] = {}
     missing: tuple[str, ...] = ()
     text_spans: tuple[TextSpan, ...] = ()
+    clearings: tuple[Clearing, ...] = ()
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import hashlib
 import msgspec
 
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext, Raised, changed_facts, merge
+from agents.decide.counterfactual import clearings
 from agents.decide.evaluate import Hit, Verdict, View, evaluate
 from agents.decide.evidence import as_input
 from agents.decide.ruleset import LoadedRule, RuleSet
@@ -111,6 +112,7 @@ class Decider:
             thresholds=evidence.thresholds,
             missing=(*form.not_considered, *evidence.missing),
             text_spans=evidence.text_spans(),
+            clearings=clearings(form, self._rules, view, hit),
         )
         return self._made(rule, view, hit.key, basis, hit.level.severity, _summary(hit), hit.elapsed, supersedes)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from agents.publish.names import ACT_CODE, AIAST, BASIS, FACT, FLAG_TYPES, IDENTIFIER, MISSING, SUPERSEDES, Object, plain
 from agents.publish.resources import Place, place_span
 from schemas.findings import Mention
-from schemas.flags import Flag, Input
+from schemas.flags import Clearing, Flag, Input
 
 #: http://hl7.org/fhir/R4/valueset-detectedissue-severity.html
 _SEVERITY = {"critical": "high", "warning": "moderate", "info": "low"}
@@ -30,6 +30,7 @@ def explanation(flag: Flag) -> str:
     parts += [input_text(row) for row in flag.basis.inputs]
     parts += [f"{name} {value}" for name, value in sorted(flag.basis.computed.items())]
     parts += [f"threshold {name}: {value}" for name, value in sorted(flag.basis.thresholds.items())]
+    parts += [clearing_text(row) for row in flag.basis.clearings]
     if flag.basis.missing:
         parts.append("Not considered: " + ", ".join(flag.basis.missing))
     parts += [flag.intended_use, flag.limitations]
@@ -41,6 +42,14 @@ def input_text(row: Input) -> str:
     # Input.text is the comparator of a number, else the answer in words.
     value = f"{row.text}{row.value} {row.unit}".strip() if row.value is not None else row.text
     return plain(f"{name}: {value}".strip(": ")) or "see source"
+
+
+def clearing_text(row: Clearing) -> str:
+    if row.at_least is None or row.at_most is None:
+        bound = f"at most {row.at_most}" if row.at_least is None else f"at least {row.at_least}"
+    else:
+        bound = f"{row.at_most}" if row.at_least == row.at_most else f"between {row.at_least} and {row.at_most}"
+    return plain(f"Would not fire if {row.name or 'this input'} were {bound} {row.unit}".rstrip())
 
 
 def _common(place: Place, flag: Flag) -> Object:
