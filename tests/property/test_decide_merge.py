@@ -136,7 +136,7 @@ def test_a_score_at_a_time_does_not_depend_on_arrival(data: st.DataObject, strea
         context = PatientContext()
         for one in order:
             context = merge(context, one)
-        cases = score_cases(rule, rule.index, context, frozenset(context.facts), frozenset())
+        cases = score_cases(rule, rule.index, context, frozenset(context.facts), frozenset(), ())
         ends.append([(case.at, [(row.item.name, row.points) for row in case.scored]) for case in cases])
     assert ends[0] == ends[1]
     assert ends[0]
