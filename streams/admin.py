@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
@@ -152,9 +152,11 @@ class Admin:
             if not places:
                 continue
             try:
-                ends = self._client.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=TIMEOUT_S)
+                # One question after the other, each waited for: a client that goes away with answers outstanding can take the process along.
                 answer = self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
                 committed = {place.partition: place.offset for place in answer[group].result(TIMEOUT_S).topic_partitions}
+                ends = self._client.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=TIMEOUT_S)
+                wait(ends.values(), TIMEOUT_S + 5)
                 for place, future in ends.items():
                     offset = committed.get(place.partition, -1)
                     end = future.result(TIMEOUT_S).offset
