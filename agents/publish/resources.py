@@ -138,8 +138,10 @@ def _dressed(place: Place, mention: Mention, body: Object) -> Object:
 
 
 def concept(text: str, codes: tuple[Coding, ...]) -> Object:
-    found = [
+    # What an index linked, nobody chose: Coding.userSelected says so. What the message states is left as it was stated.
+    found: list[Object] = [
         {name: value for name, value in (("system", c.system), ("code", c.code), ("display", plain(c.display))) if value}
+        | ({"userSelected": False} if c.inferred else {})
         for c in codes
         if _CODE.fullmatch(c.code) and _URI.fullmatch(c.system)
     ]
@@ -157,17 +159,25 @@ def _condition(mention: Mention, tails: list[Mention]) -> Object:
     }
     if not assertion.negated:
         body["clinicalStatus"] = coded(CONDITION_CLINICAL, "inactive" if assertion.historical else "active")
+    if sites := _sites(tails):
+        body["bodySite"] = sites
     return body
+
+
+def _sites(tails: list[Mention]) -> list[Object]:
+    return [{"text": plain(tail.text)} for tail in tails if tail.type == "anatomy"]
 
 
 def _finding(mention: Mention, tails: list[Mention]) -> Object | None:
     if mention.assertion.historical or mention.assertion.possible:
         return _condition(mention, tails)  # an Observation cannot say "once" or "perhaps"
+    sites = _sites(tails)
     return {
         "resourceType": "Observation",
         "status": "preliminary",
         "code": concept(mention.text, mention.codes),
         "valueBoolean": not mention.assertion.negated,
+        **({"bodySite": sites[0]} if len(sites) == 1 else {}),  # an Observation has one place
     }
 
 

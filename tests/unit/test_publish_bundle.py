@@ -13,6 +13,7 @@ from agents.publish.ai_transparency import CONFIDENCE
 from agents.publish.bundle import build_bundle, render
 from agents.publish.check import Checker
 from agents.publish.subject import pseudonymous
+from schemas.clinical import Coding
 from schemas.errors import Poison, Reason
 from schemas.fhir.validate import validate
 from schemas.findings import Assertion, Findings, MentionType
@@ -97,6 +98,27 @@ def test_allergies(negated: bool, expected: str) -> None:
     (allergy,) = one("medication", Assertion(negated=negated), section="allergies")
     assert allergy["resourceType"] == "AllergyIntolerance"
     assert status(allergy, "verificationStatus") == expected
+
+
+@pytest.mark.parametrize(("kind", "element"), [("problem", "Condition"), ("finding", "Observation")])
+def test_where_it_is(kind: MentionType, element: str) -> None:
+    """The place of a problem or finding is its body site, in the note's words."""
+    rest = note("ache in the left knee", ("ache", kind, None), ("left knee", "anatomy", None))
+    rest["relations"] = (tied("finding-body_site", *rest["mentions"]),)
+    message = findings(1, 0, **rest)
+    (found,) = of(element, resources(Decision(id=message.id, findings=message)))
+    assert found["bodySite"] == ([{"text": "left knee"}] if element == "Condition" else {"text": "left knee"})
+
+
+def test_a_linked_code_is_marked() -> None:
+    """What an index linked was chosen by nobody; what the message states stays as stated."""
+    rest = note("asthma", ("asthma", "problem", None))
+    stated = Coding(system="http://example.org/a", code="1")
+    linked = Coding(system="http://example.org/b", code="2", inferred="index", score=0.9)
+    rest["mentions"] = tuple(msgspec.structs.replace(mention, codes=(stated, linked)) for mention in rest["mentions"])
+    message = findings(1, 0, **rest)
+    (condition,) = of("Condition", resources(Decision(id=message.id, findings=message)))
+    assert [coding.get("userSelected") for coding in condition["code"]["coding"]] == [None, False]
 
 
 def test_an_allergy_with_its_reaction_stays_an_allergy() -> None:
