@@ -10,13 +10,20 @@ import re
 from collections.abc import Iterator
 
 from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain
+from agents.publish.quantities import UCUM, ucum
 from agents.publish.resources import Place, concept
 from schemas.clinical import Fact
 
 _SEGMENT = re.compile(r"(?:^|[/.])(OBX|DG1|PRB|AL1|IAM|PR1)(?=\W|$)")
 _INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
-#: The codes of table 0078 that the FHIR code system has too; others stay words.
-_FLAGS = frozenset(("L", "LL", "H", "HH", "N", "A", "AA", "S", "R", "I", "POS", "NEG", "U", "D", "B", "W"))
+#: The codes of table 0078 that the FHIR code system has too, with its displays; others stay words.
+_FLAGS = {
+    "L": "Low", "LL": "Critical low", "H": "High", "HH": "Critical high", "N": "Normal", "A": "Abnormal", "AA": "Critical abnormal",
+    "S": "Susceptible", "R": "Resistant", "I": "Intermediate", "POS": "Positive", "NEG": "Negative", "U": "Significant change up",
+    "D": "Significant change down", "B": "Better", "W": "Worse",
+}  # fmt: skip
+#: AL1-4 (table 0128) -> criticality; "moderate" is neither of the two, and is left out.
+_CRITICALITY = {"SV": "high", "MI": "low", "U": "unable-to-assess"}
 #: OBX-11 (table 0085) -> Observation.status; anything else is ``unknown``.
 _STATUS = {
     **dict.fromkeys(("F", "U"), "final"),
@@ -67,6 +74,8 @@ def _observation(fact: Fact) -> Object | None:
             quantity["comparator"] = fact.comparator
         if plain(fact.unit):
             quantity["unit"] = plain(fact.unit)
+            if code_of_unit := ucum(fact.unit):
+                quantity |= {"system": UCUM, "code": code_of_unit}
         body["valueQuantity"] = quantity
     elif words := text or next((w for c in fact.value_codes if (w := plain(c.display) or plain(c.code))), ""):
         if fact.value_codes:
@@ -75,12 +84,16 @@ def _observation(fact: Fact) -> Object | None:
             body["valueString"] = words
     if plain(fact.reference_range):
         body["referenceRange"] = [{"text": plain(fact.reference_range)}]
-    flags = [
-        coded(_INTERPRETATION, flag) if flag in _FLAGS else {"text": plain(flag)} for flag in fact.interpretation if plain(flag)
-    ]
+    flags = [_interpreted(flag) for flag in fact.interpretation if plain(flag)]
     if flags:
         body["interpretation"] = flags
     return body
+
+
+def _interpreted(flag: str) -> Object:
+    if flag not in _FLAGS:
+        return {"text": plain(flag)}
+    return {"coding": [{"system": _INTERPRETATION, "code": flag, "display": _FLAGS[flag]}]}
 
 
 def _stated(kind: str, fact: Fact) -> Object | None:
@@ -99,6 +112,9 @@ def _allergy(fact: Fact) -> Object | None:
         return None
     if words := plain(fact.text):
         body["reaction"] = [{"manifestation": [{"text": words}]}]
+    severity = next(iter(fact.interpretation), "").partition("^")[0]
+    if severity in _CRITICALITY:
+        body["criticality"] = _CRITICALITY[severity]
     if not fact.retracted:
         body["clinicalStatus"] = coded(ALLERGY_CLINICAL, "active")  # invariant ait-1 asks for it
     return body | _withdrawn(fact, "allergyintolerance-verification")

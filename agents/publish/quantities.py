@@ -28,13 +28,18 @@ _UNITS: dict[str, str] = {
 }  # fmt: skip
 
 
+def ucum(unit: str) -> str | None:
+    """The UCUM code of a unit as people write it; ``None`` where it is not surely one."""
+    return _UNITS.get(unit.strip().lower())
+
+
 def read_quantity(text: str, *, compared: bool = True) -> Object | None:
     """``None``: it is not one number with one known unit and nothing else. ``compared`` False: a comparator is not allowed (SimpleQuantity)."""
     found = _QUANTITY.fullmatch(text.strip())
     if found is None:
         return None
     comparator, number, unit = found.groups()
-    code = _UNITS.get(unit.lower())
+    code = ucum(unit)
     if code is None or (comparator and not compared):
         return None
     quantity: Object = {"value": Decimal(number), "unit": unit, "system": UCUM, "code": code}

@@ -32,9 +32,10 @@ def test_a_measured_value() -> None:
     (one,) = published("OBX|1|NM|2823-3^Potassium^LN||6.10|mmol/L|3.5-5.1|H|||F\r")
     assert one["status"] == "final"
     assert one["code"]["coding"][0] == {"system": "http://loinc.org", "code": "2823-3", "display": "Potassium"}
-    assert one["valueQuantity"] == {"value": 6.10, "unit": "mmol/L"}
+    assert one["valueQuantity"] == {"value": 6.10, "unit": "mmol/L", "system": "http://unitsofmeasure.org", "code": "mmol/L"}
     assert one["referenceRange"] == [{"text": "3.5-5.1"}]
     assert one["interpretation"][0]["coding"][0]["code"] == "H"
+    assert one["interpretation"][0]["coding"][0]["display"] == "High"
     assert all(label["code"] != "AIAST" for label in one["meta"]["security"])
 
 
@@ -55,6 +56,16 @@ def test_problems_allergies_procedures() -> None:
         one for one in found if one.get("verificationStatus", {}).get("coding", [{}])[0].get("code") == "entered-in-error"
     ]
     assert [one["resourceType"] for one in withdrawn] == ["AllergyIntolerance"]
+
+
+@pytest.mark.parametrize(("sent", "criticality"), [("SV", "high"), ("MI^Mild", "low"), ("MO", None), ("", None)])
+def test_how_bad_an_allergy_is(sent: str, criticality: str | None) -> None:
+    """Severe and mild are told; moderate is neither of what FHIR can say."""
+    assert published(f"AL1|1|DA|7980^Penicillin^RXNORM|{sent}|Hives\r")[0].get("criticality") == criticality
+
+
+def test_a_unit_that_is_not_known_stays_words() -> None:
+    assert published("OBX|1|NM|1^Thing^L||4|widgets|||||F\r")[0]["valueQuantity"] == {"value": 4, "unit": "widgets"}
 
 
 def test_facts_of_fhir_are_not_published_again() -> None:
