@@ -37,6 +37,7 @@ from streams.settings import Cds
 MOST_CARDS = 10
 MOST_BYTES = 1_048_576
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
+_CONTEXT: dict[str, type] = {"selections": list, "draftOrders": dict}
 _KEPT = msgspec.json.Decoder(KeptCard)
 _log = structlog.get_logger("cds")
 
@@ -147,7 +148,8 @@ class CdsDoor:
         if isinstance(patient, dict) and patient.get("id") not in (None, context["patientId"]):
             raise Bad(412, "prefetch.patient is another patient")
         numbers = 0
-        for one in (patient or {}).get("identifier") or ():
+        identifiers = (patient or {}).get("identifier")
+        for one in identifiers if isinstance(identifiers, list) else ():
             value, system = (one.get("value"), one.get("system", "")) if isinstance(one, dict) else (None, "")
             if isinstance(value, str) and value.strip() and isinstance(system, str):
                 numbers += 1
@@ -236,9 +238,10 @@ def _context(service: Service, body: dict[str, Any]) -> dict[str, Any]:
     context = body.get("context")
     if not isinstance(context, dict):
         raise Bad(400, "context is an object")
-    lacking = [name for name in service.needs if not context.get(name)]
-    if lacking or not isinstance(context.get("patientId"), str):
-        raise Bad(400, f"context lacks {', '.join(lacking) or 'patientId'}")
+    for name in service.needs:
+        kind = _CONTEXT.get(name, str)
+        if not context.get(name) or not isinstance(context[name], kind):
+            raise Bad(400, f"context.{name} is missing or of another type")
     return context
 
 

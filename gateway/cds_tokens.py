@@ -78,6 +78,8 @@ class Tokens:
             raise Refusal(type(error).__name__) from None
         if now > float(claims["iat"]) + LONGEST_S + LEEWAY_S:
             raise Refusal("too old")
+        if not isinstance(claims["jti"], str) or not claims["jti"]:
+            raise Refusal("jti")
         name = hashlib.sha256(f"{issuer}\x1f{claims['jti']}".encode()).hexdigest()
         if not await self._seen(name, LONGEST_S + 2 * LEEWAY_S):
             raise Refusal("used before")

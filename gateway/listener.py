@@ -87,6 +87,8 @@ class HttpListener:
         """Listen; returns the port. Raises OSError when it cannot."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
+        # Head and body of an answer are two writes: with Nagle's algorithm the body waits for the delayed acknowledgement of the head, 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound: int = listener.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve([listener]))
         while not self._server.started:

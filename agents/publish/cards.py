@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from agents.publish.issues import input_text
 from agents.publish.names import FLAG_TYPES, plain
 from schemas.cards import OVERRIDES, Card, Coding, KeptCard, Source
@@ -11,6 +13,7 @@ from schemas.flags import Flag
 LABEL = "Wardstream"
 _SUMMARY = 139
 _INPUTS = 6
+_DIGITS = 32
 
 
 def kept_card(flag: Flag, findings: Findings) -> KeptCard:
@@ -43,5 +46,8 @@ def _detail(flag: Flag) -> str:
 
 
 def field_of(flag: Flag) -> str:
-    """One card for each thing that a flag may say again: a newer one of the same key takes its place, a withdrawal takes it away."""
-    return flag.suppress_key.replace("|withdrawn|", "|")
+    """One card for each thing that a flag may say again: a newer one of the same key takes its place, a withdrawal takes it away.
+
+    A hash, since the key names the patient's token, and the door, which knows the patient's number, must not learn it.
+    """
+    return hashlib.sha256(flag.suppress_key.replace("|withdrawn|", "|").encode()).hexdigest()[:_DIGITS]

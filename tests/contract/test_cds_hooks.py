@@ -194,12 +194,14 @@ async def test_a_flag_becomes_a_card_of_its_patient(site: Site) -> None:
 
 
 async def test_nothing_in_the_store_names_the_patient(site: Site) -> None:
-    """Keys and cards: neither number nor name."""
-    await site.raised(flag())
+    """Keys and cards: neither number nor name, and beside the number's hash not the token either."""
+    raised = flag()
+    await site.raised(msgspec.structs.replace(raised, suppress_key=f"{raised.type}|{site.token}|2823-3"))
     keys = [key async for key in site.store.scan_iter(match=f"h:{site.settings.deid.tenant}:*")]
     assert keys
     whole = repr(keys).encode() + b"".join([repr(await site.store.hgetall(key)).encode() for key in keys if b":c:" in key])
     assert NUMBER.encode() not in whole
+    assert site.token.encode() not in b"".join([repr(await site.store.hgetall(key)).encode() for key in keys if b":c:" in key])
 
 
 async def test_the_same_again_replaces_and_a_withdrawal_takes_away(site: Site) -> None:
@@ -268,6 +270,7 @@ async def test_discovery_names_services_with_their_prefetch(site: Site) -> None:
         lambda site: site.bearer(exp=int(time.time()) - 120),
         lambda site: site.bearer(iat=int(time.time()) - 900, exp=int(time.time()) + 900),
         lambda site: site.bearer(jti=None),
+        lambda site: site.bearer(jti=""),
         lambda site: site.bearer(iat=None),
         lambda site: site.bearer(exp=None),
         lambda site: site.bearer(header={"kid": "k2"}),
@@ -290,6 +293,7 @@ async def test_discovery_names_services_with_their_prefetch(site: Site) -> None:
         "expired",
         "long",
         "jti",
+        "empty jti",
         "iat",
         "exp",
         "kid",
@@ -363,7 +367,10 @@ async def test_feedback_becomes_a_weak_label_without_the_comment(site: Site) -> 
         (lambda body: body | {"context": None}, 400),
         (lambda body: body | {"context": {"userId": "u", "patientId": 7}}, 400),
         (lambda body: body | {"context": {"patientId": "p-1"}}, 400),
+        (lambda body: body | {"context": {"userId": ["u"], "patientId": "p-1"}}, 400),
         (lambda body: body | {"prefetch": None}, 412),
+        (lambda body: body | {"prefetch": {"patient": {"resourceType": "Patient", "identifier": 5}}}, 412),
+        (lambda body: body | {"prefetch": {"patient": {"resourceType": "Patient", "identifier": {"value": "1"}}}}, 412),
         (lambda body: body | {"prefetch": {"patient": {"resourceType": "Observation"}}}, 412),
         (
             lambda body: (
@@ -384,6 +391,14 @@ async def test_a_bad_request_gets_a_status_and_nothing_back(site: Site, change: 
     answer = await site.post("/cds-services/wardstream-patient-view", change(request()))
     assert answer.status_code == status, answer.text
     assert NUMBER not in answer.text
+
+
+async def test_orders_of_another_type_are_refused(site: Site) -> None:
+    """Selections are a list, draft orders a Bundle."""
+    for name in ("selections", "draftOrders"):
+        body = request("order-select")
+        body["context"][name] = "x"
+        assert (await site.post("/cds-services/wardstream-order-select", body)).status_code == 400
 
 
 async def test_unknown_services_and_bad_feedback(site: Site) -> None:

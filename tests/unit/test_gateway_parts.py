@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 
 from gateway import duplicates
 from gateway.access import Tokens
 from gateway.acknowledge import Outcome, acknowledge, classify
 from gateway.duplicates import RedisLedger
 from gateway.header import read_header
+from gateway.listener import HttpListener
 from gateway.routing import RoutingKey, fhir_patient, hl7_patient
 from schemas.errors import ConfigurationError, Reason
 from schemas.hl7.er7 import parse
@@ -179,3 +182,14 @@ async def test_ledger_without_redis_answers_at_once(monkeypatch: pytest.MonkeyPa
     assert await ledger.find(b"k") is None
     assert len(failures) == 2
     await redis.aclose()
+
+
+async def test_answers_do_not_wait_for_acknowledgements_of_their_head() -> None:
+    """The HTTP doors listen without Nagle's algorithm, which would hold every answer's body for 40 ms."""
+    door = HttpListener(Starlette(), None, patience_s=1)
+    await door.start("127.0.0.1", 0)
+    try:
+        (listening,) = door._server.servers[0].sockets
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    finally:
+        await door.stop()
