@@ -34,7 +34,7 @@ PIPELINE: tuple[Row, ...] = (
     ),
     Row("deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"),
     Row("deliver_fhir", topics.RESULT, (topics.AUDIT,), "Bundles to the FHIR server, stored there before the offset moves"),
-    Row("cards", topics.RAISED, (), "flags as CDS Hooks cards in the store, by keyed hash of the patient's number"),
+    Row("cards", topics.RAISED, (topics.AUDIT,), "flags as CDS Hooks cards in the store, by keyed hash of the patient's number"),
     Row("notify", topics.BUNDLE, (), "subscribers hear of de-identified results"),
     Row("notify_results", topics.RESULT, (topics.AUDIT,), "subscribers hear of released results"),
     Row("feedback", topics.RAISED, (topics.SAMPLE,), "uncertain and disagreeing samples for review"),

@@ -5,14 +5,16 @@ It is on the released side: it asks the vault who a token is, and keeps nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from agents.publish.cards import field_of, kept_card
+from agents.publish.disclosure import disclosed
 from agents.publish.release import Releaser
 from schemas.deidentified import decode_map
-from schemas.envelope import DataClass, parse_headers
+from schemas.envelope import DataClass, Envelope, parse_headers
 from schemas.errors import Poison, Reason, SchemaMismatch
 from schemas.flags import Decision
 from streams.card_index import CardIndex, rows_of
@@ -25,6 +27,14 @@ from streams.store import Store, connect
 STAGE = "cards"
 _DECODER = msgspec.json.Decoder(Decision)
 _DAY_S = 86_400
+#: As the audit entry names the door.
+RECIPIENT = "cds-hooks"
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    envelope: Envelope
+    decision: Decision
 
 
 class CardsStage:
@@ -49,11 +59,11 @@ class CardsStage:
         if self._store is None or self._index is None:
             raise RuntimeError("process before open")
         read = [_read(record) for record in records]
-        decisions = [row for row in read if isinstance(row, Decision) and row.flags]
-        people = await self._releaser.people(decision.findings.subject for decision in decisions)
+        flagged = [row.decision for row in read if isinstance(row, _Read) and row.decision.flags]
+        people = await self._releaser.people(decision.findings.subject for decision in flagged)
         life = self._settings.cds.days * _DAY_S
         async with self._store.pipeline(transaction=False) as pipe:
-            for decision in decisions:
+            for decision in flagged:
                 subject = decision.findings.subject
                 person = people.get(subject)
                 if person is None:
@@ -72,7 +82,7 @@ class CardsStage:
                     pipe.expire(named, life)
             if len(pipe):
                 await pipe.execute()
-        return [Refused(row) if isinstance(row, Poison) else Done() for row in read]
+        return [_outcome(record, row, people) for record, row in zip(records, read, strict=True)]
 
     async def close(self) -> None:
         await self._releaser.close()
@@ -81,7 +91,16 @@ class CardsStage:
             self._store = None
 
 
-def _read(record: Record) -> Decision | Poison | None:
+def _outcome(record: Record, row: _Read | Poison | None, people: Mapping[str, object]) -> Outcome:
+    """Whoever was identified for a card has an audit entry."""
+    if isinstance(row, Poison):
+        return Refused(row)
+    if row is None or not row.decision.flags or people.get(row.decision.findings.subject) is None:
+        return Done()
+    return Done((disclosed(STAGE, record, row.envelope, RECIPIENT),))
+
+
+def _read(record: Record) -> _Read | Poison | None:
     """``None``: no patient behind it."""
     try:
         envelope = parse_headers(record.headers)
@@ -92,7 +111,7 @@ def _read(record: Record) -> Decision | Poison | None:
             raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None
         if decision.findings.subject != envelope.subject:
             raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="ce_subject")
-        return None if decode_map(envelope.deid_map).without_patient else decision
+        return None if decode_map(envelope.deid_map).without_patient else _Read(envelope, decision)
     except Poison as error:
         return error
 

@@ -10,16 +10,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
-
+from agents.publish.disclosure import disclosed
 from agents.publish.mllp_sender import Answer, MllpSender, read_address
-from schemas.audit import AuditEntry
-from schemas.envelope import HL7_V2, JSON, DataClass, Envelope, parse_headers
+from schemas.envelope import HL7_V2, DataClass, parse_headers
 from schemas.errors import ConfigurationError, Poison, Reason, SchemaMismatch
 from schemas.hl7.er7 import parse
-from schemas.ids import derived_id
-from streams import topics
-from streams.record import Output, Record
+from streams.record import Record
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 
@@ -82,7 +78,7 @@ class DeliverStage:
             self._delivered[envelope.id] = None
             if len(self._delivered) > _REMEMBERED:
                 self._delivered.popitem(last=False)
-        return Done((_audit(record, envelope, self._settings.publish.receiver or ""),))
+        return Done((disclosed(STAGE, record, envelope, f"mllp://{self._settings.publish.receiver or ''}"),))
 
     async def _send(self, sender: MllpSender, message: bytes, control_id: str) -> bool:
         """Whether the receiver took it. AR and CR end the matter; AE and CE are asked again."""
@@ -95,31 +91,6 @@ class DeliverStage:
                 await self._sleep(delay)
                 delay *= 2
         return False
-
-
-def _audit(record: Record, envelope: Envelope, receiver: str) -> Output:
-    entry = AuditEntry(
-        id=derived_id(envelope.id, STAGE),
-        action="deliver",
-        outcome="success",
-        time=envelope.time,
-        agent=STAGE,
-        purpose="TREAT",
-        subject=envelope.subject or "",
-        record=envelope.id,
-        recipient=f"mllp://{receiver}",
-    )
-    row = topics.BY_NAME[topics.AUDIT]
-    headers = msgspec.structs.replace(
-        envelope,
-        id=entry.id,
-        source=f"/agents/{STAGE}",
-        type=row.event_type,
-        content_type=JSON,
-        data_class=row.data_class,
-        deid_map=None,
-    ).headers()
-    return Output(topics.AUDIT, record.key, msgspec.json.encode(entry), headers)
 
 
 def build(settings: Settings) -> DeliverStage:

@@ -9,16 +9,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
-
+from agents.publish.disclosure import disclosed
 from agents.publish.fhir_sender import FhirSender
 from agents.publish.transaction import transaction
-from schemas.audit import AuditEntry
-from schemas.envelope import FHIR_JSON, JSON, DataClass, Envelope, parse_headers
+from schemas.envelope import FHIR_JSON, DataClass, parse_headers
 from schemas.errors import ConfigurationError, Poison, Reason, SchemaMismatch
-from schemas.ids import derived_id
-from streams import topics
-from streams.record import Output, Record
+from streams.record import Record
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 
@@ -93,32 +89,7 @@ class DeliverFhirStage:
                     self._delivered.popitem(last=False)
         except Poison as error:
             return Refused(error)
-        return Done((_audit(record, envelope, sender.base),))
-
-
-def _audit(record: Record, envelope: Envelope, recipient: str) -> Output:
-    entry = AuditEntry(
-        id=derived_id(envelope.id, STAGE),
-        action="deliver",
-        outcome="success",
-        time=envelope.time,
-        agent=STAGE,
-        purpose="TREAT",
-        subject=envelope.subject or "",
-        record=envelope.id,
-        recipient=recipient,
-    )
-    row = topics.BY_NAME[topics.AUDIT]
-    headers = msgspec.structs.replace(
-        envelope,
-        id=entry.id,
-        source=f"/agents/{STAGE}",
-        type=row.event_type,
-        content_type=JSON,
-        data_class=row.data_class,
-        deid_map=None,
-    ).headers()
-    return Output(topics.AUDIT, record.key, msgspec.json.encode(entry), headers)
+        return Done((disclosed(STAGE, record, envelope, sender.base),))
 
 
 def build(settings: Settings) -> DeliverFhirStage:

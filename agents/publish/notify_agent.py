@@ -15,18 +15,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 import httpx
-import msgspec
 
+from agents.publish.disclosure import disclosed
 from agents.publish.notification import news
 from agents.publish.notifier import Notifier
 from agents.publish.outbox import Outbox
 from agents.publish.subscriptions import Subscription, headers, load
-from schemas.audit import AuditEntry
-from schemas.envelope import FHIR_JSON, JSON, DataClass, Envelope, parse_headers
+from schemas.envelope import FHIR_JSON, DataClass, parse_headers
 from schemas.errors import ConfigurationError, Poison, Reason, SchemaMismatch
-from schemas.ids import derived_id
-from streams import topics
-from streams.record import Output, Record
+from streams.record import Record
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 from streams.store import Store, connect
@@ -123,32 +120,8 @@ class NotifyStage:
         for one, outbox, what in found:
             if what is not None:
                 await outbox.add(envelope.id, what)
-                outputs.append(self._audit(record, envelope, one))
+                outputs.append(disclosed(self.name, record, envelope, one.reference, ordinal=one.name))
         return Done(tuple(outputs) if self._results == "released" else ())
-
-    def _audit(self, record: Record, envelope: Envelope, subscription: Subscription) -> Output:
-        entry = AuditEntry(
-            id=derived_id(envelope.id, self.name, ordinal=subscription.name),
-            action="deliver",
-            outcome="success",
-            time=envelope.time,
-            agent=self.name,
-            purpose="TREAT",
-            subject=envelope.subject or "",
-            record=envelope.id,
-            recipient=subscription.reference,
-        )
-        row = topics.BY_NAME[topics.AUDIT]
-        own = msgspec.structs.replace(
-            envelope,
-            id=entry.id,
-            source=f"/agents/{self.name}",
-            type=row.event_type,
-            content_type=JSON,
-            data_class=row.data_class,
-            deid_map=None,
-        )
-        return Output(topics.AUDIT, record.key, msgspec.json.encode(entry), own.headers())
 
 
 def build(settings: Settings) -> NotifyStage:

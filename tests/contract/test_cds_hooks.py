@@ -24,6 +24,7 @@ from agents.vault.memory import MemoryVault
 from gateway.cds_hooks import MOST_BYTES, CdsDoor
 from gateway.cds_server import fetch
 from gateway.cds_tokens import Tokens
+from schemas.audit import AuditEntry
 from schemas.cards import CardFeedback
 from schemas.deidentified import DeidMap
 from schemas.envelope import JSON, DataClass, Envelope
@@ -202,6 +203,17 @@ async def test_nothing_in_the_store_names_the_patient(site: Site) -> None:
     whole = repr(keys).encode() + b"".join([repr(await site.store.hgetall(key)).encode() for key in keys if b":c:" in key])
     assert NUMBER.encode() not in whole
     assert site.token.encode() not in b"".join([repr(await site.store.hgetall(key)).encode() for key in keys if b":c:" in key])
+
+
+async def test_whoever_is_identified_for_a_card_has_an_audit_entry(site: Site) -> None:
+    """One entry a decision, the same when it comes again, by token; none where nobody was identified."""
+    first, without = await site.raised(flag()), await site.raised()
+    assert isinstance(first, Done)
+    (output,) = first.outputs
+    entry = msgspec.json.decode(output.value or b"", type=AuditEntry)
+    assert (output.topic, entry.action, entry.recipient, entry.subject) == (topics.AUDIT, "deliver", "cds-hooks", site.token)
+    assert without == Done()
+    assert await site.raised(flag(), subject="W0000000000000Z") == Done()
 
 
 async def test_the_same_again_replaces_and_a_withdrawal_takes_away(site: Site) -> None:
