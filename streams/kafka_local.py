@@ -31,6 +31,12 @@ def missing() -> str | None:
     return None
 
 
+def cluster_id(number: uuid.UUID) -> str:
+    """As Kafka writes one, and never with a hyphen in front: the formatting tool would take it for an option (one id in 64)."""
+    first, *rest = number.bytes
+    return base64.urlsafe_b64encode(bytes((first & 0x7F, *rest))).rstrip(b"=").decode()
+
+
 @contextmanager
 def kafka(directory: Path, *, port: int | None = None, extra: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Run a broker until the block ends. On a directory that it has used before, its topics and offsets are still there.
@@ -68,8 +74,7 @@ def kafka(directory: Path, *, port: int | None = None, extra: Mapping[str, str] 
     properties.write_text("".join(f"{name}={value}\n" for name, value in rows.items()))
     java = ["java", *_JAVA, "-cp", f"{LIBS}/*"]
     if not (directory / "data" / "meta.properties").exists():
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        arguments = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties.name]
+        arguments = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id(uuid.uuid4()), "-c", properties.name]
         answer = subprocess.run(arguments, cwd=directory, capture_output=True, check=False)
         if answer.returncode:
             raise ConfigurationError(path="deploy/kafka", detail="the storage could not be formatted")

@@ -8,6 +8,7 @@ import logging
 import sys
 import urllib.error
 import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from schemas.errors import (
     Reason,
     StoreUnavailable,
 )
-from streams import admin, clients, dead_letters, logs, runner, topics
+from streams import admin, clients, dead_letters, kafka_local, logs, runner, topics
 from streams.faust_app import group_id
 from streams.health import Health, HealthServer
 from streams.metrics import StreamMetrics
@@ -194,3 +195,11 @@ def test_security_settings_reach_both_clients(tmp_path: Path) -> None:
         clients.librdkafka(kafka.model_copy(update={"sasl_password_file": tmp_path / "absent"}), client_id="x")
     with pytest.raises(ConfigurationError, match="sasl_username"):
         clients.librdkafka(kafka.model_copy(update={"sasl_username": None}), client_id="x")
+
+
+def test_a_cluster_id_is_no_option() -> None:
+    """Whatever the random number: 22 characters, and the formatting tool cannot take the first for the start of an option."""
+    for first in range(256):
+        found = kafka_local.cluster_id(uuid.UUID(bytes=bytes((first, *range(15)))))
+        assert len(found) == 22
+        assert found[0].isalpha()
