@@ -46,6 +46,11 @@ def resources(bundle: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for entry in bundle.get("entry", ()):
         found[entry["resource"]["resourceType"]].append(entry["resource"])
+    drugs = {f"Medication/{drug['id']}": drug.get("code") for drug in found["Medication"]}
+    for one in (row for rows in list(found.values()) for row in rows):
+        code = drugs.get(one.get("medicationReference", {}).get("reference", ""))
+        if code:
+            one["medicationCodeableConcept"] = code  # said in place, as we say it
     return found
 
 
@@ -112,7 +117,8 @@ def main() -> None:
                 found[kind] += 1
                 own: dict[str, set[str]] = defaultdict(set)
                 for path, value in leaves(twin):
-                    own[path].add(value)
+                    # orders and dispenses have instructions where a statement has its dosage
+                    own[path.replace("dosage.", "dosageInstruction.", 1) if path.startswith("dosage.") else path].add(value)
                 for path, value in leaves(resource):
                     row = fields[kind][path]
                     row["expected"] += 1

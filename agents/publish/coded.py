@@ -1,7 +1,8 @@
 """Coded facts of an HL7 v2 message as FHIR R4 resources; what the sender stated keeps the sender's status.
 
 By the segment maps of the HL7 v2-to-FHIR guide: OBX[Observation], DG1 and PRB[Condition], AL1 and IAM[AllergyIntolerance],
-PR1[Procedure]; statuses by its concept map for table 0085. Facts of FHIR input are not published again.
+PR1[Procedure]; statuses by its concept map for table 0085. Medications (RXO, RXE, RXD, RXA) are MedicationStatements: a MedicationRequest that a
+server stores might be taken for an order. Facts of FHIR input are not published again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from agents.publish.quantities import UCUM, ucum
 from agents.publish.resources import Place, concept
 from schemas.clinical import Fact
 
-_SEGMENT = re.compile(r"(?:^|[/.])(OBX|DG1|PRB|AL1|IAM|PR1)(?=\W|$)")
+_SEGMENT = re.compile(r"(?:^|[/.])(OBX|DG1|PRB|AL1|IAM|PR1|RXO|RXE|RXD|RXA)(?=\W|$)")
 _INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 #: The codes of table 0078 that the FHIR code system has too, with its displays; others stay words.
 _FLAGS = {
@@ -33,15 +34,26 @@ _STATUS = {
     "C": "corrected",
     "X": "cancelled",
 }
+#: ORC-5 and ORC-1 (tables 0038, 0119) of an order, RXA-20 (table 0322) of what was given -> MedicationStatement.status.
+_ORDERED = {
+    **dict.fromkeys(("IP", "SC", "NW", "OK", "XO", "RP"), "intended"),
+    **dict.fromkeys(("CA", "OC", "CR", "DC", "OD", "DR"), "stopped"),
+    **dict.fromkeys(("HD", "HR", "OH"), "on-hold"),
+    "CM": "completed",
+}
+_GIVEN = {"CP": "completed", "PA": "completed", "RE": "not-taken", "NA": "not-taken"}
 
 
 def render_facts(place: Place) -> Iterator[Object]:
     """Resources in the order of the facts; a fact without code and without words gives none."""
-    for fact in place.findings.facts:
-        found = _SEGMENT.search(fact.path)
-        if found is None or not (fact.codes or plain(fact.text)):
+    segments = [_segment(fact) for fact in place.findings.facts]
+    skipped = {"RXO"} if "RXE" in segments else set()  # the order as the pharmacy encoded it stands for the order as it was asked
+    if place.findings.kind.startswith("VXU"):
+        skipped.add("RXA")  # a vaccine is no medication that is taken
+    for fact, segment in zip(place.findings.facts, segments, strict=True):
+        if not segment or segment in skipped or not (fact.codes or plain(fact.text)):
             continue
-        body = _MAKERS[found.group(1)](fact)
+        body = _MAKERS[segment](fact)
         if body is None:
             continue
         kind = str(body["resourceType"])
@@ -53,8 +65,13 @@ def render_facts(place: Place) -> Iterator[Object]:
         }
         if place.subject.labels:
             dressed["meta"] = {"security": list(place.subject.labels)}
-        timing = {"Observation": "effectiveDateTime", "Procedure": "performedDateTime"}.get(kind, "recordedDate")
+        timing = _TIMING.get(kind, "recordedDate")
         yield dressed | place.timed(timing, fact.elapsed) | body
+
+
+def _segment(fact: Fact) -> str:
+    found = _SEGMENT.search(fact.path)
+    return found.group(1) if found else ""
 
 
 def _name(fact: Fact) -> Object | None:
@@ -134,4 +151,35 @@ def _procedure(fact: Fact) -> Object | None:
     return body and body | {"status": "entered-in-error" if fact.retracted else "completed"}
 
 
-_MAKERS = {"OBX": _observation, "DG1": _problem, "PRB": _problem, "AL1": _allergy, "IAM": _allergy, "PR1": _procedure}
+def _ordered(fact: Fact) -> Object | None:
+    return _medication(fact, _ORDERED.get(fact.status, "unknown"))
+
+
+def _given(fact: Fact) -> Object | None:
+    return _medication(fact, "entered-in-error" if fact.retracted else _GIVEN.get(fact.status, "unknown"))
+
+
+def _medication(fact: Fact, status: str) -> Object | None:
+    name = _name(fact) or ({"text": plain(fact.text)} if plain(fact.text) else None)
+    if name is None:
+        return None
+    body: Object = {"resourceType": "MedicationStatement", "status": status, "medicationCodeableConcept": name}
+    if fact.value is not None and fact.value.is_finite() and plain(fact.unit):
+        dose: Object = {"value": fact.value, "unit": plain(fact.unit)}
+        if code := ucum(fact.unit):
+            dose |= {"system": UCUM, "code": code}
+        body["dosage"] = [{"text": f"{fact.value} {plain(fact.unit)}", "doseAndRate": [{"doseQuantity": dose}]}]
+    return body
+
+
+_TIMING = {"Observation": "effectiveDateTime", "Procedure": "performedDateTime", "MedicationStatement": "effectiveDateTime"}
+_MAKERS = {
+    **dict.fromkeys(("RXO", "RXE", "RXD"), _ordered),
+    "RXA": _given,
+    "OBX": _observation,
+    "DG1": _problem,
+    "PRB": _problem,
+    "AL1": _allergy,
+    "IAM": _allergy,
+    "PR1": _procedure,
+}

@@ -15,14 +15,14 @@ from schemas.hl7.facts import read_facts
 from tests.support.decide import findings, note
 
 HEADER = "MSH|^~\\&|LAB|NORTH|||20260302||ORU^R01|1|P|2.5.1\r"
-KINDS = {"Observation", "Condition", "AllergyIntolerance", "Procedure"}
+KINDS = {"Observation", "Condition", "AllergyIntolerance", "Procedure", "MedicationStatement"}
 
 
-def published(segments: str, *, path: str = "") -> list[dict[str, Any]]:
+def published(segments: str, *, path: str = "", kind: str = "ORU^R01") -> list[dict[str, Any]]:
     facts = tuple(timed.fact for timed in read_facts(parse((HEADER + segments).encode()))[0])
     if path:
         facts = tuple(msgspec.structs.replace(fact, path=path) for fact in facts)
-    message = msgspec.structs.replace(findings(1, 0, **note("no mention here")), facts=facts)
+    message = msgspec.structs.replace(findings(1, 0, **note("no mention here")), facts=facts, kind=kind)
     bundle = json.loads(render(Decision(id=message.id, findings=message)))
     return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] in KINDS]
 
@@ -51,11 +51,39 @@ def test_problems_allergies_procedures() -> None:
         "AL1|1|DA|7980^Penicillin^RXNORM|SV|Hives\rDG1|1||I10^Hypertension^I10C|||A\r"
         "PR1|1||44950^Appendectomy^C4||20200101\rIAM|1|DA|7980^Penicillin^RXNORM|SV|Hives|D\r"
     )
-    assert {one["resourceType"] for one in found} == KINDS - {"Observation"}
+    assert {one["resourceType"] for one in found} == KINDS - {"Observation", "MedicationStatement"}
     withdrawn = [
         one for one in found if one.get("verificationStatus", {}).get("coding", [{}])[0].get("code") == "entered-in-error"
     ]
     assert [one["resourceType"] for one in withdrawn] == ["AllergyIntolerance"]
+
+
+@pytest.mark.parametrize(
+    ("control", "order_status", "status"),
+    [("NW", "", "intended"), ("NW", "CM", "completed"), ("CA", "", "stopped"), ("HD", "HD", "on-hold"), ("ZZ", "", "unknown")],
+)
+def test_an_order_is_a_statement_and_never_an_order(control: str, order_status: str, status: str) -> None:
+    """Nothing that a server could take for a prescription; the dose with its unit."""
+    (one,) = published(f"ORC|{control}|77|||{order_status}\rRXE||6809^Metformin^RXNORM|500||mg\r")
+    assert (one["resourceType"], one["status"]) == ("MedicationStatement", status)
+    assert one["medicationCodeableConcept"]["coding"][0]["code"] == "6809"
+    quantity = {"value": 500, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}
+    assert one["dosage"] == [{"text": "500 mg", "doseAndRate": [{"doseQuantity": quantity}]}]
+
+
+def test_an_order_and_its_encoding_are_one_statement() -> None:
+    (one,) = published("ORC|NW|77\rRXO|6809^Metformin^RXNORM|500||mg\rRXE||6809^Metformin 500^RXNORM|500||mg\r")
+    assert one["medicationCodeableConcept"]["text"] == "Metformin 500"
+
+
+@pytest.mark.parametrize(("sent", "status"), [("CP", "completed"), ("RE", "not-taken"), ("", "unknown")])
+def test_what_was_given(sent: str, status: str) -> None:
+    (one,) = published(f"RXA|0|1|20260301|20260301|6809^Metformin^RXNORM|500|mg{'|' * 13}{sent}\r")
+    assert (one["resourceType"], one["status"]) == ("MedicationStatement", status)
+
+
+def test_a_vaccine_is_no_medication_that_is_taken() -> None:
+    assert published("RXA|0|1|20260301|20260301|08^HepB^CVX|1|mL\r", kind="VXU^V04") == []
 
 
 @pytest.mark.parametrize(("sent", "criticality"), [("SV", "high"), ("MI^Mild", "low"), ("MO", None), ("", None)])
