@@ -12,9 +12,9 @@ from statistics import median
 
 import msgspec
 
+from agents.decide.cases.evidence import as_input
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact
 from agents.decide.evaluate import Hit, View, evaluate
-from agents.decide.evidence import as_input
 from agents.decide.form import (
     AllOf,
     AnyOf,
@@ -30,9 +30,9 @@ from agents.decide.form import (
     Statement,
     Value,
 )
-from agents.decide.inputs import Reading, read_measure, read_row, takes_fact
+from agents.decide.reading.inputs import Reading, read_measure, read_row, takes_fact
+from agents.decide.reading.units import convert
 from agents.decide.ruleset import RuleSet
-from agents.decide.units import convert
 from schemas.flags import Clearing
 
 #: Units are straight lines; far enough out that the rounding of converted temperatures does not bend them.

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agents.decide.cases import Case, MeasureCase, PairCase, StatementCase, TableCase
+from agents.decide.cases.allergies import PairCase
+from agents.decide.cases.case import Case
+from agents.decide.cases.contraindications import Patient, contraindication_cases
+from agents.decide.cases.evidence import Evidence
+from agents.decide.cases.interactions import drug_cases
+from agents.decide.cases.measures import MeasureCase, TableCase
+from agents.decide.cases.scores import score_cases
+from agents.decide.cases.statements import StatementCase
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext, read_mentions
-from agents.decide.contraindications import Patient, contraindication_cases
-from agents.decide.evidence import Evidence
 from agents.decide.form import (
     Allergies,
     AllOf,
@@ -31,11 +36,9 @@ from agents.decide.form import (
     Statement,
     Together,
 )
-from agents.decide.inputs import Reading, read_measure, read_row, takes_fact, takes_mention
-from agents.decide.interactions import drug_cases
-from agents.decide.pairs import allergens, medications
+from agents.decide.reading.inputs import Reading, read_measure, read_row, takes_fact, takes_mention
+from agents.decide.reading.pairs import allergens, medications
 from agents.decide.ruleset import RuleSet
-from agents.decide.scores import score_cases
 from schemas.findings import Findings
 
 

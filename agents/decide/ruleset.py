@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from agents.decide.drugs import DrugLexicon
 from agents.decide.form import (
     Allergies,
     AllOf,
@@ -44,7 +43,8 @@ from agents.decide.form import (
     Total,
     Value,
 )
-from agents.decide.units import analytes
+from agents.decide.reading.drugs import DrugLexicon
+from agents.decide.reading.units import analytes
 from schemas.errors import ConfigurationError
 
 HERE = Path(__file__).parent

@@ -6,10 +6,10 @@ import hashlib
 
 import msgspec
 
+from agents.decide.cases.evidence import as_input
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext, Raised, changed_facts, merge
 from agents.decide.counterfactual import clearings
 from agents.decide.evaluate import Hit, Verdict, View, evaluate
-from agents.decide.evidence import as_input
 from agents.decide.ruleset import LoadedRule, RuleSet
 from agents.decide.triage.table import TriageTable
 from agents.decide.triage.triager import Triager

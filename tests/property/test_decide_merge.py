@@ -6,11 +6,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.decide.cases.scores import score_cases
 from agents.decide.context import PatientContext, merge
 from agents.decide.form import OnScore
 from agents.decide.joining import join
 from agents.decide.ruleset import RuleSet
-from agents.decide.scores import score_cases
 from agents.decide.step import Decider
 from schemas.clinical import Fact
 from schemas.findings import Findings

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from agents.decide.units import analytes, canonical_unit, convert
+from agents.decide.reading.units import analytes, canonical_unit, convert
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from agents.decide.form import Code, Statement
-from agents.decide.inputs import has_code
+from agents.decide.reading.inputs import has_code
 from agents.extract.linking.build import build
 from agents.extract.linking.index import encode, read
 from agents.extract.linking.linker import Linker

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from agents.decide.cases.evidence import as_input
 from agents.decide.context import ContextFact, PatientContext
-from agents.decide.evidence import as_input
-from agents.decide.inputs import has_code
+from agents.decide.reading.inputs import has_code
 from agents.decide.triage.table import TriageTable, sentences
 from schemas.findings import Findings, FindingsNote
 from schemas.flags import URGENCIES, Basis, Draft, Flag, Ground, Input, Rule, TextSpan, Triage, Urgency

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from agents.decide.cases import By
+from agents.decide.cases.case import By
+from agents.decide.cases.evidence import Evidence
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
-from agents.decide.evidence import Evidence
 from agents.decide.form import Band, Condition, Item, Measure, OnScore, RuleForm, Single, Stated, Statement, Total
-from agents.decide.inputs import Reading, read_measure, takes_fact, takes_mention
+from agents.decide.reading.inputs import Reading, read_measure, takes_fact, takes_mention
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agents.decide.cases.evidence import Evidence
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.drugs import DrugLexicon
-from agents.decide.evidence import Evidence
 from agents.decide.form import Condition, Together
-from agents.decide.pairs import Stated
+from agents.decide.reading.drugs import DrugLexicon
+from agents.decide.reading.pairs import Stated
 
 
 @dataclass(slots=True)

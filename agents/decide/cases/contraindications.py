@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from agents.decide.cases import below, shown
+from agents.decide.cases.case import below, shown
+from agents.decide.cases.evidence import Evidence, rounded
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
-from agents.decide.drugs import DrugLexicon
-from agents.decide.evidence import Evidence, rounded
 from agents.decide.form import Condition, GivenBelow, GivenWith, Measure, OnContraindications, RuleForm, Statement
-from agents.decide.inputs import read_measure, takes_fact, takes_mention
-from agents.decide.pairs import Stated
-from agents.decide.renal import egfr
+from agents.decide.reading.drugs import DrugLexicon
+from agents.decide.reading.inputs import read_measure, takes_fact, takes_mention
+from agents.decide.reading.pairs import Stated
+from agents.decide.reading.renal import egfr
 
 
 @dataclass(frozen=True, slots=True)

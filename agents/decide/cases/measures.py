@@ -1,4 +1,4 @@
-"""One thing that a rule is asked about (a value, a row of a table, a statement, a pair), and the tests that it can answer."""
+"""A value of a series, or a result beside its row of a table of limits, and the tests that it can answer."""
 
 from __future__ import annotations
 
@@ -6,63 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import median
-from typing import Literal, Protocol
 
-from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention
-from agents.decide.drugs import Match
-from agents.decide.evidence import Evidence, rounded
-from agents.decide.form import (
-    Condition,
-    Conflict,
-    FiltrationDrop,
-    Interpreted,
-    LimitRow,
-    Limits,
-    Measure,
-    Present,
-    Ratio,
-    Rise,
-    Value,
-)
-from agents.decide.inputs import Reading
-from agents.decide.pairs import Stated
-from agents.decide.renal import egfr
-from agents.decide.units import canonical_unit
-
-By = Literal["rule", "input", "pair"]
-
-
-class Case(Protocol):
-    """``missing`` collects what a test would have needed; it is reported only of cases that ``counts`` says."""
-
-    missing: set[str]
-    counts: bool
-
-    @property
-    def elapsed(self) -> int | None: ...
-
-    def test(self, condition: Condition) -> Evidence | None:
-        """Evidence when the condition holds. Only conditions that the linter lets through for this index are asked."""
-
-    def key(self, by: By, evidence: Evidence) -> str:
-        """What "the same flag" means under the rule's suppression."""
-
-
-def below(value: Decimal, comparator: str, bound: Decimal) -> bool:
-    """``value`` is certainly below ``bound``: "<3" is below 3, "<=3" and ">1" are not known to be."""
-    return value <= bound if comparator == "<" else comparator in ("", "<=") and value < bound
-
-
-def above(value: Decimal, comparator: str, bound: Decimal) -> bool:
-    return value >= bound if comparator == ">" else comparator in ("", ">=") and value > bound
-
-
-def at_least(value: Decimal, comparator: str, bound: Decimal) -> bool:
-    return comparator in ("", ">=", ">") and value >= bound
-
-
-def at_most(value: Decimal, comparator: str, bound: Decimal) -> bool:
-    return comparator in ("", "<=", "<") and value <= bound
+from agents.decide.cases.case import By, above, at_least, at_most, below, shown
+from agents.decide.cases.evidence import Evidence, rounded
+from agents.decide.context import MINUTES_PER_HOUR, ContextFact
+from agents.decide.form import Condition, FiltrationDrop, Interpreted, LimitRow, Limits, Measure, Ratio, Rise, Value
+from agents.decide.reading.inputs import Reading
+from agents.decide.reading.renal import egfr
+from agents.decide.reading.units import canonical_unit
 
 
 def _value(condition: Value, reading: Reading, unit: str) -> Evidence | None:
@@ -92,12 +43,6 @@ def _words(reading: Reading, unit: str) -> dict[str, str]:
     if reading.value is None:
         return {}
     return {"value": reading.comparator + shown(reading.value), "unit": unit}
-
-
-def shown(value: Decimal) -> str:
-    """A number for people: at most two decimals, no exponent, no trailing zeros."""
-    text = f"{value.quantize(Decimal('0.01')):f}"
-    return text.rstrip("0").rstrip(".")
 
 
 @dataclass(slots=True)
@@ -289,76 +234,3 @@ class TableCase:
 
     def _part(self) -> str:
         return self.name or "|".join(f"{c.system} {c.code}" for c in self.reading.row.fact.codes[:1]) or self.reading.row.fact.id
-
-
-@dataclass(slots=True)
-class StatementCase:
-    """A fact, a measured answer or a mention that one input took."""
-
-    name: str
-    fact: ContextFact | None = None
-    mention: ContextMention | None = None
-    reading: Reading | None = None
-    measure: Measure | None = None
-    missing: set[str] = field(default_factory=set)
-    counts: bool = True
-
-    def __post_init__(self) -> None:
-        if self.reading is not None and self.reading.missing:
-            self.missing.add(self.reading.missing)
-
-    @property
-    def elapsed(self) -> int | None:
-        if self.mention is not None:
-            return self.mention.elapsed
-        row = self.reading.row if self.reading else self.fact
-        return None if row is None else row.fact.elapsed
-
-    def test(self, condition: Condition) -> Evidence | None:
-        if not isinstance(condition, Present):
-            raise TypeError(type(condition).__name__)
-        if condition.input != self.name:
-            return None
-        if self.reading is None:
-            return Evidence((self.fact,) if self.fact else (), (self.mention,) if self.mention else ())
-        bound, value = condition.at_least, self.reading.value
-        if bound is None or value is None or not at_least(value, self.reading.comparator, bound):
-            return None
-        return Evidence((self.reading.row,), computed={self.name: value}, thresholds={f"{self.name} at least": bound})
-
-    def key(self, by: By, evidence: Evidence) -> str:
-        return self.name if by == "input" else ""
-
-
-@dataclass(slots=True)
-class PairCase:
-    """A medication beside an allergy; ``match`` is how they conflict, if they do."""
-
-    medication: Stated
-    allergy: Stated
-    match: Match | None
-    missing: set[str] = field(default_factory=set)
-    counts: bool = True
-
-    @property
-    def elapsed(self) -> int | None:
-        return self.medication.elapsed
-
-    def test(self, condition: Condition) -> Evidence | None:
-        if not isinstance(condition, Conflict):
-            raise TypeError(type(condition).__name__)
-        if self.match != condition.match:
-            return None
-        sources = (self.medication.source, self.allergy.source)
-        return Evidence(
-            tuple(source for source in sources if isinstance(source, ContextFact)),
-            tuple(source for source in sources if isinstance(source, ContextMention)),
-            words={
-                "medication": self.medication.substance.label or "A medication",
-                "allergy": self.allergy.substance.label or "the same substance",
-            },
-            part=f"{self.medication.key}|{self.allergy.key}",
-        )
-
-    def key(self, by: By, evidence: Evidence) -> str:
-        return evidence.part if by == "pair" else ""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.drugs import code_matches
 from agents.decide.form import Asserted, Code, LimitRow, Measure, Plausible, Statement
-from agents.decide.units import convert
+from agents.decide.reading.drugs import code_matches
+from agents.decide.reading.units import convert
 from schemas.clinical import Coding, Fact
 from schemas.findings import Assertion
 

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
-from agents.decide.drugs import DrugLexicon, Substance, none_known
 from agents.decide.form import Allergies, Medications
-from agents.decide.inputs import allowed
+from agents.decide.reading.drugs import DrugLexicon, Substance, none_known
+from agents.decide.reading.inputs import allowed
 
 #: Status words of FHIR R4 and HL7 v2 order control codes (table 0119) under which nothing is given any more, or not yet.
 _NOT_GIVEN = frozenset(

@@ -1,0 +1,1 @@
+"""What a fact, a mention, a drug name or a unit means for a rule's input."""
