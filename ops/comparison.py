@@ -95,4 +95,4 @@ def _mentions(decision: Decision | None) -> _Said:
 
 def _flags(decision: Decision | None) -> _Said:
     rows = decision.flags if decision else ()
-    return {(f.type, f.suppress_key): ((f.severity, f.summary, f.withdrawn), f.summary) for f in rows}
+    return {(f.type, f.suppress_key): ((f.severity, f.summary, f.ended), f.summary) for f in rows}

@@ -72,7 +72,8 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``summary`` has at most 140 characters and no identifier; ``status`` is always preliminary.
 
     ``supersedes`` is the id of an earlier flag that this one replaces (higher level, corrected input). ``withdrawn``: its input
-    was corrected or withdrawn and the rule no longer holds; the flag says so and asks for nothing.
+    was corrected or withdrawn and the rule no longer holds; ``resolved``: a later value no longer meets the rule. Both say so and ask
+    for nothing.
     """
 
     id: str
@@ -92,6 +93,12 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     suppress_key: str = ""
     supersedes: str = ""
     withdrawn: bool = False
+    resolved: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """The flag that it supersedes stands no longer, and this one asks for nothing."""
+        return self.withdrawn or self.resolved
 
 
 Urgency = Literal["emergency", "same-day", "routine"]

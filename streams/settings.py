@@ -152,11 +152,12 @@ class Vocabularies(_Section):
 
 class Decide(_Section):
     """``rules_folder``: rule files of the site, which replace shipped rules of the same id and add others; ``site_table``: YAML of critical limits that overrides the shipped adult defaults; ``triage_table``: YAML in place of the shipped words
-    of urgency in patients' messages."""
+    of urgency in patients' messages; ``baseline``: where a rule compares with a baseline (AKI), ``recent``, ``lowest`` or ``estimated``, in place of the rule's own."""
 
     rules_folder: Path | None = None
     site_table: Path | None = None
     triage_table: Path | None = None
+    baseline: Literal["recent", "lowest", "estimated"] | None = None
     context_ttl_days: int = Field(400, ge=1)
 
 

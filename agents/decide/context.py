@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 
 import msgspec
 
@@ -61,14 +62,21 @@ class ContextMention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     allergen: bool = False
 
 
-class Raised(msgspec.Struct, frozen=True, kw_only=True):
-    """A flag that stands: ``level`` counts from 1 (lowest), ``refs`` the facts and mentions of its basis."""
+class Raised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A flag that stands, or stood until ``ended``: ``level`` counts from 1 (lowest), ``refs`` the facts and mentions of its basis.
+
+    ``baseline`` as its rule computed it; ``seen``: the latest time at which its rule still held; ``ended``: when it passed, told by the message ``resolved``.
+    """
 
     flag: str
     level: int
     elapsed: int | None
     origin: str
     refs: tuple[str, ...]
+    seen: int | None = None
+    baseline: Decimal | None = None
+    resolved: str = ""
+    ended: int | None = None
 
 
 class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

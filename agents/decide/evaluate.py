@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from agents.decide.cases.allergies import PairCase
 from agents.decide.cases.case import Case
@@ -11,9 +12,9 @@ from agents.decide.cases.contraindications import Patient, contraindication_case
 from agents.decide.cases.evidence import Evidence
 from agents.decide.cases.interactions import drug_cases
 from agents.decide.cases.measures import MeasureCase, TableCase
-from agents.decide.cases.scores import score_cases
+from agents.decide.cases.scores import ScoreCase, score_cases
 from agents.decide.cases.statements import StatementCase
-from agents.decide.context import MINUTES_PER_HOUR, PatientContext, read_mentions
+from agents.decide.context import MINUTES_PER_HOUR, ContextFact, PatientContext, read_mentions
 from agents.decide.form import (
     Allergies,
     AllOf,
@@ -77,11 +78,26 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """At ``elapsed`` no level held any more for the flags of ``key``; ``rows`` are what was looked at, ``value`` the number
+    of a series in its canonical unit."""
+
+    key: str
+    elapsed: int
+    rows: tuple[ContextFact, ...]
+    value: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """``outcome`` in a word where nothing hit: ``clear``, ``no_input``, ``not_applicable:age`` or ``missing:<what>``."""
+    """``outcome`` in a word where nothing hit: ``clear``, ``no_input``, ``not_applicable:age`` or ``missing:<what>``.
+
+    ``passed``: the latest of each key, only where nothing of that key hit at that time or later.
+    """
 
     hits: tuple[Hit, ...]
     outcome: str
+    passed: tuple[Passed, ...] = ()
 
 
 def evaluate(form: RuleForm, rules: RuleSet, view: View) -> Verdict:
@@ -97,6 +113,8 @@ def evaluate(form: RuleForm, rules: RuleSet, view: View) -> Verdict:
         if _stated(form, name, view):
             return Verdict((), f"not_applicable:{name}")
     best: dict[str, Hit] = {}
+    passed: dict[str, Passed] = {}
+    held: dict[str, int] = {}
     missing: set[str] = set()
     seen = False
     for case in _cases(form, rules, view):
@@ -109,11 +127,28 @@ def evaluate(form: RuleForm, rules: RuleSet, view: View) -> Verdict:
                 known = best.get(hit.key)
                 if known is None or _order(hit) > _order(known):
                     best[hit.key] = hit
+                if case.elapsed is not None:
+                    held[hit.key] = max(case.elapsed, held.get(hit.key, case.elapsed))
                 break
+        else:
+            for one in _passed(form, case):
+                if one.key not in passed or one.elapsed > passed[one.key].elapsed:
+                    passed[one.key] = one
         if case.counts:
             missing |= case.missing
     outcome = "missing:" + ",".join(sorted(missing)) if missing else "clear" if seen else "no_input"
-    return Verdict(tuple(best[key] for key in sorted(best)), outcome)
+    over = tuple(passed[key] for key in sorted(passed) if key not in held or passed[key].elapsed > held[key])
+    return Verdict(tuple(best[key] for key in sorted(best)), outcome, over)
+
+
+def _passed(form: RuleForm, case: Case) -> tuple[Passed, ...]:
+    if form.resolve is None or case.elapsed is None or not isinstance(case, MeasureCase | TableCase | ScoreCase):
+        return ()
+    # A value back under the flag's own baseline needs no other beside it; everything else is known only where nothing is missing.
+    if case.missing and form.resolve.ratio_below is None:
+        return ()
+    value = case.reading.value if isinstance(case, MeasureCase) else None
+    return tuple(Passed(key, case.elapsed, case.rows, value) for key in case.cleared(form.suppress.by))
 
 
 def _stated(form: RuleForm, name: str, view: View) -> bool:

@@ -193,12 +193,19 @@ class Rise(_Form, frozen=True, kw_only=True, tag="rise", tag_field="test"):
     at_least: Decimal
 
 
+#: ``recent``: lowest value of ``lowest_hours`` before, else the median from there to ``median_hours`` (NHS England AKI algorithm).
+#: ``lowest``: the lowest of all ``median_hours``. ``estimated``: as ``recent``; without any earlier value, the creatinine at which CKD-EPI 2021
+#: gives 75 mL/min/1.73 m2 for the patient's age and sex (KDIGO 2012, 2.4, back-calculation), named as estimated.
+Baseline = Literal["recent", "lowest", "estimated"]
+
+
 class Ratio(_Form, frozen=True, kw_only=True, tag="ratio", tag_field="test"):
-    """The index value over a baseline: lowest value of ``lowest_hours`` before, else median from there to ``median_hours``."""
+    """The index value over its baseline."""
 
     at_least: Decimal
     lowest_hours: Hours
     median_hours: Hours
+    baseline: Baseline = "recent"
 
 
 class Total(_Form, frozen=True, kw_only=True, tag="total", tag_field="test"):
@@ -333,6 +340,17 @@ class Suppress(_Form, frozen=True, kw_only=True):
     by: Literal["rule", "input", "pair"] = "rule"
 
 
+class Resolve(_Form, frozen=True, kw_only=True):
+    """When a standing flag passes: a value that meets no level, ``hours`` or more after the last one that did, with nothing missing.
+
+    ``ratio_below``: the value must also be under that many times the baseline that the flag was raised on, for rules whose baseline moves
+    with the series.
+    """
+
+    hours: Annotated[int, msgspec.Meta(ge=0, le=24 * 366)]
+    ratio_below: Decimal | None = None
+
+
 class Citation(_Form, frozen=True, kw_only=True):
     logic: str
     url: str
@@ -358,6 +376,7 @@ class RuleForm(_Form, frozen=True, kw_only=True):
     levels: Annotated[tuple[Level, ...], msgspec.Meta(min_length=1)]
     staleness_hours: Hours
     suppress: Suppress
+    resolve: Resolve | None = None
     applies: Applies = Applies()
     not_considered: tuple[str, ...] = ()
 

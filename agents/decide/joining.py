@@ -22,7 +22,8 @@ def join(survivor: PatientContext, retired: PatientContext, delta_minutes: int) 
     mentions = {key: _at(row, delta_minutes) for key, row in retired.mentions.items()} | survivor.mentions
     raised = dict(survivor.raised)
     for key, flag in retired.raised.items():
-        late = msgspec.structs.replace(flag, elapsed=_moved(flag.elapsed, delta_minutes))
+        times = {name: _moved(getattr(flag, name), delta_minutes) for name in ("elapsed", "seen", "ended")}
+        late = msgspec.structs.replace(flag, **times)
         if key not in raised or _order(late) > _order(raised[key]):
             raised[key] = late
     clocks = [time for time in (survivor.clock, _moved(retired.clock, delta_minutes)) if time is not None]

@@ -14,6 +14,7 @@ from agents.decide.form import (
     Allergies,
     AllOf,
     AnyOf,
+    Baseline,
     Condition,
     Conflict,
     DrugTable,
@@ -101,8 +102,11 @@ class RuleSet:
         tables: Path = TABLES,
         site_rules: Path | None = None,
         site_table: Path | None = None,
+        baseline: Baseline | None = None,
     ) -> RuleSet:
         """Every ``*.yaml`` of ``rules`` that is not a table of cases; those of ``site_rules`` replace rules of the same id and add others.
+
+        ``baseline`` is the site's policy for every ratio to a baseline; ``None`` leaves what the files say.
 
         Raises:
             ConfigurationError: ``path`` names file and place (``aki_kdigo.yaml:$.levels[0].when``).
@@ -131,12 +135,29 @@ class RuleSet:
         site_ones = _load_rules(site_rules, limits, drugs, digests) if site_rules is not None else []
         own = {rule.form.id for rule in site_ones}
         loaded = [rule for rule in shipped if rule.form.id not in own] + site_ones
+        if baseline is not None:
+            loaded = [_under(rule, baseline) for rule in loaded]
         loaded.sort(key=lambda rule: rule.form.id)
         ids = [rule.form.id for rule in loaded]
         if len(set(ids)) != len(ids) or not ids:
             raise ConfigurationError(path=rules.name, detail="two rules have one id, or there is none")
         whole = hashlib.sha256("".join(rule.sha256 for rule in loaded).encode()).hexdigest()
         return cls(tuple(loaded), limits, drugs, f"rules-{whole[:12]}")
+
+
+def _under(rule: LoadedRule, baseline: Baseline) -> LoadedRule:
+    """The rule under the site's baseline policy; its digest says so."""
+
+    def put(condition: Condition) -> Condition:
+        if isinstance(condition, AnyOf | AllOf):
+            return msgspec.structs.replace(condition, of=tuple(put(one) for one in condition.of))
+        return msgspec.structs.replace(condition, baseline=baseline) if isinstance(condition, Ratio) else condition
+
+    levels = tuple(msgspec.structs.replace(level, when=put(level.when)) for level in rule.form.levels)
+    if levels == rule.form.levels:
+        return rule
+    digest = hashlib.sha256(f"{rule.sha256}/baseline={baseline}".encode()).hexdigest()
+    return LoadedRule(msgspec.structs.replace(rule.form, levels=levels), digest)
 
 
 def _load_rules(
@@ -242,6 +263,9 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
             "index",
             "not medications and allergies of this rule",
         )
+    if form.resolve is not None:
+        need(isinstance(form.index, OnMeasure | OnTable | OnScore), "resolve", "only what is measured again can pass")
+        need(form.resolve.ratio_below is None or isinstance(form.index, OnMeasure), "resolve.ratio_below", "needs a measure")
     for number, level in enumerate(form.levels):
         where = f"levels[{number}].when"
         for condition in _walk(level.when):

@@ -9,7 +9,8 @@ import msgspec
 from agents.decide.cases.evidence import as_input
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext, Raised, changed_facts, merge
 from agents.decide.counterfactual import clearings
-from agents.decide.evaluate import Hit, Verdict, View, evaluate
+from agents.decide.evaluate import Hit, Passed, Verdict, View, evaluate
+from agents.decide.form import Resolve
 from agents.decide.ruleset import LoadedRule, RuleSet
 from agents.decide.triage.table import TriageTable
 from agents.decide.triage.triager import Triager
@@ -79,18 +80,26 @@ class Decider:
         for key, hit in hits.items():
             prior = raised.get(prefix + key)
             again = prior is not None and prior.origin == view.findings.origin
+            if prior is not None and not again and prior.resolved and not _before(hit.elapsed, prior.ended):
+                prior = None  # what passed and comes back is news, whatever the window
             corrected = prior is not None and not again and bool(view.changed.intersection(prior.refs))
             if hit.stale and not corrected:
                 outcomes.add("stale")
                 continue
             if prior is not None and not again and not corrected and _covers(prior, hit, rule.form.suppress.hours):
                 outcomes.add("suppressed")
+                raised[prefix + key] = msgspec.structs.replace(prior, seen=_latest(prior.seen, hit.elapsed))
                 continue
             standing = prior is not None and not again and (corrected or _near(prior, hit.elapsed, rule.form.suppress.hours))
             flag = self._flag(rule, view, hit, supersedes=prior.flag if prior is not None and standing else "")
             flags.append(flag)
             raised[prefix + key] = Raised(
-                flag=flag.id, level=hit.rank, elapsed=hit.elapsed, origin=view.findings.origin, refs=hit.evidence.refs
+                flag=flag.id,
+                level=hit.rank,
+                elapsed=hit.elapsed,
+                origin=view.findings.origin,
+                refs=hit.evidence.refs,
+                baseline=hit.evidence.baseline,
             )
             outcomes.add("raised")
         for name, prior in list(raised.items()):
@@ -100,6 +109,14 @@ class Decider:
                 if prior.origin != view.findings.origin:
                     flags.append(self._withdrawal(rule, view, key, prior))
                     outcomes.add("withdrawn")
+        for passed in verdict.passed:
+            standing_one = raised.get(prefix + passed.key)
+            if standing_one is not None and _resolves(standing_one, passed, rule.form.resolve, view):
+                flags.append(self._resolution(rule, view, passed, standing_one))
+                raised[prefix + passed.key] = msgspec.structs.replace(
+                    standing_one, resolved=view.findings.origin, ended=passed.elapsed
+                )
+                outcomes.add("resolved")
         return flags, "+".join(sorted(outcomes)) if outcomes else verdict.outcome
 
     def _flag(self, rule: LoadedRule, view: View, hit: Hit, *, supersedes: str) -> Flag:
@@ -125,9 +142,23 @@ class Decider:
             inputs=tuple(as_input(row) for row in rows),
             missing=form.not_considered,
         )
-        summary = f"Withdrawn: {form.title}; an input was corrected or withdrawn"[:_SUMMARY_MAX]
-        flag = self._made(rule, view, f"withdrawn|{key}", basis, "info", summary, prior.elapsed, prior.flag)
+        summary = f"Withdrawn: {form.title}; an input was corrected or withdrawn"
+        flag = self._made(rule, view, key, basis, "info", summary, prior.elapsed, prior.flag, ordinal=f"withdrawn|{key}")
         return msgspec.structs.replace(flag, withdrawn=True)
+
+    def _resolution(self, rule: LoadedRule, view: View, passed: Passed, prior: Raised) -> Flag:
+        form = rule.form
+        basis = Basis(
+            logic=f"{form.citation.logic}; no longer met by a later value",
+            citation=form.citation.url,
+            inputs=tuple(as_input(row) for row in passed.rows),
+            missing=form.not_considered,
+        )
+        summary = f"Passed: {form.title}; a later value no longer meets it"
+        flag = self._made(
+            rule, view, passed.key, basis, "info", summary, passed.elapsed, prior.flag, ordinal=f"passed|{passed.key}"
+        )
+        return msgspec.structs.replace(flag, resolved=True)
 
     def _made(
         self,
@@ -139,15 +170,19 @@ class Decider:
         summary: str,
         elapsed: int | None,
         supersedes: str,
+        ordinal: str = "",
     ) -> Flag:
+        """``key``: what the flag is about; a flag that ends another has its ``key``, and an ``ordinal`` of its own."""
         form, findings = rule.form, view.findings
         return Flag(
-            id=derived_id(findings.id, f"{STAGE}.{form.id}", policy=findings.versions.policy, model=rule.sha256, ordinal=key),
+            id=derived_id(
+                findings.id, f"{STAGE}.{form.id}", policy=findings.versions.policy, model=rule.sha256, ordinal=ordinal or key
+            ),
             type=form.type,
             kind="rule",
             severity=severity,  # type: ignore[arg-type]
             subject=findings.subject,
-            summary=summary,
+            summary=summary[:_SUMMARY_MAX],
             basis=basis,
             rule=Rule(id=form.id, version=form.version, sha256=rule.sha256),
             encounter=findings.encounter,
@@ -165,6 +200,27 @@ class Outcome(msgspec.Struct, frozen=True):
     flags: tuple[Flag, ...]
     evaluated: dict[str, str]
     triage: tuple[Triage, ...] = ()
+
+
+def _resolves(prior: Raised, passed: Passed, resolve: Resolve | None, view: View) -> bool:
+    """Whether the value of ``passed`` ends the flag: late enough after the last that met the rule, and back under the flag's own baseline."""
+    origin = view.findings.origin
+    if resolve is None or prior.origin == origin or (prior.resolved and prior.resolved != origin):
+        return False
+    last = _latest(prior.seen, prior.elapsed)
+    if last is None or passed.elapsed <= last or passed.elapsed < last + resolve.hours * MINUTES_PER_HOUR:
+        return False
+    if resolve.ratio_below is None:
+        return True
+    return prior.baseline is not None and passed.value is not None and passed.value < resolve.ratio_below * prior.baseline
+
+
+def _latest(*times: int | None) -> int | None:
+    return max((time for time in times if time is not None), default=None)
+
+
+def _before(one: int | None, other: int | None) -> bool:
+    return one is not None and other is not None and one <= other
 
 
 def _covers(prior: Raised, hit: Hit, hours: int) -> bool:
@@ -201,4 +257,6 @@ def make_decider(settings: Settings) -> Decider:
             shelf_bundle(chosen.messages, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys
         )
     triager = Triager(TriageTable.load(settings.decide.triage_table), model)
-    return Decider(RuleSet.load(site_rules=settings.decide.rules_folder, site_table=settings.decide.site_table), triager)
+    chosen_rules = settings.decide
+    rules = RuleSet.load(site_rules=chosen_rules.rules_folder, site_table=chosen_rules.site_table, baseline=chosen_rules.baseline)
+    return Decider(rules, triager)

@@ -71,7 +71,9 @@ def _case(trial: Trial, rules: RuleSet) -> list[str]:
     expect = dict(trial.row["expect"])
     outcome = expect.pop("outcome")
     found = _differs("outcome", outcome, decision.evaluated[trial.rule])
-    found += _differs("flags", expect.pop("flags", 1 if outcome in ("raised", "withdrawn") else 0), len(decision.flags))
+    found += _differs(
+        "flags", expect.pop("flags", 1 if outcome in ("raised", "withdrawn", "resolved") else 0), len(decision.flags)
+    )
     found += [
         f"summary cannot be written: {flag.summary}" for flag in decision.flags if "?" in flag.summary or len(flag.summary) > 140
     ]
@@ -85,12 +87,14 @@ def _case(trial: Trial, rules: RuleSet) -> list[str]:
         "summary": flag.summary,
         "supersedes": bool(flag.supersedes),
         "withdrawn": flag.withdrawn,
+        "resolved": flag.resolved,
         "inputs": [row.ref for row in flag.basis.inputs],
         "computed": {key: computed.get(key) for key in expect.get("computed", ())},
         "level": flag.basis.logic.rpartition("level: ")[2],
         "spans": [texts[span.sha256][span.start : span.end] for span in flag.basis.text_spans],
     }
     expect.setdefault("withdrawn", False)
+    expect.setdefault("resolved", False)
     return [line for key, wanted in expect.items() for line in _differs(key, wanted, shown.get(key))]
 
 

@@ -46,8 +46,8 @@ def _detail(flag: Flag) -> str:
 
 
 def field_of(flag: Flag) -> str:
-    """One card for each thing that a flag may say again: a newer one of the same key takes its place, a withdrawal takes it away.
+    """One card for each thing that a flag may say again: a newer one of the same key takes its place, one that ends it takes it away.
 
     A hash, since the key names the patient's token, and the door, which knows the patient's number, must not learn it.
     """
-    return hashlib.sha256(flag.suppress_key.replace("|withdrawn|", "|").encode()).hexdigest()[:_DIGITS]
+    return hashlib.sha256(flag.suppress_key.encode()).hexdigest()[:_DIGITS]

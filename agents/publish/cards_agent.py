@@ -71,7 +71,7 @@ class CardsStage:
                 rows = [self._index.row(one.system, one.value) for one in person.person.identifiers if one.value]
                 for row in rows:
                     for flag in decision.flags:
-                        if flag.withdrawn:
+                        if flag.ended:
                             pipe.hdel(row, field_of(flag))
                         else:
                             pipe.hset(row, field_of(flag), msgspec.json.encode(kept_card(flag, decision.findings)))

@@ -96,7 +96,7 @@ def _issue(place: Place, flag: Flag, device: str, mentions: dict[str, Mention]) 
     if extensions:
         issue["extension"] = extensions
     issue |= {
-        "status": "cancelled" if flag.withdrawn else flag.status,
+        "status": "cancelled" if flag.ended else flag.status,
         "code": _code(flag),
         "severity": _SEVERITY[flag.severity],
         "patient": place.patient,
@@ -125,7 +125,7 @@ def _risk(place: Place, flag: Flag, device: str) -> Object:
     if extensions:
         risk["extension"] = extensions
     return risk | {
-        "status": "cancelled" if flag.withdrawn else flag.status,
+        "status": "cancelled" if flag.ended else flag.status,
         "method": {"text": flag.basis.logic},
         "code": _code(flag),
         "subject": place.patient,

@@ -82,7 +82,7 @@ def test_test_runs_the_tables_and_show_says_the_thresholds() -> None:
     """``rules test --rule`` counts rows; ``rules show`` names source and levels; an unknown rule is refused."""
     runner = CliRunner()
     ran = runner.invoke(command, ["test", "--rule", "qsofa"])
-    assert (ran.exit_code, ran.output.splitlines()[-1]) == (0, "11 rows, 0 failed")
+    assert (ran.exit_code, ran.output.splitlines()[-1]) == (0, "12 rows, 0 failed")
     shown = runner.invoke(command, ["show", "news2"]).output
     assert "Royal College of Physicians 2017" in shown
     assert "emergency (critical): total at least 7" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from agents.decide.rule_schema import FILES, schema_text
 from agents.decide.ruleset import HERE, RULES, TABLES, RuleSet
 from agents.decide.step import make_decider
+from agents.decide.trial import message, run
 from schemas.errors import ConfigurationError
 from streams.settings import Decide, Settings
 
@@ -160,3 +162,33 @@ def test_a_wrong_site_table_refuses_to_start(tmp_path: Path, row: dict[str, Any]
     with pytest.raises(ConfigurationError) as caught:
         make_decider(Settings(decide=Decide(site_table=site(tmp_path, {"x": whole}))))
     assert caught.value.path == path
+
+
+def test_the_baseline_policy_of_the_site() -> None:
+    """Every ratio to a baseline follows the site's policy, and the rule's digest says so; without one the file's own holds."""
+    own = {rule.form.id: rule for rule in RuleSet.load().rules}
+    changed = {rule.form.id: rule for rule in RuleSet.load(baseline="estimated").rules}
+    assert {name for name in own if own[name].sha256 != changed[name].sha256} == {"aki.kdigo"}
+    assert {rule.sha256 for rule in RuleSet.load(baseline="recent").rules} == {rule.sha256 for rule in own.values()}
+
+
+@pytest.mark.parametrize(
+    ("policy", "values", "level"),
+    [
+        (None, [("0h", "1.0"), ("240h", "1.4"), ("260h", "1.6")], None),  # 7 days hold 1.4 alone
+        ("lowest", [("0h", "1.0"), ("240h", "1.4"), ("260h", "1.6")], "stage 1"),
+        (None, [("0h", "2.4")], None),
+        ("estimated", [("0h", "2.4")], "stage 2"),  # a woman of 60: 75 mL/min/1.73 m2 at 0.88 mg/dL
+    ],
+)
+def test_what_each_baseline_policy_makes_of_a_series(policy: Any, values: list[tuple[str, str]], level: str | None) -> None:
+    """The same creatinines, another baseline; an estimated one is named as missing a measured one."""
+    defaults = {"code": "2160-0", "unit": "mg/dL", "age": 60, "sex": "F"}
+    rows = [{"at": at, "values": [{"id": at, "value": value}]} for at, value in values]
+    messages = [message(number, row, defaults) for number, row in enumerate(rows)]
+    decision = run("aki.kdigo", messages, RuleSet.load(baseline=policy))
+    assert [flag.basis.logic.rpartition("level: ")[2] for flag in decision.flags] == ([level] if level else [])
+    if policy == "estimated":
+        (flag,) = decision.flags
+        assert "measured baseline" in flag.basis.missing
+        assert flag.basis.computed["estimated baseline"].quantize(Decimal("0.1")) == Decimal("78.0")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from agents.decide.reading.renal import creatinine_at, egfr
 from agents.decide.reading.units import analytes, canonical_unit, convert
 
 
@@ -61,3 +64,13 @@ def test_each_analyte_has_one_canonical_unit() -> None:
     for analyte in analytes():
         unit = canonical_unit(analyte)
         assert convert(Decimal("3.7"), "" if unit == "1" else unit, analyte) == Decimal("3.7")
+
+
+@given(st.integers(20, 600), st.integers(18, 100), st.sampled_from(["F", "M"]))
+def test_the_creatinine_of_a_filtration_rate(creatinine: int, age: int, sex: str) -> None:
+    """``creatinine_at`` undoes ``egfr``."""
+    rate = egfr(Decimal(creatinine), age, sex)
+    assert rate is not None
+    back = creatinine_at(rate, age, sex)
+    assert back is not None
+    assert abs(back - creatinine) < Decimal("0.0001")

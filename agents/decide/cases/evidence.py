@@ -43,6 +43,13 @@ class Evidence:
     def refs(self) -> tuple[str, ...]:
         return tuple(sorted({row.fact.id for row in self.facts} | {row.id for row in self.mentions}))
 
+    @property
+    def baseline(self) -> Decimal | None:
+        """The lowest value that a series was compared with, in the canonical unit."""
+        return min(
+            (self.computed[name] for name in ("baseline", "estimated baseline", "lowest") if name in self.computed), default=None
+        )
+
     def inputs(self) -> tuple[Input, ...]:
         """The facts as the flag shows them: value and unit as written by the sender."""
         return tuple(as_input(row) for row in self.facts)

@@ -12,8 +12,11 @@ from agents.decide.cases.evidence import Evidence, rounded
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact
 from agents.decide.form import Condition, FiltrationDrop, Interpreted, LimitRow, Limits, Measure, Ratio, Rise, Value
 from agents.decide.reading.inputs import Reading
-from agents.decide.reading.renal import egfr
+from agents.decide.reading.renal import creatinine_at, egfr
 from agents.decide.reading.units import canonical_unit
+
+#: KDIGO 2012, 2.4: where no baseline is known, the creatinine of a filtration rate of 75 mL/min/1.73 m2.
+_ASSUMED_EGFR = Decimal(75)
 
 
 def _value(condition: Value, reading: Reading, unit: str) -> Evidence | None:
@@ -81,6 +84,14 @@ class MeasureCase:
     def key(self, by: By, evidence: Evidence) -> str:
         return evidence.part if by == "input" else ""
 
+    def cleared(self, by: By) -> tuple[str, ...]:
+        """Keys whose state has passed where no level holds: known only of an exact value. What else is missing stays in ``missing``."""
+        return ("",) if self.reading.exact else ()
+
+    @property
+    def rows(self) -> tuple[ContextFact, ...]:
+        return (self.reading.row,)
+
     def _own_words(self) -> dict[str, str]:
         return _words(self.reading, canonical_unit(self.measure.analyte))
 
@@ -116,25 +127,36 @@ class MeasureCase:
         value = self._comparable()
         if value is None:
             return None
-        recent = self._window(0, condition.lowest_hours)
-        if recent:
-            lowest = min(recent, key=_number)
-            rows, baseline = [lowest.row], _number(lowest)
-        else:
-            older = self._window(condition.lowest_hours, condition.median_hours)
-            if not older:
-                self.missing.add("baseline")
-                return None
-            rows, baseline = [r.row for r in older], Decimal(median(_number(r) for r in older))
+        found = self._baseline(condition)
+        if found is None:
+            self.missing.add("baseline")
+            return None
+        rows, baseline, estimated = found
         if baseline <= 0 or value < condition.at_least * baseline:
             return None
         ratio = value / baseline
         return Evidence(
             (self.reading.row, *rows),
-            computed={"ratio": rounded(ratio), "baseline": rounded(baseline)},
+            computed={"ratio": rounded(ratio), "estimated baseline" if estimated else "baseline": rounded(baseline)},
             thresholds={"ratio": condition.at_least},
             words=self._own_words() | {"ratio": shown(ratio)},
+            missing=("measured baseline",) if estimated else (),
         )
+
+    def _baseline(self, condition: Ratio) -> tuple[list[ContextFact], Decimal, bool] | None:
+        """The values that it rests on, the baseline, and whether it is estimated from age and sex alone."""
+        lowest_hours = condition.median_hours if condition.baseline == "lowest" else condition.lowest_hours
+        recent = self._window(0, lowest_hours)
+        if recent:
+            lowest = min(recent, key=_number)
+            return [lowest.row], _number(lowest), False
+        older = self._window(lowest_hours, condition.median_hours)
+        if older:
+            return [r.row for r in older], Decimal(median(_number(r) for r in older)), False
+        if condition.baseline == "estimated" and self.age_years is not None:
+            estimate = creatinine_at(_ASSUMED_EGFR, self.age_years, self.sex)
+            return None if estimate is None else ([], estimate, True)
+        return None
 
     def _drop(self, condition: FiltrationDrop) -> Evidence | None:
         """Both values under the age and sex that the index message knows; without either there is no eGFR."""
@@ -200,6 +222,17 @@ class TableCase:
 
     def key(self, by: By, evidence: Evidence) -> str:
         return evidence.part if by != "rule" else ""
+
+    def cleared(self, by: By) -> tuple[str, ...]:
+        """A number inside its limits, or a mark of the laboratory that is none of the critical ones, speaks for both sides."""
+        known = self.reading.exact if self.limit is not None else bool(self.reading.row.fact.interpretation)
+        if not known:
+            return ()
+        return tuple(f"{self._part()}|{side}" for side in ("low", "high", "marked")) if by != "rule" else ("",)
+
+    @property
+    def rows(self) -> tuple[ContextFact, ...]:
+        return (self.reading.row,)
 
     def _limits(self) -> Evidence | None:
         value, limit, sign = self.reading.value, self.limit, self.reading.comparator

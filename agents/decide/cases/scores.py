@@ -67,10 +67,18 @@ class ScoreCase:
     def key(self, by: By, evidence: Evidence) -> str:
         return ""
 
+    def cleared(self, by: By) -> tuple[str, ...]:
+        """The one key that a score has; ``missing`` says whether it is known to have passed."""
+        return ("",)
+
+    @property
+    def rows(self) -> tuple[ContextFact, ...]:
+        return tuple({fact.fact.id: fact for row in self.scored for fact in row.rows}.values())
+
     def _evidence(self, total: int, name: str, bound: int) -> Evidence:
         points = {row.item.name: Decimal(row.points) for row in self.scored if row.points is not None}
         return Evidence(
-            tuple({fact.fact.id: fact for row in self.scored for fact in row.rows}.values()),
+            self.rows,
             computed={"score": Decimal(total), **points},
             thresholds={name: Decimal(bound)},
             words={"score": str(total)},

@@ -28,3 +28,14 @@ def egfr(creatinine: Decimal, age_years: int, sex: str) -> Decimal | None:
     aged = _CONTEXT.power(Decimal("0.9938"), Decimal(age_years))
     value = _CONTEXT.multiply(_CONTEXT.multiply(_CONTEXT.multiply(Decimal(142), low), high), aged)
     return _CONTEXT.multiply(value, Decimal("1.012")) if known == "female" else value
+
+
+def creatinine_at(filtration: Decimal, age_years: int, sex: str) -> Decimal | None:
+    """Serum creatinine in umol/L at which ``egfr`` gives ``filtration`` (mL/min/1.73 m2); ``None`` where the equation does not hold."""
+    at_kappa = egfr(_UMOL_PER_MG_DL * _KAPPA.get(_SEXES.get(sex.lower(), ""), Decimal(0)), age_years, sex)
+    if at_kappa is None or filtration <= 0:
+        return None
+    known = _SEXES[sex.lower()]
+    exponent = Decimal("-1.200") if filtration <= at_kappa else _ALPHA[known]
+    relative = _CONTEXT.power(_CONTEXT.divide(filtration, at_kappa), _CONTEXT.divide(Decimal(1), exponent))
+    return _CONTEXT.multiply(relative, _UMOL_PER_MG_DL * _KAPPA[known])
