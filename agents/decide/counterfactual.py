@@ -14,7 +14,7 @@ import msgspec
 
 from agents.decide.cases.evidence import as_input
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact
-from agents.decide.evaluate import Hit, View, evaluate
+from agents.decide.evaluate import Hit, evaluate
 from agents.decide.form import (
     AllOf,
     AnyOf,
@@ -33,6 +33,7 @@ from agents.decide.form import (
 from agents.decide.reading.inputs import Reading, read_measure, read_row, takes_fact
 from agents.decide.reading.units import convert
 from agents.decide.ruleset import RuleSet
+from agents.decide.view import View
 from schemas.flags import Clearing
 
 #: Units are straight lines; far enough out that the rounding of converted temperatures does not bend them.

@@ -174,7 +174,25 @@ class OnContraindications(_Form, frozen=True, kw_only=True, tag="contraindicatio
     hours: Hours = 2160
 
 
-Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore | OnDrugs | OnContraindications
+class OnDoses(_Form, frozen=True, kw_only=True, tag="doses", tag_field="each"):
+    """Each medication that a note of the message gives with a dose."""
+
+    medications: str
+
+
+class OnAllergens(_Form, frozen=True, kw_only=True, tag="allergens", tag_field="each"):
+    """Each drug that a note of the message names as an allergen, beside the patient's coded allergies."""
+
+    allergies: str
+
+
+class OnDenials(_Form, frozen=True, kw_only=True, tag="denials", tag_field="each"):
+    """Each problem, medication or allergy that a note of the message denies and the patient's coded facts state."""
+
+    medications: str
+
+
+Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore | OnDrugs | OnContraindications | OnDoses | OnAllergens | OnDenials
 
 
 class Value(_Form, frozen=True, kw_only=True, tag="value", tag_field="test"):
@@ -286,6 +304,26 @@ class GivenBelow(_Form, frozen=True, kw_only=True, tag="given_below", tag_field=
     below: Decimal
 
 
+class OverMaximum(_Form, frozen=True, kw_only=True, tag="over_maximum", tag_field="test"):
+    """The most that the text lets the patient take in a day is over ``times`` the maximum of ``table`` (an ingredient's ``maximum_mg``)."""
+
+    table: str
+    times: Decimal = Decimal(1)
+
+
+class Unlisted(_Form, frozen=True, kw_only=True, tag="unlisted", tag_field="test"):
+    """None of the patient's coded allergies names the allergen, its class or a member of it (``table``)."""
+
+    table: str
+
+
+class Denied(_Form, frozen=True, kw_only=True, tag="denied", tag_field="test"):
+    """What is denied and yet coded is of this kind; medications are compared by ``table``."""
+
+    table: str
+    kind: Literal["problem", "medication", "allergy"]
+
+
 class AnyOf(_Form, frozen=True, kw_only=True, tag="any", tag_field="test"):
     of: tuple[Condition, ...]
 
@@ -309,6 +347,9 @@ Condition = (
     | Together
     | GivenWith
     | GivenBelow
+    | OverMaximum
+    | Unlisted
+    | Denied
     | AnyOf
     | AllOf
 )
@@ -316,7 +357,7 @@ Condition = (
 
 class Level(_Form, frozen=True, kw_only=True):
     """``summary`` may hold ``{input}``, ``{value}``, ``{unit}``, ``{limit}``, ``{direction}``, ``{ratio}``, ``{rise}``, ``{medication}``,
-    ``{allergy}``, ``{other}``, ``{score}``, ``{egfr}``; only words of our own tables and numbers are put in, never text of a message."""
+    ``{allergy}``, ``{other}``, ``{score}``, ``{egfr}``, ``{problem}``; only words of our own tables and numbers are put in, never text of a message."""
 
     name: str
     severity: Severity
@@ -404,12 +445,14 @@ class LimitTable(_Form, frozen=True, kw_only=True):
 
 
 class Ingredient(_Form, frozen=True, kw_only=True):
-    """``names`` are generic and brand names; ``classes`` names of ``DrugTable.classes``; ``side_chain`` equal = same R1 side chain."""
+    """``names`` are generic and brand names; ``classes`` names of ``DrugTable.classes``; ``side_chain`` equal = same R1 side chain;
+    ``maximum_mg``: the highest daily dose of an adult, in milligrams."""
 
     names: tuple[str, ...]
     rxnorm: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     side_chain: str = ""
+    maximum_mg: Decimal | None = None
 
 
 class DrugClass(_Form, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from agents.decide.form import (
     Baseline,
     Condition,
     Conflict,
+    Denied,
     DrugTable,
     FiltrationDrop,
     GivenBelow,
@@ -26,13 +27,17 @@ from agents.decide.form import (
     LimitTable,
     Measure,
     Medications,
+    OnAllergens,
     OnContraindications,
+    OnDenials,
+    OnDoses,
     OnDrugs,
     OnMeasure,
     OnPairs,
     OnScore,
     OnStatements,
     OnTable,
+    OverMaximum,
     Present,
     Ratio,
     Rise,
@@ -42,6 +47,7 @@ from agents.decide.form import (
     Statement,
     Together,
     Total,
+    Unlisted,
     Value,
 )
 from agents.decide.reading.drugs import DrugLexicon
@@ -56,6 +62,8 @@ TABLES = HERE / "tables"
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _T = TypeVar("_T")
+#: Conditions that read a table of drugs.
+FROM_DRUGS = (Conflict, Together, GivenWith, GivenBelow, OverMaximum, Unlisted, Denied)
 #: Which conditions make sense for which index.
 _FITS: dict[type, tuple[type, ...]] = {
     OnMeasure: (Value, Rise, Ratio, FiltrationDrop, Interpreted, AnyOf, AllOf),
@@ -65,6 +73,9 @@ _FITS: dict[type, tuple[type, ...]] = {
     OnScore: (Total, Single, Stated, AnyOf, AllOf),
     OnDrugs: (Together,),
     OnContraindications: (GivenWith, GivenBelow),
+    OnDoses: (OverMaximum,),
+    OnAllergens: (Unlisted,),
+    OnDenials: (Denied,),
 }
 
 
@@ -207,6 +218,8 @@ def _check_limits(table: LimitTable, name: str) -> None:
 
 def _checked_drugs(table: DrugTable, name: str) -> DrugTable:
     for key, row in table.ingredients.items():
+        if row.maximum_mg is not None and row.maximum_mg <= 0:
+            raise ConfigurationError(path=f"{name}:$.ingredients.{key}.maximum_mg", detail="not more than 0")
         for group in row.classes:
             if group not in table.classes:
                 raise ConfigurationError(path=f"{name}:$.ingredients.{key}.classes", detail="no such class")
@@ -241,8 +254,10 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
             need(all(isinstance(form.inputs.get(name), Statement) for name in asked), where, "not a statement of this rule")
             needed = {band.with_item for part in item.parts for band in part.bands if band.with_item}
             need(needed <= names, where, "with_item names no item")
-    elif isinstance(index, OnDrugs):
+    elif isinstance(index, OnDrugs | OnDoses | OnDenials):
         need(isinstance(form.inputs.get(index.medications), Medications), "index.medications", "not medications of this rule")
+    elif isinstance(index, OnAllergens):
+        need(isinstance(form.inputs.get(index.allergies), Allergies), "index.allergies", "not allergies of this rule")
     elif isinstance(index, OnContraindications):
         need(isinstance(form.inputs.get(index.medications), Medications), "index.medications", "not medications of this rule")
         need(all(isinstance(form.inputs.get(name), Statement) for name in index.statements), "index.statements", "not statements")
@@ -284,8 +299,10 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
                 need(condition.input in index.inputs, where, "not an input of the index")
                 measured = isinstance(form.inputs[condition.input], Measure)
                 need(measured == (condition.at_least is not None), where, "a measure needs at_least, a statement has none")
-            if isinstance(condition, Conflict | Together | GivenWith | GivenBelow):
+            if isinstance(condition, FROM_DRUGS):
                 need(condition.table in drugs, where, "no such table of drugs")
+            if isinstance(condition, OverMaximum):
+                need(bool(drugs[condition.table].maxima), where, "a table without a maximum_mg")
             if isinstance(condition, Together):
                 known = drugs[condition.table].names
                 need(all(one in known for one in (*condition.one, *condition.other)), where, "no such ingredient or class")
@@ -304,12 +321,7 @@ def _walk(condition: Condition) -> list[Condition]:
 
 
 def _tables(form: RuleForm) -> set[str]:
-    names = {
-        condition.table
-        for level in form.levels
-        for condition in _walk(level.when)
-        if isinstance(condition, Conflict | Together | GivenWith | GivenBelow)
-    }
+    names = {condition.table for level in form.levels for condition in _walk(level.when) if isinstance(condition, FROM_DRUGS)}
     if isinstance(form.index, OnTable):
         names.add(form.index.table)
     return names

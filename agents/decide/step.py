@@ -9,11 +9,12 @@ import msgspec
 from agents.decide.cases.evidence import as_input
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext, Raised, changed_facts, merge
 from agents.decide.counterfactual import clearings
-from agents.decide.evaluate import Hit, Passed, Verdict, View, evaluate
+from agents.decide.evaluate import Hit, Passed, Verdict, evaluate
 from agents.decide.form import Resolve
 from agents.decide.ruleset import LoadedRule, RuleSet
 from agents.decide.triage.table import TriageTable
 from agents.decide.triage.triager import Triager
+from agents.decide.view import View
 from models.bundle import shelf_bundle
 from models.classifier import Classifier
 from models.session import Execution

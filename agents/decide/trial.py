@@ -20,7 +20,7 @@ from agents.decide.ruleset import RuleSet
 from agents.decide.step import Decider
 from schemas.clinical import Coding, Fact
 from schemas.errors import ConfigurationError
-from schemas.findings import Assertion, Findings, FindingsNote, Mention
+from schemas.findings import Assertion, Findings, FindingsNote, Mention, Relation
 from schemas.flags import Decision
 from schemas.ids import derived_id, source_id
 
@@ -191,7 +191,7 @@ def message(number: int, row: dict[str, Any], defaults: dict[str, Any]) -> Findi
 def _note(row: dict[str, Any]) -> dict[str, Any]:
     text = row["note"]
     mentions = []
-    for number, m in enumerate(row["mentions"]):
+    for number, m in enumerate(row.get("mentions", ())):
         start = text.index(m["words"])
         mentions.append(
             Mention(
@@ -205,11 +205,17 @@ def _note(row: dict[str, Any]) -> dict[str, Any]:
                 source="case",
                 assertion=Assertion(**{axis: m.get(axis, False) for axis in _AXES}),
                 section=row.get("section", ""),
-                codes=(Coding(code=m["code"]),) if "code" in m else (),
+                codes=(Coding(code=m["code"], system=m.get("system", "")),) if "code" in m else (),
             )
         )
+    named = {one.text: one for one in mentions}
+    relations = tuple(
+        Relation(id=f"{one.id}r", type=f"medication-{one.type}", head=named[m["of"]].id, tail=one.id, score=1.0, source="case")
+        for one, m in zip(mentions, row.get("mentions", ()), strict=True)
+        if "of" in m
+    )
     document = FindingsNote(path="OBX[1]-5", text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
-    return {"notes": (document,), "mentions": tuple(mentions)}
+    return {"notes": (document,), "mentions": tuple(mentions), "relations": relations}
 
 
 def run(rule: str, messages: list[Findings], rules: RuleSet) -> Decision:

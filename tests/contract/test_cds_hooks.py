@@ -225,9 +225,7 @@ async def test_the_same_again_replaces_and_a_withdrawal_takes_away(site: Site) -
     newer = msgspec.structs.replace(first, id=str(uuid.uuid4()), summary="Newer")
     await site.raised(newer)
     assert [one["summary"] for one in await site.cards()] == ["Newer"]
-    gone = msgspec.structs.replace(
-        first, id=str(uuid.uuid4()), withdrawn=True
-    )
+    gone = msgspec.structs.replace(first, id=str(uuid.uuid4()), withdrawn=True)
     await site.raised(gone)
     assert await site.cards() == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from agents.decide.form import Code, DrugTable
@@ -106,6 +107,11 @@ class DrugLexicon:
     def names(self) -> frozenset[str]:
         """Of all ingredients and classes of the table."""
         return frozenset((*self._table.ingredients, *self._table.classes))
+
+    @property
+    def maxima(self) -> dict[str, Decimal]:
+        """Highest daily dose of an adult in milligrams, by ingredient, where the table has one."""
+        return {name: row.maximum_mg for name, row in self._table.ingredients.items() if row.maximum_mg is not None}
 
     def kinds(self, substance: Substance) -> frozenset[str]:
         """Names of the ingredients and of all classes that the substance belongs to."""

@@ -83,11 +83,16 @@ def _answer(fact: Fact, answers: dict[str, Decimal]) -> Decimal | None:
 
 def takes_fact(fact: Fact, statement: Statement) -> bool:
     """A fact of one of the statement's kinds that is not withdrawn, not denied and carries its code or one of its terms."""
-    if fact.kind not in statement.facts or fact.retracted or fact.status.lower() in _NOT_CURRENT:
+    if fact.kind not in statement.facts or not holds_now(fact):
         return False
     return has_code(fact.codes, statement.codes) or _has_term(
         (fact.text, *(coding.display for coding in fact.codes)), statement.terms
     )
+
+
+def holds_now(fact: Fact) -> bool:
+    """Neither withdrawn nor with a status that denies it or puts it into the past."""
+    return not fact.retracted and fact.status.lower() not in _NOT_CURRENT
 
 
 def takes_mention(mention: ContextMention, statement: Statement) -> bool:
