@@ -11,11 +11,15 @@ import msgspec
 from agents.extract.sentences import split_sentences
 from agents.offline import Annotated, Offline
 from agents.publish.issues import explanation
+from agents.publish.reasons import evidence_of
+from models.generator import Generator
+from models.reasons import written
 from models.saliency import leave_one_out
 from models.tagger import Tagger
 from ops.messages import read_folder
 from schemas.envelope import FHIR_JSON
 from schemas.findings import Mention
+from schemas.flags import Flag
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -44,13 +48,20 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def explain(
-    offline: Offline, files: list[Path], *, flag: str = "", entity: str = "", tagger: Tagger | None = None
+    offline: Offline,
+    files: list[Path],
+    *,
+    flag: str = "",
+    entity: str = "",
+    tagger: Tagger | None = None,
+    generator: Generator | None = None,
 ) -> Iterator[Told]:
     """One answer a message, in order; messages of one patient see each other's facts, as they do on the stream.
 
     Args:
         flag: this type or rule only.
         entity: mentions that hold this word, in any case; needs ``tagger``.
+        generator: also writes each flag's reason as a sentence, shown only where the check against the evidence accepts it.
 
     Raises:
         Poison: a message cannot be read or must not pass.
@@ -60,8 +71,17 @@ def explain(
             decision = annotated.decision
             flags = [one for one in decision.flags if flag in ("", one.type, one.rule.id)]
             found = tuple(_entities(annotated, entity, tagger)) if entity and tagger is not None else ()
-            told = tuple({"type": one.type, "explanation": explanation(one), "flag": msgspec.to_builtins(one)} for one in flags)
+            told = tuple(
+                {"type": one.type, "explanation": explanation(one), "flag": msgspec.to_builtins(one)}
+                | ({} if generator is None else {"in_words": _in_words(one, annotated, generator)})
+                for one in flags
+            )
             yield Told(file.name, told, found, decision.evaluated)
+
+
+def _in_words(flag: Flag, annotated: Annotated, generator: Generator) -> str | None:
+    evidence = evidence_of(flag, annotated.findings.notes)
+    return None if evidence is None else written(evidence, generator)
 
 
 def _annotated(offline: Offline, file: Path) -> Iterator[Annotated]:

@@ -52,6 +52,8 @@ class Clearing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``words``: what filled the summary, names of our own tables and numbers alone."""
+
     logic: str
     citation: str
     inputs: tuple[Input, ...] = ()
@@ -60,6 +62,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     missing: tuple[str, ...] = ()
     text_spans: tuple[TextSpan, ...] = ()
     clearings: tuple[Clearing, ...] = ()
+    words: dict[str, str] = {}
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +139,29 @@ class Triage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str
 
 
+class Opinion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a classifier makes of a message beside the rules; it raises nothing by itself.
+
+    Attributes:
+        label: the classifier's class; ``score`` its probability in the note (``note``, its path) that speaks most for it.
+        holds: the score reaches the class's threshold.
+        type: the flag that the class speaks of, empty for none.
+        rule: whether that flag's rule held for this message; ``None`` where the rule could not judge it, or there is none.
+    """
+
+    label: str
+    score: float
+    holds: bool
+    note: str
+    version: str
+    type: str = ""
+    rule: bool | None = None
+
+    @property
+    def disagrees(self) -> bool:
+        return self.rule is not None and self.rule != self.holds
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="decision.v1", tag_field="schema"):
     """Findings with the flags that they raised in the patient's context; one record per message, flags may be empty."""
 
@@ -144,3 +170,4 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     flags: tuple[Flag, ...] = ()
     evaluated: dict[str, str] = {}
     triage: tuple[Triage, ...] = ()
+    opinions: tuple[Opinion, ...] = ()

@@ -131,13 +131,16 @@ class Deid(_Section):
 class Models(_Section):
     """``execution``: ``auto`` takes CUDA when it is there, ``gpu`` refuses to start without it. ``trusted_keys``: folder of
     public keys (``*.pub``) whose bundles are accepted beside those that ship. ``messages``: a bundle that reads patients' messages
-    beside the triage table (recipe ``messages``); none ships."""
+    beside the triage table (recipe ``messages``); none ships. ``flags`` and ``vitals``: classifiers beside the rules (recipes of these names); none ships. ``explanations``: the bundle that ``wardstream explain --in-words`` writes with."""
 
     execution: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int = Field(2, ge=1)
     entities: str = "wardstream-entities"
     phi: str = "wardstream-phi"
     messages: str | None = None
+    flags: str | None = None
+    vitals: str | None = None
+    explanations: str = "wardstream-explain"
     shelf: Path = Path(__file__).resolve().parent.parent / "models" / "shelf"
     trusted_keys: Path = Path(__file__).resolve().parent.parent / "models" / "keys"
 

@@ -110,7 +110,9 @@ def _run(
             continue
         decision, contexts[findings.subject] = decider.decide(findings, contexts[findings.subject])
         decisions[name] = decision
-        fresh.setdefault(findings.subject, {})[name] = Outcome(decision.flags, decision.evaluated, decision.triage)
+        fresh.setdefault(findings.subject, {})[name] = Outcome(
+            decision.flags, decision.evaluated, decision.triage, decision.opinions
+        )
     changes = [Change(subject, held[subject].revision, contexts[subject], rows) for subject, rows in fresh.items()]
     return decisions, changes
 

@@ -11,6 +11,7 @@ from agents.decide.context import MINUTES_PER_HOUR, PatientContext, Raised, chan
 from agents.decide.counterfactual import clearings
 from agents.decide.evaluate import Hit, Passed, Verdict, evaluate
 from agents.decide.form import Resolve
+from agents.decide.opinions import Opinions
 from agents.decide.ruleset import LoadedRule, RuleSet
 from agents.decide.triage.table import TriageTable
 from agents.decide.triage.triager import Triager
@@ -19,7 +20,7 @@ from models.bundle import shelf_bundle
 from models.classifier import Classifier
 from models.session import Execution
 from schemas.findings import Findings
-from schemas.flags import Basis, Decision, Flag, Rule, Triage
+from schemas.flags import Basis, Decision, Flag, Opinion, Rule, Triage
 from schemas.ids import derived_id
 from streams.settings import Settings
 
@@ -30,11 +31,13 @@ _SUMMARY_MAX = 140
 class Decider:
     """Safe to use from several threads at once; one patient's messages must come in order."""
 
-    def __init__(self, rules: RuleSet, triager: Triager | None = None) -> None:
+    def __init__(self, rules: RuleSet, triager: Triager | None = None, opinions: Opinions | None = None) -> None:
         self._rules = rules
         self._triager = triager or Triager(TriageTable.load())
-        #: Of rules, tables, words of urgency and the model that reads messages.
-        self.version = f"rules-{hashlib.sha256(f'{rules.version}/{self._triager.version}'.encode()).hexdigest()[:12]}"
+        self._opinions = opinions or Opinions((), rules)
+        #: Of rules, tables, words of urgency and the models beside them.
+        parts = [rules.version, self._triager.version, *filter(None, [self._opinions.version])]
+        self.version = f"rules-{hashlib.sha256('/'.join(parts).encode()).hexdigest()[:12]}"
 
     def decision_id(self, findings: Findings) -> str:
         """The same for the same message under the same versions."""
@@ -54,7 +57,8 @@ class Decider:
             evaluated[rule.form.id] = outcome
         triage = self._triager.read(findings, after)
         flags.extend(self._triager.flags(findings, triage))
-        decision = self.restore(findings, Outcome(tuple(flags), evaluated, triage))
+        opinions = self._opinions.read(findings, after, evaluated)
+        decision = self.restore(findings, Outcome(tuple(flags), evaluated, triage, opinions))
         return decision, msgspec.structs.replace(after, raised=raised)
 
     def restore(self, findings: Findings, outcome: Outcome) -> Decision:
@@ -66,11 +70,13 @@ class Decider:
             flags=outcome.flags,
             evaluated=outcome.evaluated,
             triage=outcome.triage,
+            opinions=outcome.opinions,
         )
 
     def close(self) -> None:
-        """End the model's threads."""
+        """End the models' threads."""
         self._triager.close()
+        self._opinions.close()
 
     def _apply(self, rule: LoadedRule, verdict: Verdict, view: View, raised: dict[str, Raised]) -> tuple[list[Flag], str]:
         """Hits against the flags that stand: raise, suppress, replace, withdraw. ``raised`` is brought up to date."""
@@ -131,6 +137,7 @@ class Decider:
             missing=(*form.not_considered, *evidence.missing),
             text_spans=evidence.text_spans(),
             clearings=clearings(form, self._rules, view, hit),
+            words=evidence.words,
         )
         return self._made(rule, view, hit.key, basis, hit.level.severity, _summary(hit), hit.elapsed, supersedes)
 
@@ -201,6 +208,7 @@ class Outcome(msgspec.Struct, frozen=True):
     flags: tuple[Flag, ...]
     evaluated: dict[str, str]
     triage: tuple[Triage, ...] = ()
+    opinions: tuple[Opinion, ...] = ()
 
 
 def _resolves(prior: Raised, passed: Passed, resolve: Resolve | None, view: View) -> bool:
@@ -249,15 +257,15 @@ class _Words(dict[str, str]):
 def make_decider(settings: Settings) -> Decider:
     """The decider with the shipped rules, the site's tables and its bundle for messages. Raises ConfigurationError naming file and path."""
     chosen = settings.models
-    model = None
-    if chosen.messages:
-        execution = Execution(
-            "cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads
-        )
-        model = Classifier.load(
-            shelf_bundle(chosen.messages, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys
-        )
-    triager = Triager(TriageTable.load(settings.decide.triage_table), model)
-    chosen_rules = settings.decide
-    rules = RuleSet.load(site_rules=chosen_rules.rules_folder, site_table=chosen_rules.site_table, baseline=chosen_rules.baseline)
-    return Decider(rules, triager)
+    execution = Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)
+
+    def classifier(name: str | None) -> Classifier | None:
+        if name is None:
+            return None
+        return Classifier.load(shelf_bundle(name, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
+
+    decide = settings.decide
+    rules = RuleSet.load(site_rules=decide.rules_folder, site_table=decide.site_table, baseline=decide.baseline)
+    beside = [one for one in (classifier(chosen.flags), classifier(chosen.vitals)) if one is not None]
+    triager = Triager(TriageTable.load(decide.triage_table), classifier(chosen.messages))
+    return Decider(rules, triager, Opinions(beside, rules))

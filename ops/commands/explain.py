@@ -17,6 +17,7 @@ from schemas.errors import Poison
 from streams.settings import Settings, load
 
 if TYPE_CHECKING:
+    from models.generator import Generator
     from models.tagger import Tagger
 
 _SUFFIXES = (".hl7", ".json", ".ndjson", ".txt")
@@ -26,8 +27,11 @@ _SUFFIXES = (".hl7", ".json", ".ndjson", ".txt")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--flag", default="", metavar="TYPE", help="Flags of this type or rule only, or why there is none.")
 @click.option("--entity", default="", metavar="WORD", help="Also: which words of its sentence each entity with WORD rests on.")
+@click.option(
+    "--in-words", is_flag=True, help="Also: a sentence that a small model writes from each flag's evidence, checked against it."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a message instead of words.")
-def command(files: tuple[Path, ...], flag: str, entity: str, as_json: bool) -> None:
+def command(files: tuple[Path, ...], flag: str, entity: str, in_words: bool, as_json: bool) -> None:
     """Run the pipeline offline on FILES (.hl7, .json, .ndjson, .txt), in order, and tell each flag's basis in words.
 
     Needs neither Kafka nor Redis; everything shown is de-identified. Exit 1 when a message cannot be read.
@@ -40,6 +44,7 @@ def command(files: tuple[Path, ...], flag: str, entity: str, as_json: bool) -> N
             raise click.UsageError(f"{file.name}: none of {', '.join(_SUFFIXES)}")
     settings = load()
     tagger = _tagger(settings) if entity else None
+    generator = _generator(settings) if in_words else None
     console = Console(soft_wrap=True)
 
     def show(told: Told) -> None:
@@ -48,6 +53,9 @@ def command(files: tuple[Path, ...], flag: str, entity: str, as_json: bool) -> N
             console.print(f"  [bold]{escape(one['type'])}[/]")
             for part in one["explanation"].split(" | "):
                 console.print(f"    {escape(part)}")
+            if generator is not None:
+                sentence = one["in_words"] or "nothing that the evidence holds was written; read the basis above"
+                console.print(f"    In words ({escape(generator.version)}): {escape(sentence)}")
         if not told.flags:
             named = {rule: outcome for rule, outcome in told.outcomes.items() if flag in ("", rule)}
             console.print("  no flag" + "".join(f"\n    {escape(rule)}: {escape(outcome)}" for rule, outcome in named.items()))
@@ -62,7 +70,7 @@ def command(files: tuple[Path, ...], flag: str, entity: str, as_json: bool) -> N
             console.print(f"  no entity with {escape(entity)}")
 
     try:
-        for told in explain(Offline(settings), list(files), flag=flag, entity=entity, tagger=tagger):
+        for told in explain(Offline(settings), list(files), flag=flag, entity=entity, tagger=tagger, generator=generator):
             if as_json:
                 click.echo(msgspec.json.encode(told).decode())
             else:
@@ -73,6 +81,16 @@ def command(files: tuple[Path, ...], flag: str, entity: str, as_json: bool) -> N
     finally:
         if tagger is not None:
             tagger.close()
+
+
+def _generator(settings: Settings) -> Generator:
+    from models.bundle import shelf_bundle
+    from models.generator import Execution, Generator
+
+    chosen = settings.models
+    return Generator.load(
+        shelf_bundle(chosen.explanations, chosen.shelf), execution=Execution("cpu", False, 1), trusted_keys=chosen.trusted_keys
+    )
 
 
 def _tagger(settings: Settings) -> Tagger:

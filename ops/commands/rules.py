@@ -180,6 +180,36 @@ def run(rule: str | None, messages: Path, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
+@command.command()
+@click.option(
+    "--messages", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of HL7, FHIR and .txt files."
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+def agreement(messages: Path, as_json: bool) -> None:
+    """Rules beside the classifiers that the settings name (models.flags, models.vitals), over message files: counts and Cohen's kappa."""
+    from agents.offline import Offline
+    from ops.agreement import count, kappa
+
+    settings = load()
+    if settings.models.flags is None and settings.models.vitals is None:
+        raise ConfigurationError(
+            path="models.flags", detail="no classifier beside the rules is named (models.flags, models.vitals)"
+        )
+    rows = count(Offline(settings), messages)
+    if as_json:
+        click.echo(json.dumps({row.type: dataclasses.asdict(row) | {"kappa": kappa(row)} for row in rows}))
+        return
+    shown = [
+        (row.type, *(str(n) for n in (row.both, row.rule_only, row.model_only, row.neither, row.unknown)), _number(kappa(row)))
+        for row in rows
+    ]
+    _table(("flag", "both", "rule alone", "model alone", "neither", "rule cannot tell", "kappa"), shown)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _evidence(flag: Flag) -> str:
     inputs = [f"{row.code} {row.text}{'' if row.value is None else row.value} {row.unit}".strip() for row in flag.basis.inputs]
     return "; ".join([*inputs, *(f"{key} {value}" for key, value in flag.basis.computed.items())])

@@ -44,3 +44,12 @@ def test_an_unknown_suffix_is_wrong_usage(tmp_path: Path) -> None:
     file = tmp_path / "note.pdf"
     file.write_bytes(b"%PDF")
     assert CliRunner().invoke(command, [str(file)]).exit_code == 2
+
+
+def test_a_sentence_of_the_model_holds_the_evidence_and_nothing_else() -> None:
+    """On request, by the shipped bundle, checked; the flag's own words stand beside it."""
+    lines = run(*CREATININE, "--flag", "aki.kdigo", "--in-words")
+    (sentence,) = [line for line in lines if "In words (wardstream-explain@" in line]
+    assert "2.1 mg/dL" in sentence
+    assert "1.0 mg/dL" in sentence
+    assert any("KDIGO 2012" in line for line in lines)

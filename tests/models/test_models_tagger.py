@@ -50,6 +50,13 @@ def test_golden_answers_hold(tagger: Tagger) -> None:
         assert all(abs(s.score - row[3]) <= golden["score_tolerance"] for s, row in zip(found, case["spans"], strict=True))
 
 
+def test_products_of_eight_bits_do_not_overflow(tagger: Tagger) -> None:
+    """With or without VNNI the same integers: only the rounding of floats is left between this CPU and the one that wrote the answers."""
+    golden = json.loads((shelf_bundle(tagger.manifest.name) / "golden.json").read_text(encoding="utf-8"))
+    for case in golden["cases"]:
+        assert np.abs(tagger.logits(case["text"])[: len(case["logits"])] - np.array(case["logits"])).max() < 0.02
+
+
 def test_a_note_alone_and_in_company_gives_the_same(tagger: Tagger) -> None:
     """Neither the batch nor the number of threads changes a byte of the result."""
     texts = [NOTE * k for k in (1, 7, 3)] + ["", "x", NOTE.upper()]

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from models.grounding import unsupported
+from models.reasons import Evidence, accepted
 from tests.training.tiny_data import write
 from training.data.document import LabelledText
 from training.tasks import explanations, flags, messages, vitals
@@ -106,12 +107,12 @@ def test_every_phrasing_is_grounded_and_slots_come_back() -> None:
     for k in range(400):
         evidence = explanations.drawn(random)
         pair = explanations._pair(f"{k}", evidence, random, development=k % 2 == 0)
-        shown = explanations.accepted(pair.target, evidence)
+        shown = accepted(pair.target, evidence)
         assert shown is not None, (evidence.kind, pair.target)
         assert all(value in shown for value in evidence.values.values())
 
 
-EVIDENCE = explanations.Evidence("lab-high", {"test": "Potassium", "value": "6.8 mmol/L", "limit": "6.5"})
+EVIDENCE = Evidence("lab-high", {"test": "Potassium", "value": "6.8 mmol/L", "limit": "6.5"})
 
 
 @pytest.mark.parametrize(
@@ -129,8 +130,8 @@ EVIDENCE = explanations.Evidence("lab-high", {"test": "Potassium", "value": "6.8
 )
 def test_what_the_evidence_does_not_hold_is_refused(text: str) -> None:
     """Turned around, calmed, invented, left out or denied: nothing of it is shown."""
-    assert explanations.accepted("The [1] result is [2], which is above the limit of [3].", EVIDENCE)
-    assert explanations.accepted(text, EVIDENCE) is None
+    assert accepted("The [1] result is [2], which is above the limit of [3].", EVIDENCE)
+    assert accepted(text, EVIDENCE) is None
 
 
 def test_the_tokenizer_keeps_slots_whole() -> None:

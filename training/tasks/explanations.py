@@ -1,88 +1,28 @@
-"""A flag's reason in plain sentences. The evidence is taken out first and put back in afterwards.
-
-A small model cannot be trusted to copy a number. So source and target hold slots, ``[1]``, ``[2]`` ..., in place of what was
-measured, named or quoted; the model chooses words and order, and the evidence itself passes by it untouched.
-"""
+"""Ways to say a flag's reason, with slots in place of the evidence (``models.reasons``): a tiny T5 learns to choose among them."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from models.grounding import unsupported
+from models.reasons import FILLED, KINDS, SLOTS, Evidence, accepted, delexicalise
 from training.data.corpora import Source
 from training.data.document import TextPair
 from training.tasks.texts import part
 
 _LISTS: Final[dict[str, Any]] = tomllib.loads((Path(__file__).with_suffix(".toml")).read_text(encoding="utf-8"))
-KINDS: Final[Mapping[str, Any]] = _LISTS["kinds"]
-VOCABULARY: Final = frozenset(_LISTS["vocabulary"].split())
 SOURCES: Final[tuple[Source, ...]] = ()
-SLOTS: Final = tuple(f"[{k}]" for k in range(1, 10))
 _UNKNOWN: Final = "<unk>"
 PIECES: Final = 600  # the language of seven kinds of flags fits
 _SLOT = re.compile(r"\{(\w+)\}")
-_FILLED = re.compile(r"\[(\d)\]")
 _WORDS = re.compile(r"\w+|[^\w\s]")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one flag rests on: its kind, and the value of each of the kind's slots."""
-
-    kind: str
-    values: Mapping[str, str]
-
-
-def delexicalise(evidence: Evidence) -> tuple[str, tuple[str, ...]]:
-    """What the model reads, and the slots' contents in order.
-
-    Raises:
-        KeyError: an unknown kind, or a value is missing.
-    """
-    names = KINDS[evidence.kind]["slots"]
-    source = f"{evidence.kind} | " + " ; ".join(f"{name} = {SLOTS[k]}" for k, name in enumerate(names))
-    return source, tuple(evidence.values[name] for name in names)
-
-
-def relexicalise(text: str, slots: Sequence[str]) -> str:
-    """Put the evidence back.
-
-    Raises:
-        ValueError: the text names a slot that does not exist, or holds a digit that is not one: it was made up.
-    """
-    bare = _FILLED.sub("", text)
-    if any(c.isdigit() for c in bare):
-        raise ValueError("a number outside the evidence")
-    for match in _FILLED.finditer(text):
-        if not 1 <= int(match.group(1)) <= len(slots):
-            raise ValueError("a slot that does not exist")
-    return _FILLED.sub(lambda m: slots[int(m.group(1)) - 1], text)
-
-
-def accepted(text: str, evidence: Evidence) -> str | None:
-    """The sentence to show, or nothing: refused unless every slot is used and nothing is said that the evidence does not hold."""
-    _, slots = delexicalise(evidence)
-    if {int(n) for n in _FILLED.findall(text)} != set(range(1, len(slots) + 1)):
-        return None
-    try:
-        shown = relexicalise(text, slots)
-    except ValueError:
-        return None
-    return None if unsupported(shown, [*slots, *KINDS[evidence.kind].get("words", ())], vocabulary_of(evidence.kind)) else shown
-
-
-def vocabulary_of(kind: str) -> frozenset[str]:
-    """The plain words that a kind of flag may use: not those that would turn its direction around, or calm where it warns."""
-    return VOCABULARY - frozenset(_LISTS["calming"]) - frozenset(_LISTS["directions"].get(kind, ()))
 
 
 def drawn(random: Random) -> Evidence:
@@ -94,8 +34,7 @@ def drawn(random: Random) -> Evidence:
     first, second = random.sample(values["drug"], 2)
     some = {
         "test": random.choice(values["test"]), "value": f"{number} {unit}".strip(), "limit": f"{random.uniform(0.5, 400):.1f}", "baseline": f"{random.uniform(0.5, 2):.1f} mg/dL",
-        "hours": f"{random.randint(6, 160)} hours", "stage": str(random.randint(1, 3)), "drug": first, "allergen": second, "reaction": random.choice(values["reaction"]),
-        "first": first, "second": second, "effect": random.choice(values["effect"]), "score": str(random.randint(5, 15)), "parts": random.choice(values["parts"]),
+        "hours": f"{random.randint(6, 160)} hours", "stage": str(random.randint(1, 3)), "drug": first, "allergen": second,         "first": first, "second": second, "effect": random.choice(values["effect"]), "score": str(random.randint(5, 15)), "parts": random.choice(values["parts"]),
         "topic": random.choice(values["topic"]), "quote": random.choice(values["quote"]),
     }  # fmt: skip
     return Evidence(kind, {name: some[name] for name in KINDS[kind]["slots"]})
@@ -103,7 +42,7 @@ def drawn(random: Random) -> Evidence:
 
 def _pair(name: str, evidence: Evidence, random: Random, *, development: bool) -> TextPair:
     names = KINDS[evidence.kind]["slots"]
-    target = random.choice(part(KINDS[evidence.kind]["targets"], development=development))
+    target = random.choice(part(_LISTS["kinds"][evidence.kind]["targets"], development=development))
     return TextPair(name, delexicalise(evidence)[0], _SLOT.sub(lambda m: SLOTS[names.index(m.group(1))], target))
 
 
@@ -146,7 +85,7 @@ def scores(name: str, pairs: Sequence[TextPair], written: Sequence[str]) -> dict
         kind = pair.source.split(" | ")[0]
         evidence = next(e for e in iter(lambda: drawn(random), None) if e.kind == kind)
         accepted_count += accepted(text, evidence) is not None
-        gold, given = set(_FILLED.findall(pair.source)), set(_FILLED.findall(text))
+        gold, given = set(FILLED.findall(pair.source)), set(FILLED.findall(text))
         right, wrong, missed = right + len(gold & given), wrong + len(given - gold), missed + len(gold - given)
         overlap.append(chrf(pair.target, text))
     return {

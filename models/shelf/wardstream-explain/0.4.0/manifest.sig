@@ -1,0 +1,1 @@
+c0e61ce48748aac2 mKiHWaRVJBPoWNDbyjiiPLjm45dlc98fJztKzJChIVzHXitPOFSu9Y92M4/kxGrGAUFkuPqqpUSqhr5l8KziBQ==

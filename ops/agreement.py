@@ -1,0 +1,59 @@
+"""How far the classifiers beside the rules agree with them, counted over message files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agents.offline import Annotated, Offline
+from ops.messages import read_folder
+from schemas.flags import Opinion
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Messages by who says that the flag of this type holds; ``unknown``: the rule could not judge the message."""
+
+    type: str
+    both: int = 0
+    rule_only: int = 0
+    model_only: int = 0
+    neither: int = 0
+    unknown: int = 0
+
+
+def count(offline: Offline, folder: Path) -> list[Agreement]:
+    """Over every HL7, FHIR and ``.txt`` file of ``folder``; messages of one patient see each other. Raises Poison for a message that must not pass."""
+    found: dict[str, Agreement] = {}
+    for annotated in _read(offline, folder):
+        for opinion in annotated.decision.opinions:
+            if opinion.type:
+                row = found.get(opinion.type, Agreement(opinion.type))
+                cell = _cell(opinion)
+                found[opinion.type] = replace(row, **{cell: getattr(row, cell) + 1})
+    return [found[name] for name in sorted(found)]
+
+
+def kappa(row: Agreement) -> float | None:
+    """Cohen's kappa of rule and model over the messages that both judged (Cohen 1960); ``None`` where chance alone agrees fully."""
+    total = row.both + row.rule_only + row.model_only + row.neither
+    if not total:
+        return None
+    rule, model = (row.both + row.rule_only) / total, (row.both + row.model_only) / total
+    chance = rule * model + (1 - rule) * (1 - model)
+    return None if chance == 1 else ((row.both + row.neither) / total - chance) / (1 - chance)
+
+
+def _cell(opinion: Opinion) -> str:
+    if opinion.rule is None:
+        return "unknown"
+    return ("both" if opinion.holds else "rule_only") if opinion.rule else ("model_only" if opinion.holds else "neither")
+
+
+def _read(offline: Offline, folder: Path) -> Iterator[Annotated]:
+    for file in sorted(folder.rglob("*.txt")):
+        yield offline.decide(offline.read_text(file.read_text("utf-8")))
+    for message in read_folder(folder):
+        if message.format != "ndjson":
+            yield offline.decide(offline.read_message(message.content_type, message.payload))
