@@ -11,7 +11,7 @@ from agents.decide.cases.index import cases_of, stated
 from agents.decide.cases.measures import MeasureCase, TableCase
 from agents.decide.cases.scores import ScoreCase
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact
-from agents.decide.form import AllOf, AnyOf, Condition, Level, RuleForm
+from agents.decide.form import AllOf, AnyOf, Condition, Level, NoneOf, RuleForm
 from agents.decide.ruleset import RuleSet
 from agents.decide.view import View
 
@@ -119,4 +119,6 @@ def _holds(condition: Condition, case: Case) -> Evidence | None:
         parts = [_holds(one, case) for one in condition.of]
         held = [evidence for evidence in parts if evidence is not None]
         return Evidence.joined(held) if len(held) == len(parts) else None
+    if isinstance(condition, NoneOf):
+        return None if any(_holds(one, case) is not None for one in condition.of) else Evidence()
     return case.test(condition)

@@ -61,12 +61,14 @@ class Asserted(_Form, frozen=True, kw_only=True):
 class Statement(_Form, frozen=True, kw_only=True, tag="statement", tag_field="is"):
     """A coded fact or a mention. Either ``codes`` or one of ``terms`` (whole words, any case) must match.
 
-    ``inferred``: a mention's codes that a vocabulary linked to its text count too.
+    ``inferred``: a mention's codes that a vocabulary linked to its text count too. ``past``: facts that are resolved, inactive or not certain
+    count too; refuted ones and errors never.
     """
 
     codes: tuple[Code, ...] = ()
     terms: tuple[str, ...] = ()
     inferred: bool = False
+    past: bool = False
     facts: tuple[FactKind, ...] = ()
     mentions: tuple[MentionType, ...] = ()
     assertion: Asserted = Asserted()
@@ -270,10 +272,10 @@ class Conflict(_Form, frozen=True, kw_only=True, tag="conflict", tag_field="test
 
 
 class Stated(_Form, frozen=True, kw_only=True, tag="stated", tag_field="test"):
-    """The statement ``input`` stands among the patient's coded facts of the last ``hours``, or in a note of this message."""
+    """The statement ``input`` stands among the patient's coded facts of the last ``hours`` (without: of any time), or in a note of this message."""
 
     input: str
-    hours: Hours
+    hours: Hours | None = None
 
 
 class Together(_Form, frozen=True, kw_only=True, tag="together", tag_field="test"):
@@ -282,6 +284,37 @@ class Together(_Form, frozen=True, kw_only=True, tag="together", tag_field="test
     table: str
     one: tuple[Identifier, ...]
     other: tuple[Identifier, ...]
+
+
+class Written(_Form, frozen=True, kw_only=True, tag="written", tag_field="test"):
+    """The medication of the pair that is one of ``drugs`` is written with one of ``words`` ("gel", whole words, any case)."""
+
+    table: str
+    drugs: tuple[Identifier, ...]
+    words: tuple[str, ...]
+
+
+class AlsoGiven(_Form, frozen=True, kw_only=True, tag="also_given", tag_field="test"):
+    """Beside the pair a third medication is given that is one of ``drugs`` and written with none of ``not_written``."""
+
+    table: str
+    drugs: tuple[Identifier, ...]
+    not_written: tuple[str, ...] = ()
+
+
+class Older(_Form, frozen=True, kw_only=True, tag="older", tag_field="test"):
+    """The patient is older than that; not where the age is unknown."""
+
+    than_years: Annotated[int, msgspec.Meta(ge=0, le=130)]
+
+
+class Measured(_Form, frozen=True, kw_only=True, tag="measured", tag_field="test"):
+    """The latest value of ``input`` within ``hours``, inside the bounds that are given (canonical unit); missing data where there is none."""
+
+    input: str
+    hours: Hours
+    at_least: Decimal | None = None
+    below: Decimal | None = None
 
 
 class GivenWith(_Form, frozen=True, kw_only=True, tag="given_with", tag_field="test"):
@@ -332,6 +365,10 @@ class AllOf(_Form, frozen=True, kw_only=True, tag="all", tag_field="test"):
     of: tuple[Condition, ...]
 
 
+class NoneOf(_Form, frozen=True, kw_only=True, tag="none", tag_field="test"):
+    of: tuple[Condition, ...]
+
+
 Condition = (
     Value
     | Rise
@@ -350,8 +387,13 @@ Condition = (
     | OverMaximum
     | Unlisted
     | Denied
+    | Written
+    | AlsoGiven
+    | Older
+    | Measured
     | AnyOf
     | AllOf
+    | NoneOf
 )
 
 

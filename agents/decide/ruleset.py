@@ -13,6 +13,7 @@ import yaml
 from agents.decide.form import (
     Allergies,
     AllOf,
+    AlsoGiven,
     AnyOf,
     Baseline,
     Condition,
@@ -26,7 +27,10 @@ from agents.decide.form import (
     Limits,
     LimitTable,
     Measure,
+    Measured,
     Medications,
+    NoneOf,
+    Older,
     OnAllergens,
     OnContraindications,
     OnDenials,
@@ -49,6 +53,7 @@ from agents.decide.form import (
     Total,
     Unlisted,
     Value,
+    Written,
 )
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.units import analytes
@@ -63,7 +68,7 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _T = TypeVar("_T")
 #: Conditions that read a table of drugs.
-FROM_DRUGS = (Conflict, Together, GivenWith, GivenBelow, OverMaximum, Unlisted, Denied)
+FROM_DRUGS = (Conflict, Together, GivenWith, GivenBelow, OverMaximum, Unlisted, Denied, Written, AlsoGiven)
 #: Which conditions make sense for which index.
 _FITS: dict[type, tuple[type, ...]] = {
     OnMeasure: (Value, Rise, Ratio, FiltrationDrop, Interpreted, AnyOf, AllOf),
@@ -71,7 +76,7 @@ _FITS: dict[type, tuple[type, ...]] = {
     OnStatements: (Present, AnyOf, AllOf),
     OnPairs: (Conflict, AnyOf, AllOf),
     OnScore: (Total, Single, Stated, AnyOf, AllOf),
-    OnDrugs: (Together,),
+    OnDrugs: (Together, Written, AlsoGiven, Older, Measured, Stated, AnyOf, AllOf, NoneOf),
     OnContraindications: (GivenWith, GivenBelow),
     OnDoses: (OverMaximum,),
     OnAllergens: (Unlisted,),
@@ -160,7 +165,7 @@ def _under(rule: LoadedRule, baseline: Baseline) -> LoadedRule:
     """The rule under the site's baseline policy; its digest says so."""
 
     def put(condition: Condition) -> Condition:
-        if isinstance(condition, AnyOf | AllOf):
+        if isinstance(condition, AnyOf | AllOf | NoneOf):
             return msgspec.structs.replace(condition, of=tuple(put(one) for one in condition.of))
         return msgspec.structs.replace(condition, baseline=baseline) if isinstance(condition, Ratio) else condition
 
@@ -285,7 +290,7 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
         where = f"levels[{number}].when"
         for condition in _walk(level.when):
             need(isinstance(condition, _FITS[type(index)]), where, "a condition that this index cannot answer")
-            if isinstance(condition, AnyOf | AllOf):
+            if isinstance(condition, AnyOf | AllOf | NoneOf):
                 need(bool(condition.of), where, "an empty list of conditions")
             if isinstance(condition, Value):
                 bounds = (condition.at_least, condition.above, condition.at_most, condition.below)
@@ -310,12 +315,16 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
                 need(set(condition.drugs) <= drugs[condition.table].names, where, "no such ingredient or class")
                 used = condition.input in index.statements if isinstance(condition, GivenWith) else bool(index.filtration)
                 need(used, where, "not an input of the index")
+            if isinstance(condition, Written | AlsoGiven):
+                need(set(condition.drugs) <= drugs[condition.table].names, where, "no such ingredient or class")
+            if isinstance(condition, Measured):
+                need(isinstance(form.inputs.get(condition.input), Measure), where, "not a measure of this rule")
             if isinstance(condition, Stated):
                 need(isinstance(form.inputs.get(condition.input), Statement), where, "not a statement of this rule")
 
 
 def _walk(condition: Condition) -> list[Condition]:
-    if isinstance(condition, AnyOf | AllOf):
+    if isinstance(condition, AnyOf | AllOf | NoneOf):
         return [condition, *(inner for one in condition.of for inner in _walk(one))]
     return [condition]
 

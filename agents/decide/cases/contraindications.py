@@ -9,23 +9,13 @@ from typing import Literal
 
 from agents.decide.cases.case import below, shown
 from agents.decide.cases.evidence import Evidence, rounded
-from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
+from agents.decide.cases.patient import Patient, elapsed_of, recent
+from agents.decide.context import ContextFact, ContextMention
 from agents.decide.form import Condition, GivenBelow, GivenWith, Measure, OnContraindications, RuleForm, Statement
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.inputs import read_measure, takes_fact, takes_mention
 from agents.decide.reading.pairs import Stated
 from agents.decide.reading.renal import egfr
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """The record, this message's mentions, and what CKD-EPI needs; ``now`` in minutes on the patient's clock."""
-
-    context: PatientContext
-    mentions: Sequence[ContextMention]
-    now: int | None
-    age_years: int | None
-    sex: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +45,7 @@ class ContraindicationCase:
     def elapsed(self) -> int | None:
         """When the two came together."""
         beside = (*self.sources, self.rate.row) if self.rate else self.sources
-        times = [self.medication.elapsed, *(_elapsed(source) for source in beside)]
+        times = [self.medication.elapsed, *(elapsed_of(source) for source in beside)]
         return max((time for time in times if time is not None), default=None)
 
     def test(self, condition: Condition) -> Evidence | None:
@@ -71,7 +61,7 @@ class ContraindicationCase:
     def _stated(self, condition: GivenWith) -> Evidence | None:
         if condition.input != self.name:
             return None
-        held = [source for source in self.sources if _recent(_elapsed(source), self.now, condition.hours)]
+        held = [source for source in self.sources if recent(elapsed_of(source), self.now, condition.hours)]
         return self._evidence(held) if held else None
 
     def _below(self, condition: GivenBelow) -> Evidence | None:
@@ -145,7 +135,7 @@ def _latest(form: RuleForm, index: OnContraindications, patient: Patient) -> Rat
         charted = measure.analyte == "filtration"
         for row in patient.context.current(measure.kinds):
             reading = read_measure(row, measure)
-            if reading is None or not _recent(reading.elapsed, patient.now, index.hours):
+            if reading is None or not recent(reading.elapsed, patient.now, index.hours):
                 continue
             if patient.now is not None and reading.elapsed is not None and reading.elapsed > patient.now:
                 continue
@@ -167,11 +157,3 @@ def _computed(row: ContextFact, creatinine: Decimal | None, comparator: str, pat
     if value is None:
         return Rate(row, None, "", "age" if patient.age_years < 18 else "sex")
     return Rate(row, value, _TURNED.get(comparator, "?"))
-
-
-def _elapsed(source: ContextFact | ContextMention) -> int | None:
-    return source.fact.elapsed if isinstance(source, ContextFact) else source.elapsed
-
-
-def _recent(elapsed: int | None, now: int | None, hours: int | None) -> bool:
-    return elapsed is None or now is None or hours is None or elapsed >= now - hours * MINUTES_PER_HOUR

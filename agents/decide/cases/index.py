@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from agents.decide.cases.allergies import PairCase
 from agents.decide.cases.case import Case
-from agents.decide.cases.contraindications import Patient, contraindication_cases
+from agents.decide.cases.contraindications import contraindication_cases
 from agents.decide.cases.doses import dose_cases
 from agents.decide.cases.interactions import drug_cases
 from agents.decide.cases.measures import MeasureCase, TableCase
+from agents.decide.cases.patient import Patient
 from agents.decide.cases.record import allergen_cases, denial_cases
 from agents.decide.cases.scores import score_cases
 from agents.decide.cases.statements import StatementCase
@@ -20,6 +21,7 @@ from agents.decide.form import (
     AnyOf,
     Measure,
     Medications,
+    NoneOf,
     OnAllergens,
     OnContraindications,
     OnDenials,
@@ -60,8 +62,7 @@ def cases_of(form: RuleForm, rules: RuleSet, view: View) -> Iterator[Case]:
         given = form.inputs[index.medications]
         assert isinstance(given, Medications)
         lexicon = rules.drugs[_drug_table(form)]
-        types = {kind for source in form.inputs.values() if isinstance(source, Statement) for kind in source.mentions}
-        patient = Patient(view.context, read_mentions(view.findings, types), view.now, view.age_years, view.sex)
+        patient = _patient(form, view)
         touched = view.changed | {mention.id for mention in view.findings.mentions}
         yield from contraindication_cases(
             form, index, medications(view.context, given, lexicon, view.now), patient, touched, lexicon
@@ -149,7 +150,9 @@ def _drug_cases(form: RuleForm, index: OnDrugs, rules: RuleSet, view: View) -> I
     touched = view.changed | {mention.id for mention in view.findings.mentions}
     if touched:
         lexicon = rules.drugs[_drug_table(form)]
-        yield from drug_cases(medications(view.context, given_form, lexicon, view.now), touched, lexicon)
+        yield from drug_cases(
+            form, medications(view.context, given_form, lexicon, view.now), _patient(form, view), touched, lexicon
+        )
 
 
 def _note_cases(form: RuleForm, index: OnDoses | OnAllergens | OnDenials, rules: RuleSet, view: View) -> Iterator[Case]:
@@ -170,12 +173,17 @@ def _note_cases(form: RuleForm, index: OnDoses | OnAllergens | OnDenials, rules:
         yield from denial_cases(view.findings, mentions, view.context, given, known, lexicon)
 
 
+def _patient(form: RuleForm, view: View) -> Patient:
+    types = {kind for source in form.inputs.values() if isinstance(source, Statement) for kind in source.mentions}
+    return Patient(view.context, read_mentions(view.findings, types), view.now, view.age_years, view.sex)
+
+
 def _drug_table(form: RuleForm) -> str:
     pending = [level.when for level in form.levels]
     while pending:
         condition = pending.pop()
         if isinstance(condition, FROM_DRUGS):
             return condition.table
-        if isinstance(condition, AnyOf | AllOf):
+        if isinstance(condition, AnyOf | AllOf | NoneOf):
             pending.extend(condition.of)
     raise LookupError(form.id)

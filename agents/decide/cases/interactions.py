@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Literal
 
 from agents.decide.cases.evidence import Evidence
+from agents.decide.cases.patient import Patient
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.form import Condition, Together
+from agents.decide.form import AlsoGiven, Condition, Measure, Measured, Older, RuleForm, Statement, Together, Written
+from agents.decide.form import Stated as StatedInput
 from agents.decide.reading.drugs import DrugLexicon
+from agents.decide.reading.inputs import has_term
 from agents.decide.reading.pairs import Stated
 
 
 @dataclass(slots=True)
 class DrugsCase:
-    """Two medications, the one with the lesser key first."""
+    """Two medications, the one with the lesser key first, beside all others that are ``given``."""
 
     first: Stated
     second: Stated
     lexicon: DrugLexicon
+    form: RuleForm
+    given: Sequence[Stated]
+    patient: Patient
     missing: set[str] = field(default_factory=set)
     counts: bool = True
 
@@ -29,12 +36,26 @@ class DrugsCase:
         return max(times, default=None)
 
     def test(self, condition: Condition) -> Evidence | None:
-        if not isinstance(condition, Together):
-            raise TypeError(type(condition).__name__)
-        for one, other in ((self.first, self.second), (self.second, self.first)):
-            if self._is(one, condition.one) and self._is(other, condition.other):
-                return self._evidence(one, other)
-        return None
+        if isinstance(condition, Together):
+            for one, other in ((self.first, self.second), (self.second, self.first)):
+                if self._is(one, condition.one) and self._is(other, condition.other):
+                    return self._evidence(one, other)
+            return None
+        if isinstance(condition, Written):
+            pair = (self.first, self.second)
+            return Evidence() if any(self._is(o, condition.drugs) and _written(o, condition.words) for o in pair) else None
+        if isinstance(condition, AlsoGiven):
+            return self._third(condition)
+        if isinstance(condition, Older):
+            age = self.patient.age_years
+            return None if age is None or age <= condition.than_years else Evidence(computed={"age": Decimal(age)})
+        if isinstance(condition, Measured):
+            return self._measured(condition)
+        if isinstance(condition, StatedInput):
+            statement = self.form.inputs[condition.input]
+            assert isinstance(statement, Statement)
+            return self.patient.stated(statement, condition.hours)
+        raise TypeError(type(condition).__name__)
 
     def key(self, by: Literal["rule", "input", "pair"], evidence: Evidence) -> str:
         return evidence.part if by == "pair" else ""
@@ -42,17 +63,53 @@ class DrugsCase:
     def _is(self, stated: Stated, names: tuple[str, ...]) -> bool:
         return not self.lexicon.kinds(stated.substance).isdisjoint(names)
 
+    def _third(self, condition: AlsoGiven) -> Evidence | None:
+        for row in self.given:
+            other = row.key not in (self.first.key, self.second.key)
+            if other and self._is(row, condition.drugs) and not _written(row, condition.not_written):
+                return _sources((row,))
+        return None
+
+    def _measured(self, condition: Measured) -> Evidence | None:
+        measure = self.form.inputs[condition.input]
+        assert isinstance(measure, Measure)
+        reading = self.patient.latest(measure, condition.hours)
+        if reading is None or reading.value is None:
+            return None
+        low, high = condition.at_least, condition.below
+        if (low is not None and reading.value < low) or (high is not None and reading.value >= high):
+            return None
+        bounds = {f"{condition.input} at least": low, f"{condition.input} below": high}
+        return Evidence((reading.row,), thresholds={name: bound for name, bound in bounds.items() if bound is not None})
+
     def _evidence(self, one: Stated, other: Stated) -> Evidence:
-        sources = (one.source, other.source)
-        return Evidence(
-            tuple(source for source in sources if isinstance(source, ContextFact)),
-            tuple(source for source in sources if isinstance(source, ContextMention)),
+        return replace(
+            _sources((one, other)),
             words={"medication": one.substance.label or "a medication", "other": other.substance.label or "another"},
             part=f"{self.first.key}|{self.second.key}",
         )
 
 
-def drug_cases(given: Sequence[Stated], touched: frozenset[str], lexicon: DrugLexicon) -> Iterator[DrugsCase]:
+def _sources(rows: Sequence[Stated]) -> Evidence:
+    sources = [row.source for row in rows]
+    return Evidence(
+        tuple(source for source in sources if isinstance(source, ContextFact)),
+        tuple(source for source in sources if isinstance(source, ContextMention)),
+    )
+
+
+def _written(row: Stated, words: tuple[str, ...]) -> bool:
+    source = row.source
+    if isinstance(source, ContextFact):
+        texts = [source.fact.text, *(coding.display for coding in source.fact.codes)]
+    else:
+        texts = [source.text]
+    return has_term(texts, words)
+
+
+def drug_cases(
+    form: RuleForm, given: Sequence[Stated], patient: Patient, touched: frozenset[str], lexicon: DrugLexicon
+) -> Iterator[DrugsCase]:
     """Every pair of different substances of the table of which the message touches one; each pair once, by its newest statements."""
     newest: dict[str, Stated] = {}
     for row in sorted(given, key=lambda stated: (-(2**62) if stated.elapsed is None else stated.elapsed, stated.ref)):
@@ -63,4 +120,4 @@ def drug_cases(given: Sequence[Stated], touched: frozenset[str], lexicon: DrugLe
     for number, first in enumerate(names):
         for second in names[number + 1 :]:
             if first in changed or second in changed:
-                yield DrugsCase(newest[first], newest[second], lexicon)
+                yield DrugsCase(newest[first], newest[second], lexicon, form, given, patient)

@@ -8,9 +8,10 @@ from decimal import Decimal
 
 from agents.decide.cases.case import By
 from agents.decide.cases.evidence import Evidence
+from agents.decide.cases.patient import Patient
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
 from agents.decide.form import Band, Condition, Item, Measure, OnScore, RuleForm, Single, Stated, Statement, Total
-from agents.decide.reading.inputs import Reading, read_measure, takes_fact, takes_mention
+from agents.decide.reading.inputs import Reading, read_measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,7 @@ class ScoreCase:
     def _stated(self, condition: Stated) -> Evidence | None:
         statement = self.form.inputs[condition.input]
         assert isinstance(statement, Statement)
-        oldest = self.at - condition.hours * MINUTES_PER_HOUR
-        for row in self.context.current(statement.facts):
-            if (row.fact.elapsed is None or row.fact.elapsed >= oldest) and takes_fact(row.fact, statement):
-                return Evidence((row,))
-        for mention in self.mentions:
-            if takes_mention(mention, statement):
-                return Evidence((), (mention,))
-        return None
+        return Patient(self.context, self.mentions, self.at, None, "").stated(statement, condition.hours)
 
     def key(self, by: By, evidence: Evidence) -> str:
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from schemas.findings import Assertion
 
 #: A coded problem with one of these does not say that the patient has it now (FHIR condition-clinical, condition-ver-status).
 _NOT_CURRENT = frozenset({"inactive", "remission", "resolved", "refuted", "provisional", "differential", "entered-in-error"})
+_NEVER = frozenset({"refuted", "entered-in-error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,11 @@ def _answer(fact: Fact, answers: dict[str, Decimal]) -> Decimal | None:
 
 def takes_fact(fact: Fact, statement: Statement) -> bool:
     """A fact of one of the statement's kinds that is not withdrawn, not denied and carries its code or one of its terms."""
-    if fact.kind not in statement.facts or not holds_now(fact):
+    if fact.kind not in statement.facts or fact.retracted:
         return False
-    return has_code(fact.codes, statement.codes) or _has_term(
+    if fact.status.lower() in (_NEVER if statement.past else _NOT_CURRENT):
+        return False
+    return has_code(fact.codes, statement.codes) or has_term(
         (fact.text, *(coding.display for coding in fact.codes)), statement.terms
     )
 
@@ -103,7 +107,7 @@ def takes_mention(mention: ContextMention, statement: Statement) -> bool:
         return False
     if not allowed(mention.assertion, statement.assertion):
         return False
-    return has_code(mention.codes, statement.codes, inferred=statement.inferred) or _has_term((mention.text,), statement.terms)
+    return has_code(mention.codes, statement.codes, inferred=statement.inferred) or has_term((mention.text,), statement.terms)
 
 
 def allowed(found: Assertion, accepted: Asserted) -> bool:
@@ -117,7 +121,8 @@ def allowed(found: Assertion, accepted: Asserted) -> bool:
     )
 
 
-def _has_term(texts: tuple[str, ...], terms: tuple[str, ...]) -> bool:
+def has_term(texts: Iterable[str], terms: Iterable[str]) -> bool:
+    """Whether one of the terms stands in a text, as whole words in any case."""
     for text in texts:
         folded = " ".join(text.lower().split())
         if any(re.search(rf"(?<!\w){re.escape(term.lower())}(?!\w)", folded) for term in terms):

@@ -2,7 +2,7 @@
 
 A unit that is not listed for an analyte is unknown: the value is missing data, never guessed. Molar masses behind the factors
 (g/mol): creatinine 113.12 (88.4 umol/L per mg/dL, the factor of KDIGO 2012), glucose 180.156, calcium 40.078, magnesium
-24.305, lactate 90.08; haemoglobin monomer 16114 (IFCC).
+24.305, lactate 90.08, digoxin 780.94; haemoglobin monomer 16114 (IFCC).
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ _SPELLINGS: dict[str, str] = {
     "gm/dl": "g/dL",
     "g%": "g/dL",
     "g/l": "g/L",
+    "ng/ml": "ng/mL",
+    "ug/l": "ng/mL",
+    "µg/l": "ng/mL",
+    "mcg/l": "ng/mL",
+    "nmol/l": "nmol/L",
     "mmol/l": "mmol/L",
     "mm/l": "mmol/L",
     "umol/l": "umol/L",
@@ -117,6 +122,7 @@ _FACTORS: dict[str, dict[str, Decimal]] = {
         "hemoglobin": {"g/dL": "1", "g/L": "0.1", "mmol/L": "1.6114"},
         "platelets": {"10*9/L": "1", "10*3/uL": "1", "/uL": "0.001"},
         "leukocytes": {"10*9/L": "1", "10*3/uL": "1", "/uL": "0.001"},
+        "digoxin": {"ng/mL": "1", "nmol/L": "0.78094"},
         "lactate": {"mmol/L": "1", "mg/dL": "0.11101"},
         "temperature": {"Cel": "1"},
         "rate": {"/min": "1"},
