@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +47,8 @@ from streams.store import connect
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "cds_hooks.json"
-ISSUER, AUTHORITY, PATH = "https://ehr.example", "NORTHGATE", "/cds-services/wardstream-patient-view"
+ISSUER, AUTHORITY = "https://ehr.example", "NORTHGATE"
+VIEW, SIGN = "/cds-services/wardstream-patient-view", "/cds-services/wardstream-order-sign"
 
 
 def flag(number: int) -> Flag:
@@ -103,13 +104,49 @@ def door(redis_url: str, directory: Path, base: str) -> Iterator[Settings]:
         process.wait(60)
 
 
-def tokens(key: ec.EllipticCurvePrivateKey, base: str, count: int) -> list[str]:
+def tokens(key: ec.EllipticCurvePrivateKey, base: str, path: str, count: int) -> list[str]:
     now = int(time.time())
-    claims: dict[str, Any] = {"iss": ISSUER, "aud": f"{base}{PATH}", "iat": now, "exp": now + 300}
+    claims: dict[str, Any] = {"iss": ISSUER, "aud": f"{base}{path}", "iat": now, "exp": now + 300}
     return [jwt.encode({**claims, "jti": str(uuid.uuid4())}, key, "ES384", {"kid": "k"}) for _ in range(count)]
 
 
-async def load(base: str, signed: list[str], rate: float, patients: int) -> dict[str, Any]:
+def view(patient: str) -> dict[str, Any]:
+    return {
+        "hook": "patient-view", "hookInstance": str(uuid.uuid4()), "context": {"userId": "Practitioner/1", "patientId": "p"},
+        "prefetch": {"patient": {"resourceType": "Patient", "id": "p", "birthDate": "1950-01-02", "identifier": [{"system": AUTHORITY, "value": patient}]}},
+    }  # fmt: skip
+
+
+def orders(patient: str) -> dict[str, Any]:
+    """A draft against a record of 15 medications, 20 problems, 3 allergies and 60 results."""
+
+    def medication(number: int, text: str) -> dict[str, Any]:
+        concept = {"text": text}
+        return {
+            "resourceType": "MedicationRequest",
+            "id": f"m{number}",
+            "status": "active",
+            "subject": {"reference": "Patient/p"},
+            "medicationCodeableConcept": concept,
+        }
+
+    def bundle(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        return {"resourceType": "Bundle", "entry": [{"resource": row} for row in rows]}
+
+    drugs = ["Warfarin 5 MG", "Metformin 500 MG", "Lisinopril 10 MG", "Atorvastatin 40 MG", "Amlodipine 5 MG"]
+    body = view(patient)
+    body["hook"] = "order-sign"
+    body["context"]["draftOrders"] = bundle([medication(99, "Ibuprofen 400 MG Oral Tablet") | {"status": "draft"}])
+    body["prefetch"] |= {
+        "medications": bundle(medication(number, drugs[number % 5]) for number in range(15)),
+        "conditions": bundle({"resourceType": "Condition", "id": f"c{n}", "subject": {"reference": "Patient/p"}, "code": {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": f"E{n:02}.9"}]}} for n in range(20)),
+        "allergies": bundle({"resourceType": "AllergyIntolerance", "id": f"a{n}", "patient": {"reference": "Patient/p"}, "code": {"text": name}} for n, name in enumerate(("Latex", "Sulfa drugs", "Codeine"))),
+        "results": bundle({"resourceType": "Observation", "id": f"o{n}", "status": "final", "effectiveDateTime": "2026-01-02", "subject": {"reference": "Patient/p"}, "code": {"coding": [{"system": "http://loinc.org", "code": "2160-0"}]}, "valueQuantity": {"value": 0.9, "unit": "mg/dL"}} for n in range(60)),
+    }  # fmt: skip
+    return body
+
+
+async def load(base: str, path: str, signed: list[str], rate: float, patients: int) -> dict[str, Any]:
     """Each call on its time; latency from when it was due."""
     chance, latencies, failed, cards = random.Random(7), [], 0, 0
     # aiohttp: httpx looks through its whole queue on every answer
@@ -120,15 +157,8 @@ async def load(base: str, signed: list[str], rate: float, patients: int) -> dict
             nonlocal failed, cards
             due = begun + number / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            body = {
-                "hook": "patient-view",
-                "hookInstance": str(uuid.uuid4()),
-                "context": {"userId": "Practitioner/1", "patientId": "p"},
-                "prefetch": {
-                    "patient": {"resourceType": "Patient", "id": "p", "identifier": [{"system": AUTHORITY, "value": patient}]}
-                },
-            }
-            async with client.post(PATH, json=body, headers={"authorization": f"Bearer {token}"}) as answer:
+            body = view(patient) if path == VIEW else orders(patient)
+            async with client.post(path, json=body, headers={"authorization": f"Bearer {token}"}) as answer:
                 got = await answer.json()
             latencies.append(time.perf_counter() - due)
             failed += answer.status != 200
@@ -153,6 +183,7 @@ async def load(base: str, signed: list[str], rate: float, patients: int) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=200)
+    parser.add_argument("--order-rate", type=float, default=50)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--cards", type=int, default=5)
@@ -170,14 +201,15 @@ def main() -> None:
             door(f"redis://{redis.address}/0", directory, base) as settings,
         ):
             asyncio.run(fill(settings, arguments.patients, arguments.cards))
-            asyncio.run(load(base, tokens(key, base, 200), 100, arguments.patients))  # warm
-            signed = tokens(key, base, int(arguments.rate * arguments.seconds))
-            found = asyncio.run(load(base, signed, arguments.rate, arguments.patients))
+            found = {}
+            for name_, path, rate in (("patient_view", VIEW, arguments.rate), ("order_sign", SIGN, arguments.order_rate)):
+                asyncio.run(load(base, path, tokens(key, base, path, 200), 50, arguments.patients))  # warm
+                signed = tokens(key, base, path, int(rate * arguments.seconds))
+                found[name_] = {"rate_per_second": rate} | asyncio.run(load(base, path, signed, rate, arguments.patients))
     report = {
-        "what": "CDS Hooks patient-view calls at a steady rate, ES384 tokens checked, cards from Redis",
+        "what": "CDS Hooks calls at a steady rate, ES384 tokens checked: patient-view with cards from Redis; order-sign, where a draft is also judged on a record of 98 resources",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "load_before": loaded},
-        "rate_per_second": arguments.rate,
         "patients": arguments.patients,
         "cards_each": arguments.cards,
         **found,

@@ -1,20 +1,20 @@
-"""The CDS Hooks 2.0 door: discovery, cards from the store, feedback as weak labels. Nothing is computed while a clinician waits.
+"""The CDS Hooks 2.0 door: discovery, cards from the store, feedback as weak labels. Draft orders are judged on the call's own data; no model runs while a clinician waits.
 
 Answers hold no identifier; errors say in a word of ours what is wrong with the request, never what stood in it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -22,11 +22,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.cds_fhir import FhirReader
+from gateway.cds_request import Bad, draft_check, patient_id, read_context, read_patient, read_record
 from gateway.cds_services import SERVICES, Service
 from gateway.cds_tokens import Client, Refusal, Tokens
-from schemas.cards import OVERRIDES, Card, CardFeedback, KeptCard, Outcome
+from schemas.cards import OVERRIDES, CardFeedback, CheckedCard, DraftCheck, KeptCard, Outcome
 from schemas.envelope import JSON, DataClass, Envelope
-from schemas.errors import StoreUnavailable, WardstreamError
+from schemas.errors import MalformedMessage, StoreUnavailable, WardstreamError
+from schemas.fhir.json import decode
 from schemas.ids import derived_id
 from streams import topics
 from streams.card_index import CardIndex
@@ -35,9 +38,8 @@ from streams.record import Output
 from streams.settings import Cds
 
 MOST_CARDS = 10
-MOST_BYTES = 1_048_576
+MOST_BYTES = 4 * 1_048_576
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
-_CONTEXT: dict[str, type] = {"selections": list, "draftOrders": dict}
 _KEPT = msgspec.json.Decoder(KeptCard)
 _log = structlog.get_logger("cds")
 
@@ -46,12 +48,18 @@ Fetch = Callable[[Sequence[str]], Awaitable[list[bytes]]]
 Produce = Callable[[Output], Awaitable[None]]
 
 
-class Bad(Exception):
-    """The request cannot be answered: status and a word of ours."""
+#: Judges draft orders. Pure, but not quick: called in a thread.
+Check = Callable[[DraftCheck, datetime], tuple[CheckedCard, ...]]
 
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status, self.why = status, why
+
+class Shown(Protocol):
+    """Which cards the door has shown, for as long as somebody may answer one: by uuid, without the patient. Raises StoreUnavailable."""
+
+    async def keep(self, cards: Sequence[tuple[str, str]]) -> None:
+        """Pairs of a card's uuid and its flag's type."""
+
+    async def type_of(self, card: str) -> str | None:
+        """``None``: no such card was shown."""
 
 
 class CdsDoor:
@@ -64,15 +72,19 @@ class CdsDoor:
         tokens: Tokens | None,
         fetch: Fetch,
         produce: Produce,
+        shown: Shown,
         *,
+        check: Check | None = None,
+        reader: FhirReader | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._index, self._tokens = settings, index, tokens
-        self._fetch, self._produce, self._clock = fetch, produce, clock
+        self._fetch, self._produce, self._kept, self._clock = fetch, produce, shown, clock
+        self._check, self._reader = check, reader
         self.registry = CollectorRegistry()
         self._shown = Counter("wardstream_cds_cards_shown", "Cards answered", ["service", "type"], registry=self.registry)
         self._feedback = Counter(
-            "wardstream_cds_feedback", "What became of cards", ["service", "outcome"], registry=self.registry
+            "wardstream_cds_feedback", "What became of cards", ["service", "type", "outcome"], registry=self.registry
         )
 
     def app(self) -> Starlette:
@@ -85,7 +97,6 @@ class CdsDoor:
         return Starlette(
             routes=[
                 Route("/livez", self._live, methods=["GET"]),
-                Route("/metrics", self._metrics, methods=["GET"]),
                 Route("/cds-services", self._served(self._discover), methods=["GET"]),
                 Route("/cds-services/{id}", self._served(self._cards), methods=["POST"]),
                 Route("/cds-services/{id}/feedback", self._served(self._take), methods=["POST"]),
@@ -125,58 +136,74 @@ class CdsDoor:
 
     async def _cards(self, request: Request, _client: Client) -> Response:
         service, body = _service(request), await _body(request)
-        context = _context(service, body)
-        rows = list(self._rows(context, body.get("prefetch")))
+        context = read_context(service, body)
+        patient = patient_id(context)
+        record = read_record(body.get("prefetch"), patient)
+        if service.orders and self._check is not None and self._reader is not None and self._reader.may_read(body):
+            record += read_record(await self._reader.missing(body, patient), patient)
+        rows = list(self._rows(patient, read_patient(record)))
+        judged = await self._judged(service, context, record)
+        if not rows and judged is None:
+            raise Bad(412, "prefetch.patient with an identifier is needed")
         oldest = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=self._settings.days)
         found: dict[str, KeptCard] = {}
         for value in await self._fetch(rows):
             kept = _KEPT.decode(value)
             if service.takes(kept.type) and _time(kept.time) >= oldest:
                 found[kept.card.uuid] = kept
-        chosen = sorted(found.values(), key=lambda kept: kept.time, reverse=True)
-        chosen.sort(key=lambda kept: _ORDER[kept.card.indicator])
-        for kept in chosen[:MOST_CARDS]:
-            self._shown.labels(service.id, kept.type).inc()
-        cards: list[Card] = [kept.card for kept in chosen[:MOST_CARDS]]
-        return _answer({"cards": cards})
+        earlier = sorted(found.values(), key=lambda kept: kept.time, reverse=True)
+        said = {(one.type, one.card.summary) for one in judged or ()}
+        chosen = [(one.type, one.card) for one in judged or ()]
+        chosen += [(kept.type, kept.card) for kept in earlier if (kept.type, kept.card.summary) not in said]
+        chosen = sorted(chosen, key=lambda one: _ORDER[one[1].indicator])[:MOST_CARDS]
+        for type_, _ in chosen:
+            self._shown.labels(service.id, type_).inc()
+        if chosen:
+            await self._kept.keep([(card.uuid, type_) for type_, card in chosen])
+        return _answer({"cards": [card for _, card in chosen]})
 
-    def _rows(self, context: dict[str, Any], prefetch: object) -> Iterable[str]:
-        """Places where the patient's cards may lie: by every identifier of the prefetched Patient, else by the id under the site's authority."""
-        patient = prefetch.get("patient") if isinstance(prefetch, dict) else None
-        if patient is not None and (not isinstance(patient, dict) or patient.get("resourceType") != "Patient"):
-            raise Bad(412, "prefetch.patient is no Patient")
-        if isinstance(patient, dict) and patient.get("id") not in (None, context["patientId"]):
-            raise Bad(412, "prefetch.patient is another patient")
-        numbers = 0
-        identifiers = (patient or {}).get("identifier")
+    async def _judged(
+        self, service: Service, context: dict[str, Any], record: list[dict[str, Any]]
+    ) -> tuple[CheckedCard, ...] | None:
+        """Cards on the draft orders; ``None`` where nothing can be judged: another hook, or neither a record nor a second draft."""
+        if not service.orders or self._check is None:
+            return None
+        asked = draft_check(context, record)
+        if not asked.record and len(asked.drafts) + len(asked.chosen) < 2:
+            return None
+        return await asyncio.to_thread(self._check, asked, datetime.fromtimestamp(self._clock(), UTC))
+
+    def _rows(self, patient: str, resource: dict[str, Any] | None) -> Iterable[str]:
+        """Places where the patient's cards may lie: by every identifier of the Patient, else by the id under the site's authority."""
+        identifiers = (resource or {}).get("identifier")
         for one in identifiers if isinstance(identifiers, list) else ():
             value, system = (one.get("value"), one.get("system", "")) if isinstance(one, dict) else (None, "")
             if isinstance(value, str) and value.strip() and isinstance(system, str):
-                numbers += 1
                 yield self._index.row(system, value)
         if self._settings.authority is not None:
-            yield self._index.row(self._settings.authority, context["patientId"])
-        elif not numbers:
-            raise Bad(412, "prefetch.patient with an identifier is needed")
+            yield self._index.row(self._settings.authority, patient)
 
     async def _take(self, request: Request, client: Client) -> Response:
         service, body = _service(request), await _body(request)
         rows = body.get("feedback")
         if not isinstance(rows, list) or not rows or len(rows) > 100:
             raise Bad(400, "feedback is a list of 1 to 100")
-        outputs = [self._label(service, client, row) for row in rows]
-        for output, outcome in outputs:
-            await self._produce(output)
-            self._feedback.labels(service.id, outcome).inc()
+        labels = [await self._label(service, client, row) for row in rows]
+        for label in labels:
+            await self._produce(_output(label))
+            self._feedback.labels(service.id, label.type, label.outcome).inc()
         return _answer({})
 
-    def _label(self, service: Service, client: Client, row: object) -> tuple[Output, str]:
+    async def _label(self, service: Service, client: Client, row: object) -> CardFeedback:
         if not isinstance(row, dict) or row.get("outcome") not in ("accepted", "overridden"):
             raise Bad(400, "outcome is accepted or overridden")
         try:
             card = str(uuid.UUID(str(row.get("card"))))
         except ValueError:
             raise Bad(400, "card is the uuid of a card") from None
+        type_ = await self._kept.type_of(card)
+        if type_ is None:
+            raise Bad(400, "no such card was shown")
         outcome: Outcome = row["outcome"]
         reason = ""
         if outcome == "overridden":
@@ -184,7 +211,7 @@ class CdsDoor:
             coded = given.get("reason") if isinstance(given, dict) else None
             code = coded.get("code") if isinstance(coded, dict) else None
             reason = code if code in {one.code for one in OVERRIDES} else "other"  # a comment may name anybody: it is not kept
-        label = CardFeedback(
+        return CardFeedback(
             id=derived_id(card, "cds.feedback", ordinal=f"{client.issuer}|{outcome}|{reason}"),
             card=card,
             service=service.id,
@@ -192,18 +219,11 @@ class CdsDoor:
             reason=reason,
             time=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             issuer=client.issuer,
+            type=type_,
         )
-        headers = Envelope(
-            id=label.id, source="/cds", type=topics.BY_NAME[topics.FEEDBACK].event_type, time=label.time, content_type=JSON,
-            data_class=DataClass.INTERNAL, origin=card,
-        ).headers()  # fmt: skip
-        return Output(topics.FEEDBACK, card.encode(), msgspec.json.encode(label), headers), outcome
 
     async def _live(self, _request: Request) -> Response:
         return _answer({"status": "alive"})
-
-    async def _metrics(self, _request: Request) -> Response:
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _service(request: Request) -> Service:
@@ -220,29 +240,18 @@ async def _body(request: Request) -> dict[str, Any]:
         if len(data) > MOST_BYTES:
             raise Bad(413, "too large")
     try:
-        body = msgspec.json.decode(bytes(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Bad(400, "not JSON") from None
-    if not isinstance(body, dict):
-        raise Bad(400, "not an object")
+        body = decode(bytes(data))  # digits as they were written: results are judged
+    except MalformedMessage:
+        raise Bad(400, "not a JSON object") from None
     return body
 
 
-def _context(service: Service, body: dict[str, Any]) -> dict[str, Any]:
-    if body.get("hook") != service.hook:
-        raise Bad(400, "hook is not the service's")
-    try:
-        uuid.UUID(str(body.get("hookInstance")))
-    except ValueError:
-        raise Bad(400, "hookInstance is a UUID") from None
-    context = body.get("context")
-    if not isinstance(context, dict):
-        raise Bad(400, "context is an object")
-    for name in service.needs:
-        kind = _CONTEXT.get(name, str)
-        if not context.get(name) or not isinstance(context[name], kind):
-            raise Bad(400, f"context.{name} is missing or of another type")
-    return context
+def _output(label: CardFeedback) -> Output:
+    headers = Envelope(
+        id=label.id, source="/cds", type=topics.BY_NAME[topics.FEEDBACK].event_type, time=label.time, content_type=JSON,
+        data_class=DataClass.INTERNAL, origin=label.card,
+    ).headers()  # fmt: skip
+    return Output(topics.FEEDBACK, label.card.encode(), msgspec.json.encode(label), headers)
 
 
 def _time(text: str) -> datetime:

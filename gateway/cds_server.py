@@ -6,15 +6,18 @@ import asyncio
 import signal
 from collections.abc import Sequence
 
+import httpx
 import structlog
 
-from gateway.cds_hooks import CdsDoor
+from gateway.cds_fhir import FhirReader
+from gateway.cds_hooks import CdsDoor, Check
 from gateway.cds_tokens import Tokens
 from gateway.listener import HttpListener
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError
 from streams import logs, memory
 from streams.card_index import CardIndex
+from streams.health import Health, HealthServer
 from streams.keyring import read_keyring
 from streams.producer import Producer
 from streams.settings import Settings
@@ -32,8 +35,25 @@ async def fetch(store: Store, rows: Sequence[str]) -> list[bytes]:
     return [value for answer in answers for value in answer]
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Run until ``stop`` is set.
+class ShownInStore:
+    """See ``gateway.cds_hooks.Shown``; a key for each card, gone when the card would no longer be shown."""
+
+    def __init__(self, store: Store, tenant: str, days: int) -> None:
+        self._store, self._prefix, self._life = store, f"h:{tenant}:s:", days * 86_400
+
+    async def keep(self, cards: Sequence[tuple[str, str]]) -> None:
+        async with self._store.pipeline(transaction=False) as pipe:
+            for card, type_ in cards:
+                pipe.set(self._prefix + card, type_, ex=self._life)
+            await pipe.execute()
+
+    async def type_of(self, card: str) -> str | None:
+        found = await self._store.get(self._prefix + card)
+        return found.decode() if isinstance(found, bytes) else found
+
+
+async def serve(settings: Settings, stop: asyncio.Event, check: Check | None = None) -> None:
+    """Run until ``stop`` is set. ``check`` judges draft orders; without it only what the stream computed is shown.
 
     Raises:
         ConfigurationError: no issuer and not for development, unusable keys or TLS files, or the address cannot be taken.
@@ -52,7 +72,20 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         return await fetch(store, rows)
 
     tokens = Tokens(cds.issuers, seen) if cds.issuers else None
-    door = CdsDoor(cds, index, tokens, read, producer.produce)
+    client = httpx.AsyncClient(trust_env=False)
+    door = CdsDoor(
+        cds,
+        index,
+        tokens,
+        read,
+        producer.produce,
+        ShownInStore(store, settings.deid.tenant, cds.days),
+        check=check,
+        reader=FhirReader(cds.fhir_servers, cds.fhir_timeout_s, client),
+    )
+    worker = settings.worker
+    health = HealthServer(worker.metrics_host, worker.metrics_port, Health(), door.registry)
+    health.start()
     tls = server_context("cds.tls", cds.tls_certificate_file, cds.tls_key_file, None)
     listener = HttpListener(door.app(), tls, patience_s=10)
     try:
@@ -65,11 +98,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await stop.wait()
         await listener.stop()
     finally:
+        health.stop()
+        await client.aclose()
         await producer.close()
         await store.aclose()
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, check: Check | None = None) -> int:
     """The ``wardstream cds`` command; 0 after a graceful stop. Raises as ``serve``."""
     logs.configure(settings.worker.log_format, settings.worker.log_level)
 
@@ -78,7 +113,7 @@ def run(settings: Settings) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(settings, stop)
+        await serve(settings, stop, check)
 
     asyncio.run(main())
     return 0

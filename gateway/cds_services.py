@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 PREFETCH = {"patient": "Patient/{{context.patientId}}"}
+#: What the rules on medicines look at beside a draft order.
+ORDER_PREFETCH = PREFETCH | {
+    "medications": "MedicationRequest?patient={{context.patientId}}&status=active",
+    "statements": "MedicationStatement?patient={{context.patientId}}&status=active",
+    "conditions": "Condition?patient={{context.patientId}}",
+    "allergies": "AllergyIntolerance?patient={{context.patientId}}",
+    "results": "Observation?patient={{context.patientId}}&category=laboratory&_sort=-date&_count=100",
+}
 #: Flags that belong beside an order: medicines, and what limits a dose.
 _ORDERS = ("drug.", "kidney.", "egfr.", "aki.")
 
@@ -19,11 +27,17 @@ class Service:
     types: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
+    @property
+    def orders(self) -> bool:
+        """Draft orders of the call are judged."""
+        return "draftOrders" in self.needs
+
     def takes(self, type_: str) -> bool:
         return not self.types or type_.startswith(self.types)
 
     def described(self) -> dict[str, Any]:
-        return {"id": self.id, "hook": self.hook, "title": self.title, "description": self.description, "prefetch": PREFETCH}
+        prefetch = ORDER_PREFETCH if self.orders else PREFETCH
+        return {"id": self.id, "hook": self.hook, "title": self.title, "description": self.description, "prefetch": prefetch}
 
 
 _ABOUT = "Preliminary flags computed from the patient's messages, each with its basis. Not a medical device; nothing is ordered."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +22,20 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     topic: Coding
 
 
+class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """What accepting a suggestion does, by the EHR: take a draft order away. Nothing is ever created or changed by an action of ours."""
+
+    type: Literal["delete"]
+    description: str
+    resource_id: str
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    label: str
+    uuid: str
+    actions: tuple[Action, ...]
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """``uuid`` is the flag's id; no identifier of the patient stands in any text; ``summary`` has fewer than 140 characters."""
 
@@ -31,6 +45,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     source: Source
     detail: str
     override_reasons: tuple[Coding, ...]
+    suggestions: tuple[Suggestion, ...] = ()
+    selection_behavior: Literal["", "at-most-one"] = ""
 
 
 class KeptCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +57,27 @@ class KeptCard(msgspec.Struct, frozen=True, kw_only=True):
     card: Card
 
 
+class CheckedCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A card on a draft order of the request; ``type``: the flag's."""
+
+    type: str
+    card: Card
+
+
+class DraftCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What the EHR sent of one patient, all of it FHIR resources: the record (medications, problems, allergies, results) and the draft
+    orders to be judged (``chosen``) beside the other drafts (``drafts``). ``birth_date`` and ``sex`` as the Patient has them."""
+
+    record: tuple[dict[str, Any], ...]
+    drafts: tuple[dict[str, Any], ...]
+    chosen: tuple[dict[str, Any], ...]
+    birth_date: str = ""
+    sex: str = ""
+
+
 class CardFeedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="card-feedback.v1", tag_field="schema"):
-    """A weak label: what became of the card of one flag. ``reason`` is a code of ours, never a comment; ``issuer`` the EHR's name in its token."""
+    """A weak label: what became of the card of one flag. ``reason`` is a code of ours, never a comment; ``issuer`` the EHR's name in its token;
+    ``type`` the flag's, as the door showed the card."""
 
     id: str
     card: str
@@ -51,6 +86,7 @@ class CardFeedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     time: str
     issuer: str
     reason: str = ""
+    type: str = ""
 
 
 #: Why a card may be overridden; a reason that is none of these is kept as ``other``.

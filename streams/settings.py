@@ -202,7 +202,9 @@ class Cds(_Section):
     """CDS Hooks. ``enabled``: the stage ``cards`` runs by default. ``base_url``: as EHRs call it, for the audience of their tokens; ``issuers`` by ``iss``.
 
     ``authority``: to whom the EHR's patient ids belong, where they are the patient's numbers; without it the prefetched Patient must carry an identifier.
-    ``origins``: web pages that may call (CORS). ``development``: every caller is believed; for a sandbox, never for patients. ``days``: how long a card is shown."""
+    ``origins``: web pages that may call (CORS). ``development``: every caller is believed; for a sandbox, never for patients. ``days``: how long a card is shown.
+    ``fhir_servers``: base addresses of EHRs' FHIR servers that may be read, with a call's own token, for what its prefetch lacks; ``fhir_timeout_s`` for all of it.
+    Metrics are on ``worker.metrics_port``."""
 
     enabled: bool = False
     host: str = "127.0.0.1"
@@ -215,6 +217,8 @@ class Cds(_Section):
     origins: tuple[str, ...] = ()
     development: bool = False
     days: int = Field(14, ge=1, le=400)
+    fhir_servers: tuple[str, ...] = ()
+    fhir_timeout_s: float = Field(0.3, gt=0, le=10)
 
 
 class Subscriptions(_Section):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+
+from msgspec import structs
 
 from agents.publish.issues import input_text
 from agents.publish.names import FLAG_TYPES, plain
-from schemas.cards import OVERRIDES, Card, Coding, KeptCard, Source
+from schemas.cards import OVERRIDES, Action, Card, Coding, KeptCard, Source, Suggestion
 from schemas.findings import Findings
 from schemas.flags import Flag
+from schemas.ids import derived_id
 
 LABEL = "Wardstream"
 _SUMMARY = 139
@@ -21,7 +25,7 @@ def kept_card(flag: Flag, findings: Findings) -> KeptCard:
 
 
 def card(flag: Flag) -> Card:
-    """Preliminary support with its basis; suggests no action, since nothing is ordered by software."""
+    """Preliminary support with its basis; by itself it suggests no action."""
     return Card(
         uuid=flag.id,
         summary=plain(flag.summary)[:_SUMMARY],
@@ -30,6 +34,19 @@ def card(flag: Flag) -> Card:
         detail=_detail(flag),
         override_reasons=OVERRIDES,
     )
+
+
+def with_cancellation(one: Card, drafts: Sequence[str]) -> Card:
+    """The card with a suggestion for each of these draft orders (``MedicationRequest/1``): that the EHR takes it away. Which is for the clinician."""
+    made = tuple(
+        Suggestion(
+            label="Do not order this medication" if len(drafts) == 1 else f"Do not order {name}",
+            uuid=derived_id(one.uuid, "cds.suggestion", ordinal=name),
+            actions=(Action(type="delete", description=f"Remove the draft order {name}", resource_id=name),),
+        )
+        for name in drafts
+    )
+    return structs.replace(one, suggestions=made, selection_behavior="at-most-one") if made else one
 
 
 def _detail(flag: Flag) -> str:

@@ -2,177 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from starlette.applications import Starlette
+from prometheus_client import generate_latest
 
 from agents.publish.cards import card
-from agents.publish.cards_agent import CardsStage
-from agents.publish.release import Releaser
-from agents.vault.memory import MemoryVault
-from gateway.cds_hooks import MOST_BYTES, CdsDoor
-from gateway.cds_server import fetch
+from gateway.cds_hooks import MOST_BYTES
 from gateway.cds_tokens import Tokens
 from schemas.audit import AuditEntry
 from schemas.cards import CardFeedback
-from schemas.deidentified import DeidMap
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.errors import ConfigurationError, StoreUnavailable
-from schemas.flags import Basis, Decision, Flag, Rule
 from streams import topics
-from streams.card_index import CardIndex, forget_cards
-from streams.record import Output, Record
-from streams.settings import Cds, CdsIssuer, Deid, Settings
+from streams.card_index import forget_cards
+from streams.record import Record
+from streams.settings import CdsIssuer
 from streams.stage import Done, Refused
-from streams.store import Store, connect
-from tests.support.decide import findings
-from tests.support.deid import patient_request
-from tests.support.keyring import RING
-
-BASE = "https://cds.example/ward"
-NUMBER, AUTHORITY = "100200300", "NORTHGATE"
-
-
-def flag(name: str = "f", *, type_: str = "labs.critical", severity: Any = "critical", **rest: Any) -> Flag:
-    return Flag(
-        id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)), type=type_, kind="rule", severity=severity, subject="", summary=f"Flag {name}",
-        basis=Basis(logic="table", citation="https://example.org/rule"), rule=Rule(id=type_, version="1", sha256="0" * 64),
-        suppress_key=f"{type_}|t|{name}", **rest,
-    )  # fmt: skip
-
-
-@dataclass
-class Site:
-    """One patient in a vault, the stage that writes cards, and the door."""
-
-    store: Store
-    settings: Settings
-    stage: CardsStage
-    token: str
-    key: Any
-    door: CdsDoor
-    app: Starlette
-    produced: list[Output] = field(default_factory=list)
-    number: int = 0
-
-    async def raised(self, *flags: Flag, time_: str | None = None, subject: str | None = None) -> Any:
-        """The stage reads one decision."""
-        self.number += 1
-        subject = subject or self.token
-        when = time_ or time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
-        made = msgspec.structs.replace(findings(self.number, 0), subject=subject, time=when)
-        decision = Decision(id=str(self.number), findings=made, flags=flags)
-        envelope = Envelope(
-            id=str(self.number), source="/agents/decide", type="t", time=when, content_type=JSON, data_class=DataClass.INTERNAL, origin="o",
-            subject=subject, deid_map=msgspec.json.encode(DeidMap()),
-        )  # fmt: skip
-        (outcome,) = await self.stage.process(
-            [Record(topics.RAISED, 0, self.number, 0, subject.encode(), msgspec.json.encode(decision), envelope.headers())]
-        )
-        return outcome
-
-    def bearer(
-        self,
-        path: str = "/cds-services",
-        *,
-        header: dict[str, Any] | None = None,
-        key: Any = None,
-        alg: str = "ES384",
-        **claims: Any,
-    ) -> dict[str, str]:
-        now = int(time.time())
-        rows = {
-            "iss": "https://ehr.example",
-            "aud": f"{BASE}{path}",
-            "iat": now,
-            "exp": now + 120,
-            "jti": str(uuid.uuid4()),
-        } | claims
-        rows = {name: value for name, value in rows.items() if value is not None}
-        return {
-            "authorization": "Bearer " + jwt.encode(rows, key or self.key, algorithm=alg, headers={"kid": "k1"} | (header or {}))
-        }
-
-    async def get(self, path: str, headers: dict[str, str]) -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://cds") as client:
-            return await client.get(path, headers=headers)
-
-    async def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://cds") as client:
-            return await client.post(path, content=content, headers=self.bearer(path) if headers is None else headers)
-
-    async def cards(
-        self, service: str = "wardstream-patient-view", hook: str = "patient-view", **body: Any
-    ) -> list[dict[str, Any]]:
-        answer = await self.post(f"/cds-services/{service}", request(hook) | body)
-        assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["cards"]
-        return found
-
-
-def request(hook: str = "patient-view") -> dict[str, Any]:
-    return {
-        "hook": hook, "hookInstance": str(uuid.uuid4()), "fhirServer": "https://ehr.example/fhir",
-        "context": {"userId": "Practitioner/1", "patientId": "p-1", "encounterId": "e-1", "selections": ["MedicationRequest/1"], "draftOrders": {"resourceType": "Bundle"}},
-        "prefetch": {"patient": {"resourceType": "Patient", "id": "p-1", "identifier": [{"system": AUTHORITY, "value": NUMBER}]}},
-    }  # fmt: skip
+from tests.support.cds import AUTHORITY, BASE, NUMBER, Site, flag, opened, request
 
 
 @pytest.fixture
 async def site(redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    key = ec.generate_private_key(ec.SECP384R1())
-    jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
-    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk | {"kid": "k1", "alg": "ES384"}]}))
-    base = Settings()
-    settings = base.model_copy(
-        update={
-            "redis": base.redis.model_copy(update={"url": redis_server}),
-            "deid": Deid(tenant=uuid.uuid4().hex, authorities={"urn:oid:1.2.840.99": AUTHORITY}),
-            "cds": Cds(
-                base_url=BASE,
-                issuers={"https://ehr.example": CdsIssuer(jwks_file=tmp_path / "jwks.json", jku="https://ehr.example/jwks")},
-            ),
-        }
-    )
-    vault = MemoryVault(seed=3)
-    (answer,) = await vault.resolve([patient_request("l", identifiers=[(AUTHORITY, NUMBER)], family="Quillfeather")])
-
-    async def ring(_: Settings) -> Any:
-        return RING
-
-    monkeypatch.setattr("agents.publish.cards_agent.read_keyring", ring)
-    stage = CardsStage(settings, Releaser(settings, vault))
-    await stage.open()
-    store = connect(settings.redis)
-
-    async def seen(name: str, seconds: int) -> bool:
-        return bool(await store.set(f"h:{settings.deid.tenant}:j:{name}", b"1", nx=True, ex=seconds))
-
-    made: Site
-
-    async def produce(output: Output) -> None:
-        made.produced.append(output)
-
-    async def read(rows: Any) -> list[bytes]:
-        return await fetch(store, rows)
-
-    door = CdsDoor(settings.cds, CardIndex(RING, settings.deid), Tokens(settings.cds.issuers, seen), read, produce)
-    made = Site(store, settings, stage, answer.subject, key, door, door.app())
-    yield made
-    await stage.close()
-    await store.aclose()
+    async with opened(redis_server, tmp_path, monkeypatch) as made:
+        yield made
 
 
 async def test_a_flag_becomes_a_card_of_its_patient(site: Site) -> None:
@@ -339,7 +199,8 @@ async def test_without_the_store_nobody_is_believed(site: Site, monkeypatch: pyt
 
 async def test_feedback_becomes_a_weak_label_without_the_comment(site: Site) -> None:
     """Accepted and overridden, by a reason of ours; what a person typed is not kept; sent again it has the same id."""
-    path, name = "/cds-services/wardstream-patient-view/feedback", str(uuid.uuid4())
+    await site.raised(flag())
+    path, name = "/cds-services/wardstream-patient-view/feedback", (await site.cards())[0]["uuid"]
     rows = [
         {
             "card": name,
@@ -364,6 +225,9 @@ async def test_feedback_becomes_a_weak_label_without_the_comment(site: Site) -> 
         ("accepted", ""),
     ]
     assert labels[0].id == labels[3].id
+    assert {one.type for one in labels} == {"labs.critical"}
+    text = generate_latest(site.door.registry).decode()
+    assert 'outcome="overridden",service="wardstream-patient-view",type="labs.critical"} 2.0' in text
     assert {output.topic for output in site.produced} == {topics.FEEDBACK}
     assert b"Quillfeather" not in b"".join(output.value or b"" for output in site.produced)
 
@@ -412,9 +276,16 @@ async def test_orders_of_another_type_are_refused(site: Site) -> None:
 
 
 async def test_unknown_services_and_bad_feedback(site: Site) -> None:
-    """404; 400."""
+    """404; 400, for a card that was never shown too."""
     assert (await site.post("/cds-services/nobody", request())).status_code == 404
-    for rows in ([], "x", [3], [{"card": "1", "outcome": "accepted"}], [{"card": str(uuid.uuid4()), "outcome": "ignored"}]):
+    for rows in (
+        [],
+        "x",
+        [3],
+        [{"card": "1", "outcome": "accepted"}],
+        [{"card": str(uuid.uuid4()), "outcome": "ignored"}],
+        [{"card": str(uuid.uuid4()), "outcome": "accepted"}],
+    ):
         assert (await site.post("/cds-services/wardstream-patient-view/feedback", {"feedback": rows})).status_code == 400
     assert site.produced == []
 

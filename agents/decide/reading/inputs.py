@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from agents.decide.context import ContextFact, ContextMention
 from agents.decide.form import Asserted, Code, LimitRow, Measure, Plausible, Statement
@@ -121,10 +122,14 @@ def allowed(found: Assertion, accepted: Asserted) -> bool:
     )
 
 
-def has_term(texts: Iterable[str], terms: Iterable[str]) -> bool:
+def has_term(texts: Iterable[str], terms: tuple[str, ...]) -> bool:
     """Whether one of the terms stands in a text, as whole words in any case."""
-    for text in texts:
-        folded = " ".join(text.lower().split())
-        if any(re.search(rf"(?<!\w){re.escape(term.lower())}(?!\w)", folded) for term in terms):
-            return True
-    return False
+    if not terms:
+        return False
+    search = _pattern(terms).search
+    return any(search(" ".join(text.lower().split())) for text in texts if text)
+
+
+@lru_cache(maxsize=1024)
+def _pattern(terms: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(term.lower()) for term in terms)})(?!\w)")
