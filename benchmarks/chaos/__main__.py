@@ -1,4 +1,4 @@
-"""Run the schedule and print the table: ``python -m benchmarks.chaos [--size small|full] [--only R1,R5] [--record] [--page]``.
+"""Run the schedule and print the table: ``python -m benchmarks.chaos [--size small|full] [--only R1,R5] [--messages N] [--record] [--page]``.
 
 ``--record`` writes ``benchmarks/results/chaos.json``, ``--page`` the table of ``docs/reference/reliability.md`` from it. Exit 1: a test did not hold, or a control did not fail.
 """
@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
@@ -103,6 +104,8 @@ def run(test: Test, size: Size, *, seed: int = 3) -> dict[str, Any]:
     return {
         "id": test.id,
         "title": test.title,
+        "size": size,
+        "day": datetime.now(UTC).date().isoformat(),
         "sent": count,
         **row,
         "acknowledged": sender.acknowledged,
@@ -149,13 +152,20 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         _BEGIN,
         "",
-        f"{results['time'][:10]}, {results['machine']}, size {results['size']}; `{results['command']}`.",
+        f"{results['machine']}; `{results['command']}`.",
         "",
-        "| | fault | faults | " + " | ".join(_COLUMNS) + " | holds |",
-        "|---|---|---:|" + "---:|" * len(_COLUMNS) + "---|",
+        "| | fault | size | faults | " + " | ".join(_COLUMNS) + " | holds |",
+        "|---|---|---|---:|" + "---:|" * len(_COLUMNS) + "---|",
     ]
     rows = [
-        (row["id"], row["title"], str(row["faults"]), *cells(row), "yes" if row["holds"] else "**no**")
+        (
+            row["id"],
+            row["title"],
+            f"{row['size']}, {row['day']}",
+            str(row["faults"]),
+            *cells(row),
+            "yes" if row["holds"] else "**no**",
+        )
         for row in results["tests"]
     ]
     lines += [f"| {' | '.join(row)} |" for row in rows]
@@ -166,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=["small", "full"], default="small")
     parser.add_argument("--only", help="ids, with commas")
+    parser.add_argument("--messages", type=int, help="in place of the schedule's number, faults as in this size; the row says so")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
@@ -186,6 +197,8 @@ def main() -> None:
         if (lack := missing(test)) is not None:
             console.print(f"{test.id:11} {test.title}: not run, {lack}", style="yellow")
             continue
+        if arguments.messages:
+            test = replace(test, messages={arguments.size: arguments.messages})
         row = run(test, arguments.size)
         rows.append(row)
         console.print(
@@ -203,14 +216,12 @@ def main() -> None:
         )
     console.print(table)
     if arguments.record:
-        known = json.loads(RESULTS.read_text(encoding="utf-8"))["tests"] if wanted and RESULTS.exists() else []
-        merged = {row["id"]: row for row in (*known, *rows)}
+        known = json.loads(RESULTS.read_text(encoding="utf-8"))["tests"] if RESULTS.exists() else []
+        merged = {(row["id"], row["size"]): row for row in (*known, *rows)}
         found = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"2 shared cores, Python {platform.python_version()}, one broker, Redis with append-only file, all on the same cores",
-            "size": arguments.size,
-            "command": f"python -m benchmarks.chaos --size {arguments.size} --record",
-            "tests": [merged[test.id] for test in load() if test.id in merged],
+            "machine": f"2 shared cores, Python {platform.python_version()}, one broker where nothing else is said, Redis with append-only file, all on the same cores, other work beside",
+            "command": "python -m benchmarks.chaos --size SIZE --record",
+            "tests": [merged[key] for test in load() for size in ("small", "full") if (key := (test.id, size)) in merged],
         }
         RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if not all(row["holds"] for row in rows):
