@@ -300,4 +300,4 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--limit", type=float, default=1.0)
     arguments = parser.parse_args()
-    print(json.dumps(judged(arguments.size, arguments.limit), indent=1))
+    sys.stdout.write(json.dumps(judged(arguments.size, arguments.limit), indent=1) + "\n")
