@@ -18,7 +18,7 @@ from schemas.flags import Decision
 
 _SEVERITY = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _TYPE_STYLE = {"medication": "green", "problem": "magenta", "finding": "blue", "test": "cyan", "value": "cyan"}
-_TAG = re.compile(r"\[(?:NAME|DATE|ID|PHONE|EMAIL|URL|LOCATION|ORGANIZATION|AGE)[^\]]*\]")
+_TAG = re.compile(r"\[(?:NAME|DATE|ID|PHONE|EMAIL|URL|LOCATION|ORGANIZATION|AGE)[^\[\]]*\]")
 _MOST_MENTIONS = 24
 
 

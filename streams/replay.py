@@ -5,7 +5,7 @@ A shadow is an installation of its own beside the live one: the same topics unde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,8 +39,10 @@ class Selection:
         since, until: aware instants of the records' Kafka timestamps, the second exclusive.
         offsets: partition -> first and last offset, both inclusive; other partitions are left out.
         tokens: patient tokens, which are the keys of all topics but the first.
-        sources: ``ce_source``, which on the first topic names the door and its facility.
-        kinds: ``ORU^R01`` or a resource type; not on the first topic, whose values are sealed.
+        sources: ``ce_source``, which on the first topic names the door.
+        kinds: ``ORU^R01`` or a resource type.
+        facilities: sending facility: a component of MSH-4, or the ``meta.source`` of a resource; on the first topic alone, for later ones do not
+            have it.
         models: parts of ``model-version``.
     """
 
@@ -51,9 +53,16 @@ class Selection:
     tokens: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
+    facilities: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
 
-    def takes(self, record: Record) -> bool:
+    @property
+    def looks_inside(self) -> bool:
+        """Whether raw messages must be opened to choose."""
+        return self.topic == topics.RECEIVED and bool(self.kinds or self.facilities)
+
+    def takes(self, record: Record, opened: Callable[[Record], Record] = lambda record: record) -> bool:
+        """``opened``: makes a sealed record readable; asked only where what stands inside decides, and last."""
         headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
         if REPLAY in headers or (self.until is not None and record.timestamp >= self.until.timestamp() * 1000):
             return False
@@ -65,13 +74,23 @@ class Selection:
             (not self.tokens or (record.key or b"").decode("ascii", "replace") in self.tokens)
             and (not self.sources or headers.get("ce_source", "") in self.sources)
             and (not self.models or any(model in headers.get("model-version", "") for model in self.models))
-            and (not self.kinds or kind_of(record) in self.kinds)
+            and self._takes_content(opened(record) if self.looks_inside else record)
         )
+
+    def _takes_content(self, record: Record) -> bool:
+        return (not self.kinds or kind_of(record) in self.kinds) and (
+            not self.facilities or not self.facilities.isdisjoint(facilities_of(record))
+        )
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    source: str = ""
 
 
 class _Kind(msgspec.Struct):
     kind: str = ""
     resourceType: str = ""  # noqa: N815 - FHIR's name
+    meta: _Meta = _Meta()
 
 
 def kind_of(record: Record) -> str:
@@ -87,10 +106,23 @@ def kind_of(record: Record) -> str:
     return found.resourceType if content_type == FHIR_JSON else found.kind
 
 
-def chosen(kafka: Kafka, selection: Selection) -> Iterator[Record]:
-    """Records of the topic as it ends now; in order within a partition. Raises BrokerUnavailable."""
+def facilities_of(record: Record) -> frozenset[str]:
+    """Names of the sending facility in a readable raw record."""
+    value, content_type = record.value or b"", dict(record.headers).get("content-type", b"").decode("ascii", "replace")
+    if content_type == HL7_V2:
+        delimiters = header_field(value, 2)[:1] or b"^"
+        return frozenset(part.decode("utf-8", "replace") for part in header_field(value, 4).split(delimiters) if part)
+    try:
+        source = msgspec.json.decode(value, type=_Kind).meta.source
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return frozenset()
+    return frozenset({source}) - {""}
+
+
+def chosen(kafka: Kafka, selection: Selection, opened: Callable[[Record], Record] = lambda record: record) -> Iterator[Record]:
+    """Records of the topic as it ends now, sealed as they are; in order within a partition. Raises BrokerUnavailable."""
     for record in tail(kafka, [selection.topic], to_end=True, since=selection.since):
-        if selection.takes(record):
+        if selection.takes(record, opened):
             yield record
 
 

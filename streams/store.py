@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,9 @@ _UNAVAILABLE = (
     exceptions.NoPermissionError,  # a wrong access list must hold records up, not make dead letters of them
     OSError,
 )
+#: First words of refusals that pass when Redis has room, a disk, its data or its master again. A script's refusal comes as an error of the script,
+#: with the word behind a hyphen.
+_PASSING = re.compile(r"(?:^|[\s'(\"-])(?:OOM|MISCONF|NOREPLICAS|READONLY|MASTERDOWN|CLUSTERDOWN|LOADING|TRYAGAIN|BUSY) ")
 
 
 class Store(redis.asyncio.Redis):
@@ -56,6 +60,10 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except _UNAVAILABLE as error:
+        raise StoreUnavailable(path=type(error).__name__) from None
+    except exceptions.ResponseError as error:
+        if _PASSING.search(str(error).rpartition("caused error: ")[2][:400]) is None:
+            raise
         raise StoreUnavailable(path=type(error).__name__) from None
 
 

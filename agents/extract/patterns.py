@@ -14,9 +14,9 @@ from pathlib import Path
 from schemas.clinical import Coding
 from schemas.findings import MentionType
 
-VERSION = "1.2.0"
+VERSION = "1.2.1"
 
-_NUMBER = r"(?:\d{1,6}(?:,\d{3})*(?:\.\d+)?|\.\d+)"
+_NUMBER = r"(?:\d{1,6}(?:,\d{3}){0,4}(?:\.\d+)?|\.\d+)"
 _COUNT = r"(?:\d{1,3}|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fourteen|several|a\sfew)"
 _AMOUNT = rf"(?:{_COUNT}|{_NUMBER})(?:\s?(?:-|to)\s?(?:{_COUNT}|{_NUMBER}))?"
 _PERIOD = r"(?:minutes?|mins?|hours?|hrs?|days?|weeks?|wks?|months?|mos?|years?|yrs?)"

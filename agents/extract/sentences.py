@@ -16,8 +16,8 @@ WRAP_COLUMN = 60
 
 _BREAK = re.compile(r"\r\n|\r|\n")
 _BULLET = re.compile(r"[ \t]*(?:[-*•‣◦·–—+>]+[ \t]+|\(?\d{1,2}[.)][ \t]+|\(?[a-zA-Z][.)][ \t]+|o[ \t]+|\[[ xX]?\][ \t]*)")
-_TERMINATOR = re.compile(r"[.!?]+[\"')\]]*(?=\s)|;(?=\s)")
-_LAST_WORD = re.compile(r"[\w./'-]*\Z")
+_TERMINATOR = re.compile(r"(?<![.!?])[.!?]+[\"')\]]*(?=\s)|;(?=\s)")
+_LAST_WORD = re.compile(r"[\w./'-]{0,24}\Z")
 #: Words whose period does not end a sentence, and those of them that may stand last ("metoprolol 25 mg b.i.d. Continue").
 _WORDS = tomllib.loads(Path(__file__).with_name("lexicon").joinpath("abbreviations.toml").read_text("utf-8"))
 _ABBREVIATIONS: frozenset[str] = frozenset(_WORDS["inside"] + _WORDS["last"])

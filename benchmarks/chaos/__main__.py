@@ -1,4 +1,4 @@
-"""Run the schedule and print the table: ``python -m benchmarks.chaos [--size small|full] [--only R1,R5] [--record] [--page]``.
+"""Run the schedule and print the table: ``python -m benchmarks.chaos [--size small|full] [--only R1,R5] [--messages N] [--record] [--page]``.
 
 ``--record`` writes ``benchmarks/results/chaos.json``, ``--page`` the table of ``docs/reference/reliability.md`` from it. Exit 1: a test did not hold, or a control did not fail.
 """
@@ -13,21 +13,22 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import synthetic
 from benchmarks.chaos import checker
-from benchmarks.chaos.plan import Size, Test, events, load
+from benchmarks.chaos.checker import following
+from benchmarks.chaos.plan import Event, Size, Test, events, load
 from benchmarks.chaos.sender import Sender
-from benchmarks.chaos.site import STAGES, site
-from ops.demo import collecting
-from streams import topics
+from benchmarks.chaos.site import STAGES, missing, site
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "chaos.json"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "reliability.md"
@@ -38,51 +39,73 @@ _COLUMNS = ("sent", "published", "dead", "lost", "doubled", "redelivered", "chan
 
 
 def payloads(test: Test, count: int) -> list[bytes]:
-    """Unique messages; a poisoned one holds a noncharacter (U+FDD0), which de-identification never reads."""
+    """Unique messages, and after them in their patient's order those that are sent twice; a poisoned one holds a noncharacter (U+FDD0), which
+    de-identification never reads; the clock of a late one's sender is ten years off, ahead or behind."""
     found = list(synthetic.messages(count))
-    for number in poisoned(test, count):
+    for number in every(test.poison, count):
         found[number] = found[number].replace(b"\rPV1|1|I|", b"\rPV1|1|I\xef\xb7\x90|", 1)
-    return found
+    for number in every(test.late, count):
+        found[number] = found[number].replace(b"|2026", b"|2016" if number % 4 < 2 else b"|2036")
+    again = set(every(test.repeats, count))
+    later: deque[tuple[int, bytes]] = deque()
+    rows = []
+    for number, payload in enumerate(found):
+        rows.append(payload)
+        if number in again:
+            later.append((number + 40, payload))
+        while later and later[0][0] <= number:
+            rows.append(later.popleft()[1])
+    return [*rows, *(payload for _, payload in later)]
 
 
-def poisoned(test: Test, count: int) -> range:
-    step = round(1 / test.poison) if test.poison else 1
-    return range(step // 2, count, step) if test.poison else range(0)
+def every(share: float, count: int) -> range:
+    """So many of ``count``, evenly."""
+    step = round(1 / share) if share else 1
+    return range(step // 2, count, step) if share else range(0)
 
 
 def run(test: Test, size: Size, *, seed: int = 3) -> dict[str, Any]:
-    """One test: what was done and what was found."""
+    """One test: what was done and what was found. Raises ConfigurationError when it cannot run here."""
     count = test.messages[size]
     plan = events(test, size, STAGES)
-    with (
-        tempfile.TemporaryDirectory(prefix="wardstream-chaos-") as place,
-        site(Path(place), workers=test.workers, careless=test.careless, seed=seed) as made,
-    ):
+    with tempfile.TemporaryDirectory(prefix="wardstream-chaos-") as place, site(Path(place), test, seed=seed) as made:
         kafka = made.stack.settings.kafka
         watcher = threading.Thread(target=made.watch, name="watcher", daemon=True)
         watcher.start()
-        sender = Sender(made.stack.doors.mllp_host, made.stack.doors.mllp_port, payloads(test, count), patience_s=240)
+        rows = payloads(test, count)
+        doors = made.stack.doors
+        sender = Sender(doors.mllp_host, doors.mllp_port, rows, patience_s=240, connections=test.connections)
         begun = time.monotonic()
-        with collecting(made.stack) as collector:
+        with following(kafka) as progress:
             sender.start()
-            for event in plan:
+            for event in [Event(round(0.1 * count), "steady", "", 0), *plan]:
                 deadline = time.monotonic() + 300
-                while collector.count(topics.BUNDLE) < event.after and time.monotonic() < deadline:
+                while progress.ended < event.after and time.monotonic() < deadline:
                     time.sleep(0.05)
-                made.do(event)
+                if event.do == "steady":
+                    made.steady()
+                else:
+                    made.do(event)
             sender.join()
-        settled = checker.settled(kafka, sender.acknowledged, timeout_s=30 if test.must.lost == "some" else 240)
+            wanted = count if sender.given_up == 0 else sender.acknowledged
+            patience = time.monotonic() + (30 if "some" in (test.must.lost, test.must.doubled) else 240)
+            while progress.ended < wanted - sender.refused and time.monotonic() < patience:
+                time.sleep(0.2)
         seconds = time.monotonic() - begun
+        acknowledged = sender.acknowledged - (len(rows) - count)
+        settled = checker.settled(kafka, acknowledged, timeout_s=10 if test.must.lost == "some" else 60)
         made.finish()
         watcher.join()
         time.sleep(_ZOMBIE_S if any(event.do == "pause" for event in plan) else 1)
-        found = checker.check(kafka, sender.acknowledged)
+        found = checker.check(kafka, acknowledged)
         recovery = checker.recovery_s(found, made.happened)
     row = asdict(found)
     del row["times"]
     return {
         "id": test.id,
         "title": test.title,
+        "size": size,
+        "day": datetime.now(UTC).date().isoformat(),
         "sent": count,
         **row,
         "acknowledged": sender.acknowledged,
@@ -94,19 +117,27 @@ def run(test: Test, size: Size, *, seed: int = 3) -> dict[str, Any]:
         "exit_codes": made.exit_codes,
         "recovery_s": recovery,
         "memory_mib": round(made.most_memory / 2**20),
+        "memory_growth": made.growth,
+        "offered_per_s": round(len(rows) / sender.seconds, 1),
+        "processed_per_s": round(found.published / seconds, 1),
         "seconds": round(seconds, 1),
-        "holds": verdict(test, row | {"sent": count}, sender, made.exit_codes),
+        "holds": verdict(test, row | {"sent": count, "growth": made.growth}, sender, made.exit_codes),
     }
 
 
 def verdict(test: Test, row: dict[str, Any], sender: Sender, exit_codes: list[int]) -> bool:
     """Whether what must hold holds; of a control, whether it failed as it must."""
-    if test.must.lost == "some":
-        return bool(row["lost"] > 0)
-    clean = not any(row[name] for name in ("lost", "doubled", "changed", "order")) and sender.given_up == 0
-    if test.must.redelivered == "none":
+    must = test.must
+    if "some" in (must.lost, must.doubled):
+        return bool(row["lost"] > 0 if must.lost == "some" else row["doubled"] > 0)
+    clean = not any(row[name] for name in ("lost", "doubled", "order")) and sender.given_up == 0
+    if must.changed == "none":
+        clean = clean and row["changed"] == 0
+    if must.growth is not None:
+        clean = clean and row["growth"] <= must.growth
+    if must.redelivered == "none":
         clean = clean and row["raw_doubles"] == 0 and not any(exit_codes)
-    return clean and bool(row["dead"] == len(poisoned(test, row["sent"])))
+    return clean and bool(row["dead"] == len(every(test.poison, row["sent"])))
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -121,13 +152,20 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         _BEGIN,
         "",
-        f"{results['time'][:10]}, {results['machine']}, size {results['size']}; `{results['command']}`.",
+        f"{results['machine']}; `{results['command']}`.",
         "",
-        "| | fault | faults | " + " | ".join(_COLUMNS) + " | holds |",
-        "|---|---|---:|" + "---:|" * len(_COLUMNS) + "---|",
+        "| | fault | size | faults | " + " | ".join(_COLUMNS) + " | holds |",
+        "|---|---|---|---:|" + "---:|" * len(_COLUMNS) + "---|",
     ]
     rows = [
-        (row["id"], row["title"], str(row["faults"]), *cells(row), "yes" if row["holds"] else "**no**")
+        (
+            row["id"],
+            row["title"],
+            f"{row['size']}, {row['day']}",
+            str(row["faults"]),
+            *cells(row),
+            "yes" if row["holds"] else "**no**",
+        )
         for row in results["tests"]
     ]
     lines += [f"| {' | '.join(row)} |" for row in rows]
@@ -138,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=["small", "full"], default="small")
     parser.add_argument("--only", help="ids, with commas")
+    parser.add_argument("--messages", type=int, help="in place of the schedule's number, faults as in this size; the row says so")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
@@ -153,6 +192,13 @@ def main() -> None:
     for test in load():
         if wanted is not None and test.id not in wanted:
             continue
+        if arguments.size not in test.messages:
+            continue
+        if (lack := missing(test)) is not None:
+            console.print(f"{test.id:11} {test.title}: not run, {lack}", style="yellow")
+            continue
+        if arguments.messages:
+            test = replace(test, messages={arguments.size: arguments.messages})
         row = run(test, arguments.size)
         rows.append(row)
         console.print(
@@ -170,14 +216,12 @@ def main() -> None:
         )
     console.print(table)
     if arguments.record:
-        known = json.loads(RESULTS.read_text(encoding="utf-8"))["tests"] if wanted and RESULTS.exists() else []
-        merged = {row["id"]: row for row in (*known, *rows)}
+        known = json.loads(RESULTS.read_text(encoding="utf-8"))["tests"] if RESULTS.exists() else []
+        merged = {(row["id"], row["size"]): row for row in (*known, *rows)}
         found = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"2 shared cores, Python {platform.python_version()}, one broker, Redis with append-only file, all on the same cores",
-            "size": arguments.size,
-            "command": f"python -m benchmarks.chaos --size {arguments.size} --record",
-            "tests": [merged[test.id] for test in load() if test.id in merged],
+            "machine": f"2 shared cores, Python {platform.python_version()}, one broker where nothing else is said, Redis with append-only file, all on the same cores, other work beside",
+            "command": "python -m benchmarks.chaos --size SIZE --record",
+            "tests": [merged[key] for test in load() for size in ("small", "full") if (key := (test.id, size)) in merged],
         }
         RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if not all(row["holds"] for row in rows):

@@ -1,12 +1,17 @@
-"""The negative control: a worker of the product with one thing wrong, it acknowledges a batch before the batch is processed."""
+"""The negative controls: a worker of the product with one thing wrong.
+
+``acknowledges-first``: a batch is acknowledged before it is processed. ``ids-by-chance``: what a stage makes gets a new id each time, so that nothing
+downstream can tell a redelivery from a second effect.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import uuid
 from collections.abc import Sequence
 
-from agents import worker
+import schemas.ids
 from streams import batches, runner
 from streams.batches import Acknowledge
 from streams.record import Record
@@ -21,6 +26,15 @@ class Careless(batches.Batches):
         await super().submit(records, lambda: None)
 
 
+def by_chance(source: str, stage: str, *, policy: str = "", model: str = "", ordinal: str | int = 0) -> str:
+    return str(uuid.uuid4())
+
+
 if __name__ == "__main__":
-    runner.Batches = Careless  # type: ignore[misc]
-    runner.exit_process(worker.main(sys.argv[1:]))
+    if sys.argv[1] == "acknowledges-first":
+        runner.Batches = Careless  # type: ignore[misc]
+    else:
+        schemas.ids.derived_id = by_chance  # before any stage takes the name from there
+    from agents import worker
+
+    runner.exit_process(worker.main(sys.argv[2:]))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from schemas.errors import Retryable
 from streams import topics
 from streams.record import Record
 from streams.settings import Kafka
@@ -85,6 +88,38 @@ def judge(records: Iterable[Record], sent: int) -> Found:
         stall_ms=max((b - a for a, b in itertools.pairwise(times)), default=0),
         times=tuple(times),
     )
+
+
+@dataclass(slots=True)
+class Progress:
+    """Messages of which a result or a dead letter was seen."""
+
+    origins: set[bytes]
+
+    @property
+    def ended(self) -> int:
+        return len(self.origins)
+
+
+@contextmanager
+def following(kafka: Kafka) -> Iterator[Progress]:
+    """Count in a thread while the block runs."""
+    progress, stop = Progress(set()), threading.Event()
+
+    def follow() -> None:
+        while not stop.is_set():
+            with suppress(Retryable):
+                for record in tail(kafka, (topics.BUNDLE, *DEAD), stop=stop.is_set):
+                    progress.origins.add(dict(record.headers).get("ce_origin", b""))
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=follow, name="following", daemon=True)
+    thread.start()
+    try:
+        yield progress
+    finally:
+        stop.set()
+        thread.join(20)
 
 
 def recovery_s(found: Found, happened: Sequence[tuple[str, float]]) -> float:

@@ -10,7 +10,12 @@ from typing import Annotated, Literal
 import msgspec
 
 Size = Literal["small", "full"]
-Do = Literal["kill", "term", "pause", "add", "remove", "broker-kill", "store-kill"]
+Do = Literal[
+    "kill", "term", "pause", "add", "remove", "clock",
+    "broker-kill", "broker-one", "broker-full",
+    "store-kill", "store-stop", "store-full", "store-slow", "store-old",
+]  # fmt: skip
+Control = Literal["", "acknowledges-first", "ids-by-chance"]
 SCHEDULE = Path(__file__).with_name("schedule.toml")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -25,7 +30,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Must(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``some`` is demanded of a control. ``growth``: most memory of a process of ours, as a multiple of what it had when a tenth was done."""
+
     lost: Literal["none", "some"] = "none"
+    doubled: Literal["none", "some"] = "none"
+    changed: Literal["none", "any"] = "none"
+    growth: float | None = None
     redelivered: Literal["any", "none"] = "any"
 
 
@@ -36,7 +46,13 @@ class Test(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     workers: int
     faults: tuple[Fault, ...] = ()
     poison: Share = 0.0
-    careless: bool = False
+    repeats: Share = 0.0
+    late: Share = 0.0
+    control: Control = ""
+    brokers: int = 1
+    disk_mib: int | None = None
+    clock: bool = False
+    connections: int = 4
     must: Must = Must()
 
 
@@ -46,10 +62,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fault, due when ``after`` messages are published."""
+    """One fault, due when ``after`` messages have ended; ``steady``: from here on memory is compared."""
 
     after: int
-    do: Do
+    do: Do | Literal["steady"]
     stage: str
     seconds: float
 
@@ -63,7 +79,7 @@ def events(test: Test, size: Size, stages: tuple[str, ...]) -> list[Event]:
     """Every fault with its moment, in order; ``each`` becomes the stages in turn."""
     found = []
     for fault in test.faults:
-        times = fault.times[size]
+        times = fault.times.get(size, 0)
         for number in range(times):
             share = fault.begins + (fault.ends - fault.begins) * (number / (times - 1) if times > 1 else 0)
             stage = stages[number % len(stages)] if fault.stage == "each" else fault.stage

@@ -11,25 +11,27 @@ from collections.abc import Sequence
 from ops.messages import post_mllp
 from schemas.errors import ReceiverUnavailable
 
-CONNECTIONS = 4
 _PAUSE_S = 0.5
 _ACCEPTED, _REFUSED = frozenset({"AA", "CA"}), frozenset({"AR", "CR"})
 
 
 class Sender(threading.Thread):
-    """``acknowledged`` and ``refused`` count as it goes; ``retries``: how often a message had to be sent again."""
+    """``acknowledged`` and ``refused`` count as it goes; ``retries``: how often a message had to be sent again; ``seconds``: until the last one was acknowledged."""
 
-    def __init__(self, host: str, port: int, payloads: Sequence[bytes], *, patience_s: float) -> None:
+    def __init__(self, host: str, port: int, payloads: Sequence[bytes], *, patience_s: float, connections: int = 4) -> None:
         super().__init__(name="sender", daemon=True)
         self._place, self._patience_s = (host, port), patience_s
-        self._lanes: list[list[bytes]] = [[] for _ in range(CONNECTIONS)]
+        self._lanes: list[list[bytes]] = [[] for _ in range(connections)]
         for payload in payloads:
             patient = payload.split(b"\rPID|1||", 1)[-1].split(b"^", 1)[0]
-            self._lanes[zlib.crc32(patient) % CONNECTIONS].append(payload)
+            self._lanes[zlib.crc32(patient) % connections].append(payload)
         self.acknowledged = self.refused = self.retries = self.given_up = 0
+        self.seconds = 0.0
 
     def run(self) -> None:
+        begun = time.monotonic()
         asyncio.run(self._send())
+        self.seconds = time.monotonic() - begun
 
     async def _send(self) -> None:
         await asyncio.gather(*map(self._lane, self._lanes))

@@ -7,11 +7,14 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-from benchmarks.chaos.plan import Event
+from benchmarks.chaos.plan import Control, Event, Test
+from benchmarks.chaos.servers import Restartable, fill_disk, fill_store, restore_older, slow_store, small_disk, together
 from ops.processes import Child, python, start, wait_ready
 from ops.stack import Stack, run_stack
 from streams import embedded, kafka_local
@@ -27,32 +30,30 @@ OVERRIDES = {
 }
 
 
-class Restartable:
-    """A server on a folder and a port of its own; killed and started again it holds what it had stored."""
+#: Debian's libfaketime: the wall clock of a process as a file says, the monotonic one as it is.
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
-    def __init__(self, make: Callable[[], AbstractContextManager[Server]]) -> None:
-        self._make = make
-        self._open = make()
-        self.server = self._open.__enter__()
 
-    def kill(self, seconds: float) -> None:
-        """SIGKILL, and again after ``seconds``."""
-        os.kill(self.server.pid, signal.SIGKILL)
-        self._open.__exit__(None, None, None)
-        time.sleep(seconds)
-        self._open = self._make()
-        self.server = self._open.__enter__()
-
-    def close(self) -> None:
-        self._open.__exit__(None, None, None)
+def missing(test: Test) -> str | None:
+    """What keeps this test from running here; ``None`` when nothing does."""
+    if test.clock and not FAKETIME.exists():
+        return "no libfaketime (apt install libfaketime)"
+    if test.disk_mib is not None and os.geteuid() != 0:
+        return "a small disk needs the right to mount"
+    return None
 
 
 class Site:
-    """A running stack under faults; ``happened`` says what was done and when (seconds since 1970): a worker's end, a server's return."""
+    """A running stack under faults; ``happened`` says what was done and when (seconds since 1970): a worker's end, a server's return.
 
-    def __init__(self, stack: Stack, broker: Restartable, store: Restartable, *, careless: bool, seed: int) -> None:
-        self.stack, self._broker, self._store = stack, broker, store
-        self._careless = careless
+    ``growth``: most resident memory of a process of ours as a multiple of what it had when ``steady`` was called, and of which.
+    """
+
+    def __init__(self, stack: Stack, brokers: Sequence[Restartable], store: Restartable, *, control: Control, seed: int) -> None:
+        self.stack, self._brokers, self._store = stack, brokers, store
+        self._control = control
+        self._steady: dict[int, int] = {}
+        self.growth = 1.0
         self._random = random.Random(seed)
         self._added: list[Child] = []
         self._watching = threading.Event()
@@ -62,12 +63,12 @@ class Site:
         self._threads: list[threading.Thread] = []
 
     def start(self, stage: str) -> Child:
-        if not self._careless:
+        if not self._control:
             return self.stack.start_worker(stage)
         port = free_port()
         child = start(
             f"{stage}-{len(self.stack.workers)}-careless",
-            python("-m", "benchmarks.chaos.careless", stage),
+            python("-m", "benchmarks.chaos.careless", self._control, stage),
             env={**self.stack.env, "WARDSTREAM_WORKER__METRICS_PORT": str(port)},
             logs=self.stack.logs,
             ready_url=f"http://127.0.0.1:{port}/readyz",
@@ -77,8 +78,9 @@ class Site:
 
     def do(self, event: Event) -> None:
         """One fault; returns when it has happened (a pause runs on in a thread of its own)."""
-        name = f"{event.do} {event.stage}" if event.do not in ("broker-kill", "store-kill") else event.do
-        if event.do not in ("broker-kill", "store-kill"):
+        of_a_server = event.do.startswith(("broker", "store"))
+        name = event.do if of_a_server else f"{event.do} {event.stage}"
+        if not of_a_server:
             self.happened.append((name, time.time()))
         match event.do:
             case "kill":
@@ -106,12 +108,33 @@ class Site:
                     child.process.send_signal(signal.SIGTERM)
                     self.exit_codes.append(child.process.wait(40))
                     self.stack.workers.remove(child)
-            case "broker-kill":
-                self._broker.kill(event.seconds)
-                self.happened.append((name, time.time()))
+            case "clock":
+                self._jump(event.seconds)
+            case "broker-kill" | "broker-one":
+                self._random.choice(self._brokers).kill(event.seconds)
+            case "broker-full":
+                fill_disk(self._brokers[0], event.seconds)
             case "store-kill":
                 self._store.kill(event.seconds)
-                self.happened.append((name, time.time()))
+            case "store-stop":
+                self._store.kill(event.seconds, number=signal.SIGTERM)
+            case "store-full":
+                fill_store(self._store, event.seconds)
+            case "store-slow":
+                slow_store(self._store, event.seconds)
+            case "store-old":
+                restore_older(self._store, event.seconds)
+        if of_a_server:
+            self.happened.append((name, time.time()))
+
+    def _jump(self, seconds: float) -> None:
+        """The workers' and the gateway's wall clock, forward and back in turn."""
+        forward = sum(name.startswith("clock") for name, _ in self.happened) % 2
+        _set_clock(self.stack.root, seconds if forward else -seconds)
+
+    def steady(self) -> None:
+        """From now on growth counts."""
+        self._steady = {child.process.pid: resident(child.process.pid) for child in (self.stack.gateway, *self.stack.workers)}
 
     def finish(self) -> None:
         """Wait for what still runs."""
@@ -122,11 +145,18 @@ class Site:
     def watch(self) -> None:
         """In a thread: start again what ended by itself, as a supervisor does, and remember the most memory of one worker (bytes)."""
         while not self._watching.wait(0.5):
+            self._grown(self.stack.gateway)
             for child in list(self.stack.workers):
                 if child.running:
                     self.most_memory = max(self.most_memory, resident(child.process.pid))
+                    self._grown(child)
                 elif child in self.stack.workers and child not in self._handled():
                     self._replace(child, child.name.partition("-")[0])
+
+    def _grown(self, child: Child) -> None:
+        before = self._steady.get(child.process.pid)
+        if before:
+            self.growth = max(self.growth, round(resident(child.process.pid) / before, 2))
 
     def _handled(self) -> list[Child]:
         return self._added
@@ -159,23 +189,60 @@ def resident(pid: int) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _set_clock(root: Path, seconds: float) -> None:
+    whole = root / "clock.new"
+    whole.write_text(f"{seconds:+.0f}s\n")
+    whole.rename(root / "clock")
+
+
 @contextmanager
-def site(root: Path, *, workers: int, careless: bool, seed: int) -> Iterator[Site]:
-    """Kafka, Redis with an append-only file, the doors and ``workers`` of each stage."""
+def site(root: Path, test: Test, *, seed: int) -> Iterator[Site]:
+    """Kafka, Redis with an append-only file, the doors and workers as ``test`` wants them. Raises ConfigurationError."""
     root.mkdir(parents=True, exist_ok=True)
-    ports = free_port(), free_port()
-    store = Restartable(lambda: embedded.redis_server(root / "redis", port=ports[1], append_only=True))
-    try:
-        broker = Restartable(lambda: kafka_local.kafka(root / "kafka", port=ports[0]))
-        try:
-            with run_stack(root, "kafka", stages=(), overrides=OVERRIDES, servers=(broker.server, store.server)) as stack:
-                made = Site(stack, broker, store, careless=careless, seed=seed)
-                for stage in STAGES:
-                    for _ in range(workers):
-                        made.start(stage)
-                stack.wait_ready(240)
-                yield made
-        finally:
-            broker.close()
-    finally:
-        store.close()
+    store_port = free_port()
+    overrides = dict(OVERRIDES)
+    with ExitStack() as opened:
+        folder = root / "redis"
+        store = Restartable(lambda: embedded.redis_server(folder, port=store_port, append_only=True), folder)
+        opened.callback(store.close)
+        brokers = _brokers(root, test, opened)
+        if len(brokers) > 1:
+            overrides |= {"WARDSTREAM_KAFKA__REPLICATION_FACTOR": "3", "WARDSTREAM_KAFKA__MIN_INSYNC_REPLICAS": "2"}
+        if test.clock:
+            _set_clock(root, 0)
+            overrides |= {
+                "LD_PRELOAD": str(FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": str(root / "clock"),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "FAKETIME_DISABLE_SHM": "1",
+            }
+        first = brokers[0].server
+        bootstrap = Server(first.name, ",".join(broker.server.address for broker in brokers), first.pid)
+        with run_stack(root, "kafka", stages=(), overrides=overrides, servers=(bootstrap, store.server)) as stack:
+            made = Site(stack, brokers, store, control=test.control, seed=seed)
+            for stage in STAGES:
+                for _ in range(test.workers):
+                    made.start(stage)
+            stack.wait_ready(240)
+            yield made
+
+
+def _brokers(root: Path, test: Test, opened: ExitStack) -> list[Restartable]:
+    # the clock test moves the producers' clocks: times are then the broker's
+    extra = {"log.message.timestamp.type": "LogAppendTime"} if test.clock else {}
+    if test.brokers == 1:
+        folder = opened.enter_context(small_disk(root / "kafka", test.disk_mib))
+        port = free_port()
+        found = [Restartable(lambda: kafka_local.kafka(folder, port=port, extra=extra), folder)]
+    else:
+        cluster, name = kafka_local.nodes(test.brokers), kafka_local.cluster_id(uuid.uuid4())
+        rows = [
+            (partial(kafka_local.member, folder, node, cluster, name, extra=extra), folder)
+            for node in cluster
+            if (folder := root / f"kafka-{node.number}")
+        ]
+        found = together(rows)
+    for broker in found:
+        opened.callback(broker.close)
+    return found

@@ -24,6 +24,7 @@ from rich.table import Table
 from agents.pipeline import BY_STAGE
 from ops.audited import Act, refused, replayed
 from ops.comparison import Report, compare, latest
+from ops.opening import opener
 from ops.operators import has_role, named, no_role
 from ops.options import instant
 from ops.processes import Child, python, start, stop
@@ -69,10 +70,13 @@ def _selected(function: Callable[..., None]) -> Callable[..., None]:
             tokens=frozenset(values.pop("token")),
             sources=frozenset(values.pop("source")),
             kinds=frozenset(values.pop("kind")),
+            facilities=frozenset(values.pop("facility")),
             models=frozenset(values.pop("model")),
         )
-        if topic == "received" and (selection.tokens or selection.kinds):
-            raise click.UsageError("raw messages are sealed and keyed by a hash: choose them by --source, time or offsets")
+        if topic == "received" and selection.tokens:
+            raise click.UsageError("raw messages are keyed by a hash: choose them by time, offsets, source, facility or kind")
+        if topic != "received" and selection.facilities:
+            raise click.UsageError("past de-identification no message says its facility: choose from received")
         function(selection, **values)
 
     for option in reversed(
@@ -82,8 +86,11 @@ def _selected(function: Callable[..., None]) -> Callable[..., None]:
             click.option("--until", callback=instant, help="Records before this instant."),
             click.option("--offsets", multiple=True, callback=_offsets, metavar="PARTITION=FIRST..LAST", help="These alone."),
             click.option("--token", multiple=True, help="Patient token (not from received)."),
-            click.option("--source", multiple=True, help="ce_source; on received the door and its facility."),
-            click.option("--kind", multiple=True, help="Message type, such as ORU^R01 or DiagnosticReport (not from received)."),
+            click.option("--source", multiple=True, help="ce_source; on received the door, /mllp or /fhir."),
+            click.option(
+                "--facility", multiple=True, help="Sending facility: component of MSH-4, or meta.source (received alone)."
+            ),
+            click.option("--kind", multiple=True, help="Message type, such as ORU^R01 or DiagnosticReport."),
             click.option("--model", multiple=True, help="Part of the record's model-version."),
         )
     ):
@@ -102,7 +109,8 @@ def command() -> None:
 def plan(selection: Selection, rate: float) -> None:
     """How many records, by partition, and how long a copy takes; copies nothing."""
     found: dict[int, list[int]] = {}
-    for record in chosen(load().kafka, selection):
+    settings = load()
+    for record in chosen(settings.kafka, selection, _opener(settings, selection)):
         found.setdefault(record.partition, []).append(record.offset)
     for partition, offsets in sorted(found.items()):
         click.echo(f"{selection.topic} partition {partition}: {len(offsets)} records, {offsets[0]}..{offsets[-1]}")
@@ -146,7 +154,8 @@ def run(
     if not live:
         admin.Admin(target).apply(admin.wanted(target, [topics.BY_NAME[t] for t in (*STARTS, topics.MERGED, topics.RAISED)]))
     done = copied(target, selection.topic, name)
-    rows = [record for record in chosen(settings.kafka, selection) if place(record) not in done]
+    opened = _opener(settings, selection)
+    rows = [record for record in chosen(settings.kafka, selection, opened) if place(record) not in done]
     click.echo(
         f"{len(rows)} records to copy"
         + (f", {len(done)} copied before" if done else "")
@@ -220,6 +229,15 @@ def promote(name: str, rate: float, dry_run: bool, yes: bool, agent: str | None)
     if not asyncio.run(_copy(settings, settings.kafka, rows, name, rate, act)):
         raise no_role("redrive")
     click.echo(f"{len(rows)} published")
+
+
+def _opener(settings: Settings, selection: Selection) -> Callable[[Record], Record]:
+    """Opens raw messages in memory where facility or kind choose among them; nothing of them is shown or kept."""
+    if not selection.looks_inside:
+        return lambda record: record
+    if not has_role(settings, "redrive"):
+        raise click.ClickException("choosing raw messages by what stands in them needs the role operators.redrive")
+    return opener(settings)
 
 
 def _compared(kafka: Kafka, name: str) -> tuple[Report, dict[str, Record]]:

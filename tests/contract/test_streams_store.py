@@ -62,3 +62,34 @@ async def test_a_full_store_is_retryable(redis_server: str) -> None:
         await client.config_set("maxmemory", "0")
         await client.delete(*[f"streams-store:fill:{number}" for number in range(50)])
         await client.aclose()
+
+
+async def test_a_full_store_is_retryable_in_scripts_too(redis_server: str) -> None:
+    """Found by the fault suite: a script's refusal comes as an error of the script, and a full Redis made dead letters of good messages."""
+    client = store.connect(Redis(url=redis_server))
+    script = "redis.call('SET', KEYS[1], ARGV[1]) return 1"
+    await client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(StoreUnavailable):
+            await client.eval(script, 1, "streams-store:script", b"x")
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.eval(script, 1, "streams-store:script", b"x")
+            with pytest.raises(StoreUnavailable):
+                await pipe.execute()
+        async with client.pipeline(transaction=True) as pipe:
+            pipe.set("streams-store:script", b"x")
+            with pytest.raises(StoreUnavailable):
+                await pipe.execute()
+    finally:
+        await client.config_set("maxmemory", "0")
+        await client.aclose()
+
+
+async def test_a_wrong_script_is_no_outage(redis_server: str) -> None:
+    """What no waiting mends passes unchanged, so that it becomes a dead letter and not an endless repetition."""
+    client = store.connect(Redis(url=redis_server))
+    try:
+        with pytest.raises(ResponseError):
+            await client.eval("return redis.call('LPUSH', KEYS[1])", 1, "streams-store:script")
+    finally:
+        await client.aclose()

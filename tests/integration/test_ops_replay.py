@@ -121,7 +121,27 @@ def test_choosing_by_kind_offsets_and_token(run: Callable[..., Result], stack: S
     assert count(run("plan", "ready", "--offsets", "0=0..0").stdout) <= 1
     assert count(run("plan", "extracted", "--model", "wardstream-entities").stdout) == COUNT
     assert count(run("plan", "ready", "--until", "2020-01-01T00:00:00Z").stdout) == 0
-    assert run("plan", "received", "--kind", "ORU^R01").exit_code == 2
+    assert run("plan", "received", "--token", token).exit_code == 2
+
+
+def test_choosing_raw_messages_by_what_stands_in_them(
+    run: Callable[..., Result], stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are sealed, and opened for it: facility and kind narrow; past de-identification nobody knows the facility; the role is needed."""
+    count = lambda *wanted: int(run("plan", "received", *wanted).stdout.splitlines()[-1].split()[0])  # noqa: E731
+    before = len(decisions(stack))
+    assert count("--facility", "LAKEVIEW") == COUNT
+    assert count("--facility", "ELSEWHERE") == 0
+    assert count("--facility", "LAKEVIEW", "--kind", "MDM^T02") + count("--kind", "ORU^R01") == COUNT
+    assert run("plan", "ready", "--facility", "LAKEVIEW").exit_code == 2
+    copied = run("run", "received", "--facility", "LAKEVIEW", "--kind", "MDM^T02", "--name", "facility", "--no-workers")
+    assert copied.exit_code == 0, copied.output
+    assert f"{count('--kind', 'MDM^T02')} records to copy" in copied.stdout
+    assert len(decisions(stack)) == before
+    monkeypatch.setenv("WARDSTREAM_OPERATORS__REDRIVE", "[]")
+    refused = run("plan", "received", "--facility", "LAKEVIEW")
+    assert refused.exit_code == 1
+    assert "operators.redrive" in refused.output
 
 
 def test_without_the_role_nothing_is_copied(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,8 @@ HOSTILE = {
     "rtf": "\\'4a" * 25_000,
     "hl7": "\\X4A" * 25_000,
     "split lines": "1\n2-" * 25_000,
+    "numbers of numbers": " id" * 33_000 + " 7",
+    "closing": "\nSincerely" + " " * 100_000,
 }
 
 

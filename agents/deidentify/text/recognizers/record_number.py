@@ -33,7 +33,7 @@ _SIGNS = """mrn mr med medical record chart patient pt hospital unit case encoun
 _NAMED = Near(
     re.compile(
         rf"(?<![\w-])(?:{_WORDS})(?![A-Za-z])"
-        r"(?:\s{0,2}(?:id\b|i\.d\.|identifier|identification|number|numbers|no\b\.?|num\b\.?|nr\b\.?|#|code|plate|serial))*"
+        r"(?:\s{0,2}(?:id\b|i\.d\.|identifier|identification|number|numbers|no\b\.?|num\b\.?|nr\b\.?|#|code|plate|serial)){0,6}"
         r"\s{0,2}(?:\([^()\n]{1,20}\)\s{0,2})?(?::|#|=|is\b|was\b|of\b|-|,|ending in\b|with\b)?\s{0,2}(?:number\b|#|:)?\s{0,2}"
         r"([A-Za-z0-9](?:[A-Za-z0-9/._#*-]|\s(?=\d)){2,34})",
         re.IGNORECASE,

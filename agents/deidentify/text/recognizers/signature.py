@@ -10,7 +10,7 @@ from agents.deidentify.text.spans import NAME, Found
 RULE = "signature"
 
 _CLOSING = re.compile(
-    r"(?:^|\n)[ \t]*(?:Sincerely|(?:Best |Kind |Warm )?[Rr]egards|Respectfully(?: submitted)?|Yours truly|Thank you|Thanks|Cordially)[ \t]*,?[ \t]*\n\s{0,4}"
+    r"(?:^|\n)[ \t]*(?:Sincerely|(?:Best |Kind |Warm )?[Rr]egards|Respectfully(?: submitted)?|Yours truly|Thank you|Thanks|Cordially)[ \t]*(?:,[ \t]*)?\n\s{0,4}"
     r"((?:[A-Z][\w'’.-]*[ \t]?){1,4})"
 )
 _SLASH = re.compile(r"/s/[ \t]{0,2}((?:[A-Z][\w'’.-]*[ \t]?){1,4})", re.IGNORECASE)
