@@ -149,4 +149,4 @@ def _one_thing(mention: ContextMention, row: ContextFact) -> bool:
 
 
 def _folded(text: str) -> str:
-    return " ".join(re.sub(r"\(.*?\)|[^\w\s]", " ", text.lower()).split())
+    return " ".join(re.sub(r"\([^()]*\)|[^\w\s]", " ", text.lower()).split())
