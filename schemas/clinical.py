@@ -69,6 +69,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         elapsed: minutes since the patient's own random epoch; ``None`` until de-identification attached it. Windows and
             order of events are computed from it and from nothing else.
         value: number exactly as written, or coded/text value in ``text``.
+        order: of a medication: the order that states it, equal for every statement of that order; empty where it is a supply, an
+            administration or a report.
         retracted: the sender withdrew it (HL7 OBX-11 ``D``/``W``, FHIR ``entered-in-error``/``cancelled``).
     """
 
@@ -87,6 +89,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: str = ""
     elapsed: int | None = None
     version: int = 0
+    order: str = ""
     retracted: bool = False
 
 

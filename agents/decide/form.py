@@ -286,6 +286,12 @@ class Together(_Form, frozen=True, kw_only=True, tag="together", tag_field="test
     other: tuple[Identifier, ...]
 
 
+class OrderedTwice(_Form, frozen=True, kw_only=True, tag="ordered_twice", tag_field="test"):
+    """The pair is one drug of ``table``, by two different orders that both stand."""
+
+    table: str
+
+
 class Written(_Form, frozen=True, kw_only=True, tag="written", tag_field="test"):
     """The medication of the pair that is one of ``drugs`` is written with one of ``words`` ("gel", whole words, any case)."""
 
@@ -387,6 +393,7 @@ Condition = (
     | OverMaximum
     | Unlisted
     | Denied
+    | OrderedTwice
     | Written
     | AlsoGiven
     | Older

@@ -41,6 +41,7 @@ from agents.decide.form import (
     OnScore,
     OnStatements,
     OnTable,
+    OrderedTwice,
     OverMaximum,
     Present,
     Ratio,
@@ -68,7 +69,7 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _T = TypeVar("_T")
 #: Conditions that read a table of drugs.
-FROM_DRUGS = (Conflict, Together, GivenWith, GivenBelow, OverMaximum, Unlisted, Denied, Written, AlsoGiven)
+FROM_DRUGS = (Conflict, Together, GivenWith, GivenBelow, OverMaximum, Unlisted, Denied, Written, AlsoGiven, OrderedTwice)
 #: Which conditions make sense for which index.
 _FITS: dict[type, tuple[type, ...]] = {
     OnMeasure: (Value, Rise, Ratio, FiltrationDrop, Interpreted, AnyOf, AllOf),
@@ -76,7 +77,7 @@ _FITS: dict[type, tuple[type, ...]] = {
     OnStatements: (Present, AnyOf, AllOf),
     OnPairs: (Conflict, AnyOf, AllOf),
     OnScore: (Total, Single, Stated, AnyOf, AllOf),
-    OnDrugs: (Together, Written, AlsoGiven, Older, Measured, Stated, AnyOf, AllOf, NoneOf),
+    OnDrugs: (Together, OrderedTwice, Written, AlsoGiven, Older, Measured, Stated, AnyOf, AllOf, NoneOf),
     OnContraindications: (GivenWith, GivenBelow),
     OnDoses: (OverMaximum,),
     OnAllergens: (Unlisted,),

@@ -159,6 +159,7 @@ def _stated_fact(kind: Any, row: dict[str, Any], at: int) -> Fact:
         codes=(coding,) if coding != Coding() else (),
         text=row["text"],
         status=row.get("status", ""),
+        order=row.get("order", ""),
         elapsed=minutes(row["at"]) if "at" in row else at,
         version=row.get("version", 1),
         retracted=row.get("retracted", False),

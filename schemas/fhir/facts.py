@@ -251,6 +251,7 @@ def _medication(*times: str, code: str = "medicationCodeableConcept") -> Callabl
             source, "medication", codings(concept), source.time(*times),
             text=concept_text(concept) or string(reference, "display"),
             value=amount, comparator=comparator, unit=unit,
+            order=source.id if string(resource, "resourceType") == "MedicationRequest" else "",
         )  # fmt: skip
 
     return read

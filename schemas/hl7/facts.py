@@ -222,6 +222,9 @@ _MEDICATIONS: dict[str, tuple[int, int, int, tuple[int, ...]]] = {
 }
 
 
+_ORDERS = frozenset({"RXO", "RXE"})
+
+
 def _medication(path: str, segment: Segment, context: _Context) -> Iterator[TimedFact]:
     code, amount, unit, times = _MEDICATIONS[segment.id]
     codes = field_codings(segment, code)
@@ -238,7 +241,7 @@ def _medication(path: str, segment: Segment, context: _Context) -> Iterator[Time
     yield from _timed(
         context, path, "medication", codes, f"{context.order_number()}/{segment.id}/{name}", time, time_path,
         text=display(codes), value=read_number(_value(segment, amount)), unit=_value(segment, unit) or _value(segment, unit, 2),
-        status=status or control, retracted=control in ("CA", "OC", "CR"),
+        order=context.order_number() if segment.id in _ORDERS else "", status=status or control, retracted=control in ("CA", "OC", "CR"),
     )  # fmt: skip
 
 

@@ -10,7 +10,18 @@ from typing import Literal
 from agents.decide.cases.evidence import Evidence
 from agents.decide.cases.patient import Patient
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.form import AlsoGiven, Condition, Measure, Measured, Older, RuleForm, Statement, Together, Written
+from agents.decide.form import (
+    AlsoGiven,
+    Condition,
+    Measure,
+    Measured,
+    Older,
+    OrderedTwice,
+    RuleForm,
+    Statement,
+    Together,
+    Written,
+)
 from agents.decide.form import Stated as StatedInput
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.inputs import has_term
@@ -19,7 +30,7 @@ from agents.decide.reading.pairs import Stated
 
 @dataclass(slots=True)
 class DrugsCase:
-    """Two medications, the one with the lesser key first, beside all others that are ``given``."""
+    """Two medications, the one with the lesser key first, or two orders of one; beside all others that are ``given``."""
 
     first: Stated
     second: Stated
@@ -36,6 +47,10 @@ class DrugsCase:
         return max(times, default=None)
 
     def test(self, condition: Condition) -> Evidence | None:
+        if isinstance(condition, OrderedTwice):
+            return self._evidence(self.first, self.second) if self.first.key == self.second.key else None
+        if self.first.key == self.second.key:
+            return None
         if isinstance(condition, Together):
             for one, other in ((self.first, self.second), (self.second, self.first)):
                 if self._is(one, condition.one) and self._is(other, condition.other):
@@ -110,14 +125,33 @@ def _written(row: Stated, words: tuple[str, ...]) -> bool:
 def drug_cases(
     form: RuleForm, given: Sequence[Stated], patient: Patient, touched: frozenset[str], lexicon: DrugLexicon
 ) -> Iterator[DrugsCase]:
-    """Every pair of different substances of the table of which the message touches one; each pair once, by its newest statements."""
+    """Every pair of different substances of the table of which the message touches one, each pair once, by its newest statements; and two orders of one."""
     newest: dict[str, Stated] = {}
-    for row in sorted(given, key=lambda stated: (-(2**62) if stated.elapsed is None else stated.elapsed, stated.ref)):
+    for row in sorted(given, key=_order):
         if row.substance.ingredients or row.substance.classes:
             newest[row.key] = row
     names = sorted(newest)
     changed = {row.key for row in given if row.ref in touched}
     for number, first in enumerate(names):
+        if first in changed and (two := _two_orders(given, first)):
+            yield DrugsCase(*two, lexicon, form, given, patient)
         for second in names[number + 1 :]:
             if first in changed or second in changed:
                 yield DrugsCase(newest[first], newest[second], lexicon, form, given, patient)
+
+
+def _two_orders(given: Sequence[Stated], key: str) -> tuple[Stated, Stated] | None:
+    """The two newest orders of the drug, the older one first; statements of one order are one."""
+    orders: dict[str, Stated] = {}
+    for row in given:
+        source = row.source
+        if row.key == key and isinstance(source, ContextFact) and source.fact.order:
+            known = orders.get(source.fact.order)
+            if known is None or _order(row) > _order(known):
+                orders[source.fact.order] = row
+    newest = sorted(orders.values(), key=_order)[-2:]
+    return (newest[0], newest[1]) if len(newest) == 2 else None
+
+
+def _order(row: Stated) -> tuple[int, str]:
+    return -(2**62) if row.elapsed is None else row.elapsed, row.ref
