@@ -102,6 +102,7 @@ def walk(bundle: dict[str, Any]) -> dict[str, Any]:
                 "severity": f.severity,
                 "summary": f.summary,
                 "withdrawn": f.withdrawn,
+                "resolved": f.resolved,
             }
             for f in decision.flags
         ]
