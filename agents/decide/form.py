@@ -521,3 +521,15 @@ class DrugTable(_Form, frozen=True, kw_only=True):
     ingredients: dict[Identifier, Ingredient]
     classes: dict[Identifier, DrugClass]
     cross: tuple[tuple[str, str], ...] = ()
+
+
+def conditions(form: RuleForm) -> list[Condition]:
+    """Every condition of every level, those inside others too."""
+    found: list[Condition] = []
+    pending = [level.when for level in form.levels]
+    while pending:
+        one = pending.pop()
+        found.append(one)
+        if isinstance(one, AnyOf | AllOf | NoneOf):
+            pending.extend(one.of)
+    return found

@@ -133,9 +133,14 @@ def _words(form: RuleForm) -> str:
 def _condition(row: dict[str, object]) -> str:
     kind = str(row["test"]).replace("_", " ")
     inner = row.get("of")
-    if isinstance(inner, list):
-        return f" {'or' if kind == 'any' else 'and'} ".join(f"({_condition(one)})" for one in inner)
-    return " ".join([kind, *(f"{key.replace('_', ' ')} {value}" for key, value in row.items() if key != "test")])
+    if isinstance(inner, list | tuple):
+        parts = [f"({_condition(one)})" for one in inner]
+        return f"none of {', '.join(parts)}" if kind == "none" else f" {'or' if kind == 'any' else 'and'} ".join(parts)
+    return " ".join([kind, *(f"{key.replace('_', ' ')} {_listed(value)}" for key, value in row.items() if key != "test")])
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 @command.command()

@@ -17,11 +17,8 @@ from agents.decide.cases.statements import StatementCase
 from agents.decide.context import MINUTES_PER_HOUR, read_mentions
 from agents.decide.form import (
     Allergies,
-    AllOf,
-    AnyOf,
     Measure,
     Medications,
-    NoneOf,
     OnAllergens,
     OnContraindications,
     OnDenials,
@@ -34,6 +31,7 @@ from agents.decide.form import (
     OnTable,
     RuleForm,
     Statement,
+    conditions,
 )
 from agents.decide.reading.inputs import Reading, read_measure, read_row, takes_fact, takes_mention
 from agents.decide.reading.pairs import allergens, medications
@@ -179,11 +177,4 @@ def _patient(form: RuleForm, view: View) -> Patient:
 
 
 def _drug_table(form: RuleForm) -> str:
-    pending = [level.when for level in form.levels]
-    while pending:
-        condition = pending.pop()
-        if isinstance(condition, FROM_DRUGS):
-            return condition.table
-        if isinstance(condition, AnyOf | AllOf | NoneOf):
-            pending.extend(condition.of)
-    raise LookupError(form.id)
+    return next(one.table for one in conditions(form) if isinstance(one, FROM_DRUGS))

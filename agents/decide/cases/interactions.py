@@ -21,10 +21,11 @@ from agents.decide.form import (
     Statement,
     Together,
     Written,
+    conditions,
 )
 from agents.decide.form import Stated as StatedInput
 from agents.decide.reading.drugs import DrugLexicon
-from agents.decide.reading.inputs import has_term
+from agents.decide.reading.inputs import has_term, read_measure, takes_fact, takes_mention
 from agents.decide.reading.pairs import Stated
 
 
@@ -125,19 +126,39 @@ def _written(row: Stated, words: tuple[str, ...]) -> bool:
 def drug_cases(
     form: RuleForm, given: Sequence[Stated], patient: Patient, touched: frozenset[str], lexicon: DrugLexicon
 ) -> Iterator[DrugsCase]:
-    """Every pair of different substances of the table of which the message touches one, each pair once, by its newest statements; and two orders of one."""
+    """Every pair of different substances of the table of which the message touches one, or beside which it brings what counts, each pair once, by its newest
+    statements; and two orders of one."""
     newest: dict[str, Stated] = {}
     for row in sorted(given, key=_order):
         if row.substance.ingredients or row.substance.classes:
             newest[row.key] = row
     names = sorted(newest)
-    changed = {row.key for row in given if row.ref in touched}
+    anew = _weighs_anew(form, given, patient, touched, lexicon)
+    changed = set(names) if anew else {row.key for row in given if row.ref in touched}
     for number, first in enumerate(names):
         if first in changed and (two := _two_orders(given, first)):
             yield DrugsCase(*two, lexicon, form, given, patient)
         for second in names[number + 1 :]:
             if first in changed or second in changed:
                 yield DrugsCase(newest[first], newest[second], lexicon, form, given, patient)
+
+
+def _weighs_anew(
+    form: RuleForm, given: Sequence[Stated], patient: Patient, touched: frozenset[str], lexicon: DrugLexicon
+) -> bool:
+    """Whether the message brings something that a condition looks at beside a pair: a third drug, a statement, a result."""
+    third = {name for one in conditions(form) if isinstance(one, AlsoGiven) for name in one.drugs}
+    if any(row.ref in touched and not lexicon.kinds(row.substance).isdisjoint(third) for row in given):
+        return True
+    rows = [row for key in touched if (row := patient.context.facts.get(key)) is not None]
+    for source in form.inputs.values():
+        if isinstance(source, Statement):
+            stated = any(takes_fact(row.fact, source) for row in rows)
+            if stated or any(takes_mention(mention, source) for mention in patient.mentions):
+                return True
+        elif isinstance(source, Measure) and any(read_measure(row, source) is not None for row in rows):
+            return True
+    return False
 
 
 def _two_orders(given: Sequence[Stated], key: str) -> tuple[Stated, Stated] | None:
