@@ -28,6 +28,8 @@ _AFTER = re.compile(
           | (?:(?:on|to)\s(?:the|his|her)\s)? (?P<side>left|right)(?:\sside)? ) (?=\s*(?:[.,;)]|$|\n|and\b|with\b))""",
     re.IGNORECASE | re.VERBOSE,
 )
+#: "both bradyarrhythmia and tachyarrhythmia" is no side.
+_PAIR = re.compile(r"\s+and\b", re.IGNORECASE)
 #: Characters before a mention in which a side is looked for.
 _REACH = 40
 
@@ -38,7 +40,7 @@ def side_of(text: str, start: int, end: int) -> Laterality:
     if own:
         return own
     before = _BEFORE.search(text[max(0, start - _REACH) : start].rpartition("\n")[2])
-    if before:
+    if before and not (before.group(1).lower() == "both" and _PAIR.match(text, end)):
         return _said([before.group(1)])
     after = _AFTER.match(text, end)
     if after is None:

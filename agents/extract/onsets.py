@@ -25,7 +25,7 @@ _DAY = r"(?:yesterday|today|this\smorning|tonight|last\s(?:night|evening|week|mo
 _EVENT = r"(?:admission|arrival|presentation|surgery|discharge|birth|childhood|infancy|adolescence|delivery)"
 _TIME = re.compile(
     rf"""\b(?: (?:for|over|during|in|x|times|within)\s?{_SOME}{_PERIOD}(?!\s(?:ago|prior|earlier))
-          | (?:for|over|during)\sthe\s(?:last|past)\s(?:day|week|month|year)\b
+          | (?:for|over|during)\sthe\s(?:last|past|previous)\s(?:day|week|month|year)\b
           | {_SOME}{_PERIOD}\s(?:ago|earlier|(?:prior\sto|before)\s{_EVENT}|prior\b)(?:\sto\s{_EVENT})?
           | since\s(?:{_DAY}|{_YEAR}\b|(?:the\s|his\s|her\s)?(?:{_EVENT}|age\s(?:of\s)?\d{{1,2}})\b)
           | {_DAY} | on\s(?:admission|arrival|presentation)\b | in\s{_YEAR}\b | at\s(?:the\s)?age\s(?:of\s)?\d{{1,2}}\b
@@ -39,14 +39,18 @@ _SAID = (
 )
 _BEHIND = re.compile(rf"[\s,(]*(?:(?:{_SAID}|{MARK})[\s,]*){{0,8}}", re.IGNORECASE)
 _HISTORY = re.compile(r"(?!of\b|for\b).*\b(?:history|hx|h/o|duration)(?:\sof)?", re.IGNORECASE | re.DOTALL)
-_AFTER_HISTORY = re.compile(rf"\s(?:of\s)?(?:(?:[a-z-]+)\s){{0,2}}(?:{MARK}[\s,]*(?:and\s|or\s)?){{0,4}}", re.IGNORECASE)
+#: Up to two adjectives before each member of the list; a verb or "with" begins another statement.
+_ADJECTIVE = r"(?:(?!(?:with|who|is|was|were|had|has|have|for|after|on|in)\b|(?:present|admit|develop|complain|diagnos|treat|report)\w*)[a-z-]+\s)"
+_AFTER_HISTORY = re.compile(
+    rf"\s(?:of\s)?(?:{_ADJECTIVE}{{0,3}}{MARK}[\s,]*(?:(?:and|or)\s)?){{0,{_MOST}}}{_ADJECTIVE}{{0,3}}", re.IGNORECASE
+)
 _IN_FRONT = re.compile(
     rf"""\s*,?\s*(?:(?:he|she|they|the|patient|pt|his|her|has|have|had|been|noticed|noted|reports?|reported|developed|experienced|experiencing
         |complain(?:s|ed)?|of|with|began|to|feel|an?|some|{MARK}|,|and)\s*){{1,8}}""",
     re.IGNORECASE | re.VERBOSE,
 )
 _AGE = re.compile(r"\bage\s(?:of\s)?(\d{1,2})\b", re.IGNORECASE)
-_LAST = re.compile(r"\b(?:for|over|during)\sthe\s(?:last|past)\s(day|week|month|year)$", re.IGNORECASE)
+_LAST = re.compile(r"\b(?:for|over|during)\sthe\s(?:last|past|previous)\s(day|week|month|year)$", re.IGNORECASE)
 _LENGTH = re.compile(rf"{_COUNT}[\s-]{_UNIT}", re.IGNORECASE)
 
 
