@@ -72,7 +72,8 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``summary`` has at most 140 characters and no identifier; ``status`` is always preliminary.
 
     ``supersedes`` is the id of an earlier flag that this one replaces (higher level, corrected input). ``withdrawn``: its input
-    was corrected or withdrawn and the rule no longer holds; the flag says so and asks for nothing.
+    was corrected or withdrawn and the rule no longer holds; the flag says so and asks for nothing. ``episode`` is the id of the first
+    flag in a row of such replacements, the withdrawal with it; empty: this flag is the first.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     suppress_key: str = ""
     supersedes: str = ""
     withdrawn: bool = False
+    episode: str = ""
 
 
 Urgency = Literal["emergency", "same-day", "routine"]

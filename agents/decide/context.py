@@ -62,13 +62,14 @@ class ContextMention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Raised(msgspec.Struct, frozen=True, kw_only=True):
-    """A flag that stands: ``level`` counts from 1 (lowest), ``refs`` the facts and mentions of its basis."""
+    """A flag that stands: ``level`` counts from 1 (lowest), ``refs`` the facts and mentions of its basis, ``episode`` as in ``Flag``."""
 
     flag: str
     level: int
     elapsed: int | None
     origin: str
     refs: tuple[str, ...]
+    episode: str = ""
 
 
 class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -88,9 +88,17 @@ class Decider:
                 continue
             standing = prior is not None and not again and (corrected or _near(prior, hit.elapsed, rule.form.suppress.hours))
             flag = self._flag(rule, view, hit, supersedes=prior.flag if prior is not None and standing else "")
+            if prior is not None and (standing or again):
+                first = prior.episode or prior.flag
+                flag = msgspec.structs.replace(flag, episode="" if first == flag.id else first)
             flags.append(flag)
             raised[prefix + key] = Raised(
-                flag=flag.id, level=hit.rank, elapsed=hit.elapsed, origin=view.findings.origin, refs=hit.evidence.refs
+                flag=flag.id,
+                level=hit.rank,
+                elapsed=hit.elapsed,
+                origin=view.findings.origin,
+                refs=hit.evidence.refs,
+                episode=flag.episode,
             )
             outcomes.add("raised")
         for name, prior in list(raised.items()):
@@ -127,7 +135,7 @@ class Decider:
         )
         summary = f"Withdrawn: {form.title}; an input was corrected or withdrawn"[:_SUMMARY_MAX]
         flag = self._made(rule, view, f"withdrawn|{key}", basis, "info", summary, prior.elapsed, prior.flag)
-        return msgspec.structs.replace(flag, withdrawn=True)
+        return msgspec.structs.replace(flag, withdrawn=True, episode=prior.episode or prior.flag)
 
     def _made(
         self,
