@@ -34,7 +34,8 @@ RESULTS = Path(__file__).with_name("results") / "understanding.json"
 _ORIGIN = Origin("benchmark", "", "")
 _MARKED = re.compile(r"\[([^]]*)\]|\{([^}]*)\}")
 _SIDE = re.compile(
-    r"\b(left|right|bilateral(?:ly)?|both)\b(?![\s-]+(?:and\s\w+\s)?(?:ventric|atri|axis|bundle|heart|anterior\s+desc|main|coronary))", re.IGNORECASE
+    r"\b(left|right|bilateral(?:ly)?|both)\b(?![\s-]+(?:and\s\w+\s)?(?:ventric|atri|axis|bundle|heart|anterior\s+desc|main|coronary))",
+    re.IGNORECASE,
 )
 
 Span = tuple[int, int, str]
@@ -161,7 +162,9 @@ def main() -> int:
         return 2
     table: dict[str, Any] = {}
     lateral = [(want.replace("-", ""), read_marked(sentence).laterality) for want, sentence in rows("laterality")]
-    table["laterality"] = scored(*(sum(map(bool, column)) for column in zip(*lateral, strict=True)), sum(a == b != "" for a, b in lateral))
+    table["laterality"] = scored(
+        *(sum(map(bool, column)) for column in zip(*lateral, strict=True)), sum(a == b != "" for a, b in lateral)
+    )
     since = [(words, read_marked(sentence).onset) for _, words, sentence in rows("onset")]
     table["onset"] = scored(
         sum(words != "-" for words, _ in since),

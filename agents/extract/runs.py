@@ -66,7 +66,11 @@ def runs(text: str, sentence: Sequence[Mention], types: Collection[MentionType])
         if number and len(found[-1]) < _LONGEST:
             last = found[-1][-1]
             near = last.end <= mention.start <= last.end + REACH
-            if near and not _parted(sentence, last.end, mention.start) and _JOIN.fullmatch(between(text, last.end, mention.start, sentence, _SKIPPED).replace(MARK, "")):
+            if (
+                near
+                and not _parted(sentence, last.end, mention.start)
+                and _JOIN.fullmatch(between(text, last.end, mention.start, sentence, _SKIPPED).replace(MARK, ""))
+            ):
                 found[-1].append(mention)
                 continue
         found.append([mention])

@@ -13,7 +13,11 @@ from schemas.findings import Laterality, Mention
 #: HL7 mCODE's extension of a body site (http://hl7.org/fhir/us/mcode); R4 itself has no element for a side.
 LATERALITY = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-laterality-qualifier"
 #: The three qualifiers of mCODE's Laterality Qualifier value set, https://hl7.org/fhir/us/mcode/ValueSet-mcode-laterality-qualifier-vs.html.
-_SIDES: dict[str, tuple[str, str]] = {"left": ("7771000", "Left"), "right": ("24028007", "Right"), "bilateral": ("51440002", "Bilateral")}
+_SIDES: dict[str, tuple[str, str]] = {
+    "left": ("7771000", "Left"),
+    "right": ("24028007", "Right"),
+    "bilateral": ("51440002", "Bilateral"),
+}
 _SNOMED = "http://snomed.info/sct"
 _EXACT = re.compile(r"P(T?)([0-9]{1,4})([DWHM])")
 _MINUTES = {"D": 1440, "W": 10080, "TH": 60, "TM": 1}

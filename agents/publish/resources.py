@@ -42,7 +42,8 @@ _URI = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
 _ALLERGY_SECTION = "allergies"
 #: "allergic to penicillin", "penicillin allergy": an allergen in any section, also where a dose is told.
 _ALLERGIC_TO = re.compile(
-    r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|anaphyla\w+|hypersensitiv\w+)\s+(?:to|of|from|with)\b[^.;:\n]{0,40}\Z", re.IGNORECASE
+    r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|anaphyla\w+|hypersensitiv\w+)\s+(?:to|of|from|with)\b[^.;:\n]{0,40}\Z",
+    re.IGNORECASE,
 )
 _ITS_ALLERGY = re.compile(r"\A[\s-]{1,2}(?:allerg(?:y|ic|ies)|intoleran(?:t|ce)|anaphyla\w+)\b", re.IGNORECASE)
 
@@ -233,7 +234,8 @@ def _allergy(mention: Mention, tails: list[Mention]) -> Object:
     found = [
         concept(tail.text, tail.codes)
         for tail in tails
-        if tail.type in ("problem", "finding") and not (tail.assertion.negated or tail.assertion.hypothetical or tail.assertion.family)
+        if tail.type in ("problem", "finding")
+        and not (tail.assertion.negated or tail.assertion.hypothetical or tail.assertion.family)
     ]
     return {
         "resourceType": "AllergyIntolerance",

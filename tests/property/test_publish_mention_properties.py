@@ -73,7 +73,8 @@ def test_any_mentions_make_a_valid_bundle(mentions: tuple[Mention, ...], data: s
     kinds = st.sampled_from((*_KINDS, "test-value", "finding-body_site"))
     pairs = data.draw(st.lists(st.tuples(kinds, ends, ends), max_size=8))
     relations = tuple(
-        Relation(id=f"r{n}", type=kind, head=head, tail=tail, score=1.0, source="rules/1") for n, (kind, head, tail) in enumerate(pairs)
+        Relation(id=f"r{n}", type=kind, head=head, tail=tail, score=1.0, source="rules/1")
+        for n, (kind, head, tail) in enumerate(pairs)
     )
     rest = note(TEXT) | {"mentions": mentions, "relations": relations}
     message = findings(1, data.draw(st.none() | st.integers(-(2**40), 2**40) | st.just(DAY)), **rest)

@@ -34,7 +34,9 @@ def related(kind: str, text: str, *rows: tuple[str, Any, Assertion | None], sect
 
 
 def test_what_a_drug_is_for_is_a_reference_to_it() -> None:
-    found = related("medication-reason", "metformin for diabetes", ("metformin", "medication", None), ("diabetes", "problem", None))
+    found = related(
+        "medication-reason", "metformin for diabetes", ("metformin", "medication", None), ("diabetes", "problem", None)
+    )
     (statement,), (condition,) = of("MedicationStatement", found), of("Condition", found)
     assert statement["reasonReference"] == [{"reference": f"urn:uuid:{condition['id']}", "display": "diabetes"}]
     assert "reasonCode" not in statement
@@ -85,7 +87,10 @@ def test_a_duration_bounds_its_timing() -> None:
                 ("for 7 days", "duration", None))  # fmt: skip
     drug, often, long = rest["mentions"]
     long = msgspec.structs.replace(long, period="P7D")
-    rest |= {"mentions": (drug, often, long), "relations": (tied("medication-frequency", drug, often), tied("medication-duration", drug, long))}
+    rest |= {
+        "mentions": (drug, often, long),
+        "relations": (tied("medication-frequency", drug, often), tied("medication-duration", drug, long)),
+    }
     (statement,) = of("MedicationStatement", resources(findings(1, 0, **rest)))
     bounds = {"value": 7, "unit": "d", "system": "http://unitsofmeasure.org", "code": "d"}
     assert statement["dosage"] == [
