@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-FactKind = Literal["lab", "vital", "problem", "medication", "allergy", "procedure", "score", "other"]
+FactKind = Literal["lab", "vital", "problem", "medication", "allergy", "procedure", "score", "report", "other"]
 
 
 class Coding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,6 +12,7 @@ MentionType = Literal[
     "problem", "finding", "medication", "dosage", "form", "route", "frequency", "duration",
     "procedure", "test", "value", "anatomy",
 ]  # fmt: skip
+Laterality = Literal["", "left", "right", "bilateral"]
 MENTION_TYPES: tuple[MentionType, ...] = MentionType.__args__  # type: ignore[attr-defined]
 
 
@@ -30,12 +31,28 @@ class Offsets(msgspec.Struct, frozen=True):
     end: int
 
 
+class Onset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Since when, as the note says it: ``words``, which stand at ``text[start:end]`` (white space joined).
+
+    ``ago`` is how long before the note, in ISO 8601 ("P3D"), empty where the words leave it open; ``age`` the patient's years then.
+    ``replaced``: de-identification wrote part of the words, so that they are no words of the note as received.
+    """
+
+    words: str
+    start: int
+    end: int
+    ago: str = ""
+    age: int | None = None
+    replaced: bool = False
+
+
 class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A span of a de-identified note. Offsets are code points, end exclusive; ``original`` is in the note as received.
 
     ``expansion`` is what an abbreviation stands for in this note; empty where it is none or stays ambiguous.
     ``relatives`` are those that a mention with ``assertion.family`` is about ("mother"), empty where its sentence names none.
     ``period`` is the length of a duration in ISO 8601 ("P3W"), empty where its words give no single length.
+    ``laterality`` is the side of a problem, finding, procedure or anatomy; ``onset`` since when a problem or finding is there.
     """
 
     id: str
@@ -53,6 +70,8 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expansion: str = ""
     relatives: tuple[str, ...] = ()
     period: str = ""
+    laterality: Laterality = ""
+    onset: Onset | None = None
 
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True):

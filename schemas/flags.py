@@ -76,7 +76,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``supersedes`` is the id of an earlier flag that this one replaces (higher level, corrected input). ``withdrawn``: its input
     was corrected or withdrawn and the rule no longer holds; ``resolved``: a later value no longer meets the rule. Both say so and ask
-    for nothing.
+    for nothing. ``episode`` is the id of the first flag in a row of such replacements, its end with it; empty: this flag is the first.
     """
 
     id: str
@@ -97,6 +97,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     supersedes: str = ""
     withdrawn: bool = False
     resolved: bool = False
+    episode: str = ""
 
     @property
     def ended(self) -> bool:

@@ -63,7 +63,8 @@ class ContextMention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Raised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A flag that stands, or stood until ``ended``: ``level`` counts from 1 (lowest), ``refs`` the facts and mentions of its basis.
+    """A flag that stands, or stood until ``ended``: ``level`` counts from 1 (lowest), ``refs`` the facts and mentions of its basis,
+    ``episode`` as in ``Flag``.
 
     ``baseline`` as its rule computed it; ``seen``: the latest time at which its rule still held; ``ended``: when it passed, told by the message ``resolved``.
     """
@@ -77,6 +78,7 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     baseline: Decimal | None = None
     resolved: str = ""
     ended: int | None = None
+    episode: str = ""
 
 
 class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

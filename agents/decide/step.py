@@ -99,6 +99,9 @@ class Decider:
                 continue
             standing = prior is not None and not again and (corrected or _near(prior, hit.elapsed, rule.form.suppress.hours))
             flag = self._flag(rule, view, hit, supersedes=prior.flag if prior is not None and standing else "")
+            if prior is not None and (standing or again):
+                first = prior.episode or prior.flag
+                flag = msgspec.structs.replace(flag, episode="" if first == flag.id else first)
             flags.append(flag)
             raised[prefix + key] = Raised(
                 flag=flag.id,
@@ -107,6 +110,7 @@ class Decider:
                 origin=view.findings.origin,
                 refs=hit.evidence.refs,
                 baseline=hit.evidence.baseline,
+                episode=flag.episode,
             )
             outcomes.add("raised")
         for name, prior in list(raised.items()):
@@ -152,7 +156,7 @@ class Decider:
         )
         summary = f"Withdrawn: {form.title}; an input was corrected or withdrawn"
         flag = self._made(rule, view, key, basis, "info", summary, prior.elapsed, prior.flag, ordinal=f"withdrawn|{key}")
-        return msgspec.structs.replace(flag, withdrawn=True)
+        return msgspec.structs.replace(flag, withdrawn=True, episode=prior.episode or prior.flag)
 
     def _resolution(self, rule: LoadedRule, view: View, passed: Passed, prior: Raised) -> Flag:
         form = rule.form
@@ -166,7 +170,7 @@ class Decider:
         flag = self._made(
             rule, view, passed.key, basis, "info", summary, passed.elapsed, prior.flag, ordinal=f"passed|{passed.key}"
         )
-        return msgspec.structs.replace(flag, resolved=True)
+        return msgspec.structs.replace(flag, resolved=True, episode=prior.episode or prior.flag)
 
     def _made(
         self,

@@ -38,6 +38,9 @@ _DID = re.compile(
       | appear|\binclud|\bmay\s|\bcan\s|\bshowed\b|\bnoted\b|\bbecame\b|\bhad\b|\bdied\b""",
     re.I | re.X,
 )
+#: "allergic to penicillin (hives)".
+_ALLERGIC = re.compile(r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|hypersensitiv\w+)\s(?:to|of)\s(?:[\w-]+\s){0,2}$", re.I)
+_REACTION = re.compile(r"\s*(?:\(|-|–|—|:|=|,)\s*(?:(?:reactions?|gets|got|with|of|is|was)\s*:?\s*){0,2}", re.I)
 _ADJACENT = re.compile(r"[\s-]{0,2}(?:therapy|treatment)?\s?", re.I)
 # Problem first.
 _TREATED = re.compile(
@@ -97,6 +100,16 @@ def causes(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, Mentio
                 yield from ((kind, drug, p) for drug in given for p in problems if not p.assertion.negated)
 
 
+def _is_its_reaction(sentence: Sequence[Mention], left: int, right: int, words: str) -> bool:
+    """A list of allergies gives each its reaction: none reaches over a line or another drug."""
+    between_them = sentence[bisect_left(sentence, left, key=_start) : bisect_left(sentence, right, key=_start)]
+    return "\n" not in words and not any(m.type == "medication" for m in between_them)
+
+
+def _start(mention: Mention) -> int:
+    return mention.start
+
+
 def _judge(
     text: str, sentence: Sequence[Mention], drugs: Sequence[Mention], problems: Sequence[Mention], opening: str
 ) -> str | None:
@@ -109,8 +122,10 @@ def _judge(
     words = between(text, left, right, sentence)
     adverse, reason = "medication-adverse_event", "medication-reason"
     if drugs[0].section == _ALLERGIES:
-        return adverse if drug_first else None
+        return adverse if drug_first and _is_its_reaction(sentence, left, right, words) else None
     if drug_first:
+        if _ALLERGIC.search(text, max(0, drugs[0].start - 40), drugs[0].start) and _REACTION.fullmatch(words):
+            return adverse
         if _IN_PERSON.search(words):
             return reason
         if _GIVEN_FOR.search(words) and not _DID.search(words):

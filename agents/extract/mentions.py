@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
+from msgspec import structs
+
 from agents.extract import rules
 from agents.extract.assertion import Target, assert_all
 from agents.extract.expansions import definitions, expand
+from agents.extract.laterality import joined, side_of
+from agents.extract.onsets import onsets
 from agents.extract.periods import iso_duration
 from agents.extract.relations import relate
 from agents.extract.relatives import relatives
@@ -18,7 +22,7 @@ from agents.extract.rules import ATTRIBUTES, Span
 from agents.extract.sections import OTHER, Section, layout, section_at
 from agents.extract.sentences import Sentence
 from schemas.deidentified import SpanMap, to_original
-from schemas.findings import MENTION_TYPES, Assertion, Mention, MentionType, Offsets, Relation
+from schemas.findings import MENTION_TYPES, Assertion, Laterality, Mention, MentionType, Offsets, Onset, Relation
 from schemas.ids import derived_id
 
 STAGE = "extract"
@@ -33,6 +37,9 @@ _EDGE = " \t\r\n,;:.•*\"'"
 _GIVEN = "given"
 #: Parts of a statement: the assertion stands at its head.
 _PLAIN = ATTRIBUTES | {"value"}
+_SIDED: frozenset[MentionType] = frozenset({"problem", "finding", "procedure", "anatomy"})
+#: Where pain goes to is not where it is.
+_RADIATES = re.compile(r"\b(?:radiat|spread|shoot)", re.I)
 
 
 class TaggedSpan(Protocol):
@@ -233,7 +240,41 @@ def _finish(
     for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
         rows.setdefault(_index(starts, mention.start), []).append(mention)
     relations = [relation for row in rows.values() for relation in relate(text, row, origin.make)]
-    return NoteResult(tuple(mentions), tuple(relations))
+    since = {
+        name: onset
+        for index, row in rows.items()
+        for name, onset in onsets(text, row, sentences[index].end if sentences else len(text)).items()
+    }
+    forbidden = _forbidden(text, replaced)
+    sides = _sides(text, mentions, relations)
+    placed = [
+        structs.replace(m, laterality=sides.get(m.id, ""), onset=_marked(since.get(m.id), forbidden))
+        if m.id in sides or m.id in since
+        else m
+        for m in mentions
+    ]
+    return NoteResult(tuple(placed), tuple(relations))
+
+
+def _sides(text: str, mentions: Sequence[Mention], relations: Sequence[Relation]) -> dict[str, Laterality]:
+    """Side by mention id. A finding without a side of its own has that of its body sites, unless it only radiates there."""
+    by_id = {m.id: m for m in mentions}
+    own = {m.id: side_of(text, m.start, m.end) for m in mentions if m.type in _SIDED}
+    sides = dict(own)
+    tied: dict[str, list[Laterality]] = {}
+    for relation in relations:
+        if relation.type == "finding-body_site" and not own.get(relation.head):
+            head, tail = by_id[relation.head], by_id[relation.tail]
+            if not _RADIATES.search(text, min(head.end, tail.start), tail.start):
+                tied.setdefault(head.id, []).append(own[tail.id])
+    sides.update({name: joined(found) for name, found in tied.items()})
+    return {name: side for name, side in sides.items() if side}
+
+
+def _marked(onset: Onset | None, forbidden: list[tuple[int, int]]) -> Onset | None:
+    if onset is None:
+        return None
+    return structs.replace(onset, replaced=any(a < onset.end and onset.start < b for a, b in forbidden))
 
 
 def _is_heading(sections: tuple[Section, ...], start: int, end: int) -> bool:

@@ -66,11 +66,21 @@ def runs(text: str, sentence: Sequence[Mention], types: Collection[MentionType])
         if number and len(found[-1]) < _LONGEST:
             last = found[-1][-1]
             near = last.end <= mention.start <= last.end + REACH
-            if near and _JOIN.fullmatch(between(text, last.end, mention.start, sentence, _SKIPPED).replace(MARK, "")):
+            if (
+                near
+                and not _parted(sentence, last.end, mention.start)
+                and _JOIN.fullmatch(between(text, last.end, mention.start, sentence, _SKIPPED).replace(MARK, ""))
+            ):
                 found[-1].append(mention)
                 continue
         found.append([mention])
     return [tuple(run) for run in found]
+
+
+def _parted(sentence: Sequence[Mention], left: int, right: int) -> bool:
+    """Whether a mention of another kind stands between: "hives, sulfa - rash" is no list of two problems."""
+    low, high = bisect_left(sentence, left, key=_start), bisect_left(sentence, right, key=_start)
+    return any(m.type not in _SKIPPED for m in sentence[low:high])
 
 
 def _start(mention: Mention) -> int:

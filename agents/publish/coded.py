@@ -1,21 +1,23 @@
 """Coded facts of an HL7 v2 message as FHIR R4 resources; what the sender stated keeps the sender's status.
 
-By the segment maps of the HL7 v2-to-FHIR guide: OBX[Observation], DG1 and PRB[Condition], AL1 and IAM[AllergyIntolerance],
-PR1[Procedure]; statuses by its concept map for table 0085. Medications (RXO, RXE, RXD, RXA) are MedicationStatements: a MedicationRequest that a
-server stores might be taken for an order. Facts of FHIR input are not published again.
+By the segment maps of the HL7 v2-to-FHIR guide: OBX[Observation], OBR[DiagnosticReport], DG1 and PRB[Condition], AL1 and IAM[AllergyIntolerance],
+PR1[Procedure], RXA[Immunization] of vaccinations; statuses by its concept maps for tables 0085, 0123 and 0322. Medications (RXO, RXE, RXD, RXA) are
+MedicationStatements, and what is asked for (OBR of an order) is not published: a MedicationRequest or ServiceRequest that a server stores might be
+taken for an order, and carried out a second time. Facts of FHIR input are not published again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain
+from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain, urn
 from agents.publish.quantities import UCUM, ucum
 from agents.publish.resources import Place, concept
 from schemas.clinical import Fact
+from schemas.hl7.facts import REPORT
 
-_SEGMENT = re.compile(r"(?:^|[/.])(OBX|DG1|PRB|AL1|IAM|PR1|RXO|RXE|RXD|RXA)(?=\W|$)")
+_SEGMENT = re.compile(r"(?:^|[/.])(OBR|OBX|DG1|PRB|AL1|IAM|PR1|RXO|RXE|RXD|RXA)(?=\W|$)")
 _INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 #: The codes of table 0078 that the FHIR code system has too, with its displays; others stay words.
 _FLAGS = {
@@ -41,6 +43,19 @@ _ORDERED = {
     **dict.fromkeys(("HD", "HR", "OH"), "on-hold"),
     "CM": "completed",
 }
+#: OBR-25 (table 0123) -> DiagnosticReport.status; anything else is ``unknown``.
+_REPORTED = {
+    **dict.fromkeys(("O", "I", "S"), "registered"),
+    **dict.fromkeys(("A", "R"), "partial"),
+    "P": "preliminary",
+    "F": "final",
+    "C": "corrected",
+    "X": "cancelled",
+}
+#: RXA-20 (table 0322) -> Immunization.status.
+_VACCINATED = {"CP": "completed", "PA": "completed", "RE": "not-done", "NA": "not-done"}
+#: CVX 998 "no vaccine administered", in messages that only carry observations about vaccination.
+_NO_VACCINE = ("http://hl7.org/fhir/sid/cvx", "998")
 _GIVEN = {"CP": "completed", "PA": "completed", "RE": "not-taken", "NA": "not-taken"}
 
 
@@ -48,25 +63,42 @@ def render_facts(place: Place) -> Iterator[Object]:
     """Resources in the order of the facts; a fact without code and without words gives none."""
     segments = [_segment(fact) for fact in place.findings.facts]
     skipped = {"RXO"} if "RXE" in segments else set()  # the order as the pharmacy encoded it stands for the order as it was asked
-    if place.findings.kind.startswith("VXU"):
-        skipped.add("RXA")  # a vaccine is no medication that is taken
+    vaccines = place.findings.kind.startswith("VXU")  # a vaccine is no medication that is taken
+    results = _results(place, segments)
     for fact, segment in zip(place.findings.facts, segments, strict=True):
         if not segment or segment in skipped or not (fact.codes or plain(fact.text)):
             continue
-        body = _MAKERS[segment](fact)
+        body = (_immunization if vaccines and segment == "RXA" else _MAKERS[segment])(fact)
         if body is None:
             continue
+        if fact.path in results:
+            body["result"] = [{"reference": urn(name)} for name in results[fact.path]]
         kind = str(body["resourceType"])
         dressed: Object = {
             "resourceType": kind,
             "id": place.name(kind, "fact", fact.path, fact.id),
             "identifier": place.identifier("fact", place.findings.subject, fact.id),
-            "patient" if kind == "AllergyIntolerance" else "subject": place.patient,
+            "patient" if kind in ("AllergyIntolerance", "Immunization") else "subject": place.patient,
         }
         if place.subject.labels:
             dressed["meta"] = {"security": list(place.subject.labels)}
         timing = _TIMING.get(kind, "recordedDate")
-        yield dressed | place.timed(timing, fact.elapsed) | body
+        timed = place.timed(timing, fact.elapsed)
+        if kind == "Immunization" and timing not in timed:
+            timed["occurrenceString"] = "not told"  # R4 asks for one of the two
+        yield dressed | timed | body
+
+
+def _results(place: Place, segments: Sequence[str]) -> dict[str, list[str]]:
+    """Ids of the Observations below each report, by the report's path; both carry the order number, so that an order between does no harm."""
+    found: dict[str, list[str]] = {}
+    report: Fact | None = None
+    for fact, segment in zip(place.findings.facts, segments, strict=True):
+        if segment == "OBR":
+            report = fact
+        elif segment == "OBX" and report is not None and fact.id.startswith(report.id.partition(REPORT)[0] + "/") and _name(fact):
+            found.setdefault(report.path, []).append(place.name("Observation", "fact", fact.path, fact.id))
+    return found
 
 
 def _segment(fact: Fact) -> str:
@@ -151,6 +183,30 @@ def _procedure(fact: Fact) -> Object | None:
     return body and body | {"status": "entered-in-error" if fact.retracted else "completed"}
 
 
+def _report(fact: Fact) -> Object | None:
+    body = _stated("DiagnosticReport", fact)
+    return body and body | {"status": _REPORTED.get(fact.status, "unknown")}
+
+
+def _immunization(fact: Fact) -> Object | None:
+    name = _name(fact)
+    if name is None or any((c.system, c.code) == _NO_VACCINE for c in fact.codes):
+        return None
+    status = "entered-in-error" if fact.retracted else _VACCINATED.get(fact.status, "completed")
+    body: Object = {"resourceType": "Immunization", "status": status, "vaccineCode": name}
+    dose = _dose(fact)
+    return body | ({"doseQuantity": dose} if dose else {})
+
+
+def _dose(fact: Fact) -> Object | None:
+    if fact.value is None or not fact.value.is_finite() or not plain(fact.unit):
+        return None
+    dose: Object = {"value": fact.value, "unit": plain(fact.unit)}
+    if code := ucum(fact.unit):
+        dose |= {"system": UCUM, "code": code}
+    return dose
+
+
 def _ordered(fact: Fact) -> Object | None:
     return _medication(fact, _ORDERED.get(fact.status, "unknown"))
 
@@ -164,18 +220,22 @@ def _medication(fact: Fact, status: str) -> Object | None:
     if name is None:
         return None
     body: Object = {"resourceType": "MedicationStatement", "status": status, "medicationCodeableConcept": name}
-    if fact.value is not None and fact.value.is_finite() and plain(fact.unit):
-        dose: Object = {"value": fact.value, "unit": plain(fact.unit)}
-        if code := ucum(fact.unit):
-            dose |= {"system": UCUM, "code": code}
+    if dose := _dose(fact):
         body["dosage"] = [{"text": f"{fact.value} {plain(fact.unit)}", "doseAndRate": [{"doseQuantity": dose}]}]
     return body
 
 
-_TIMING = {"Observation": "effectiveDateTime", "Procedure": "performedDateTime", "MedicationStatement": "effectiveDateTime"}
+_TIMING = {
+    "Observation": "effectiveDateTime",
+    "DiagnosticReport": "effectiveDateTime",
+    "Immunization": "occurrenceDateTime",
+    "Procedure": "performedDateTime",
+    "MedicationStatement": "effectiveDateTime",
+}
 _MAKERS = {
     **dict.fromkeys(("RXO", "RXE", "RXD"), _ordered),
     "RXA": _given,
+    "OBR": _report,
     "OBX": _observation,
     "DG1": _problem,
     "PRB": _problem,

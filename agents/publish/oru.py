@@ -1,7 +1,8 @@
 """Flags as HL7 v2.5.1 ORU^R01, for senders that speak HL7 v2. Every observation is preliminary.
 
-One OBR (panel ``NLP-FLAG``), for each flag one OBX with its basis in NTE segments. Equal decisions give equal bytes: MSH-7 is the
-instant of receipt and MSH-10 comes from the decision's id.
+For each flag one OBR (panel ``NLP-FLAG``) with one OBX and its basis in NTE segments. A flag that worsens, is corrected or withdrawn comes under
+the OBR-3, OBX-3 and OBX-4 of the first flag of its episode, so that a receiver that matches results by these three replaces the earlier one.
+Equal decisions give equal bytes: MSH-7 is the instant of receipt and MSH-10 comes from the decision's id.
 """
 
 from __future__ import annotations
@@ -36,22 +37,25 @@ def render_oru(decision: Decision, subject: Subject, pid: str, *, application: s
     segments = [
         f"MSH|^~\\&|{leaf(application)}|{leaf(facility)}|||{received}||ORU^R01^ORU_R01|{control}|P|2.5.1|||AL|NE||UNICODE UTF-8",
         f"PID|1||{pid}",
-        f"OBR|1||{control}^{leaf(application)}|{_PANEL}|||{subject.stamp(findings.elapsed) or received}"
-        f"|||||||||||||||{received}|||P",
     ]
     for number, flag in enumerate(decision.flags, 1):
-        segments.append(_observation(number, flag, subject))
+        order = control_id(resource_id(flag.episode or flag.id, subject.realm, "ORU"))
+        segments.append(
+            f"OBR|{number}||{order}^{leaf(application)}|{_PANEL}|||{subject.stamp(flag.elapsed) or subject.stamp(findings.elapsed) or received}"
+            f"|||||||||||||||{received}|||P"
+        )
+        segments.append(_observation(flag, subject))
         segments += [f"NTE|{row}|L|{escape(text, _DELIMITERS)}" for row, text in enumerate(_basis(flag), 1)]
     return "".join(f"{segment}\r" for segment in segments).encode()
 
 
-def _observation(number: int, flag: Flag, subject: Subject) -> str:
+def _observation(flag: Flag, subject: Subject) -> str:
     fields = [""] * 19
     fields[0] = "OBX"
-    fields[1] = str(number)
+    fields[1] = "1"
     fields[2] = "CWE"
     fields[3] = f"{leaf(flag.type)}^{leaf(flag.basis.logic.partition(';')[0])}^L"
-    fields[4] = str(number)
+    fields[4] = "1"
     fields[5] = f"{flag.severity}^{leaf(flag.summary)}^L"
     fields[8] = _INTERPRETATION[flag.severity]
     # Table 0085: preliminary; W takes back what an earlier message said.

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from agents.publish.ai_transparency import confidence
+from agents.publish.attributes import onset, onset_words, sites
+from agents.publish.dosage import SIG, dosage
+from agents.publish.links import Ties, due_to, reasons
 from agents.publish.names import (
     AIAST,
     ALLERGY_CLINICAL,
@@ -37,8 +40,12 @@ from schemas.findings import Findings, FindingsNote, Mention
 _CODE = re.compile(r"[^\s]+(?:\s[^\s]+)*")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
 _ALLERGY_SECTION = "allergies"
-#: Parts of a prescription, in the order in which one writes it.
-_SIG = ("dosage", "form", "route", "frequency", "duration")
+#: "allergic to penicillin", "penicillin allergy": an allergen in any section, also where a dose is told.
+_ALLERGIC_TO = re.compile(
+    r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|anaphyla\w+|hypersensitiv\w+)\s+(?:to|of|from|with)\b[^.;:\n]{0,40}\Z",
+    re.IGNORECASE,
+)
+_ITS_ALLERGY = re.compile(r"\A[\s-]{1,2}(?:allerg(?:y|ic|ies)|intoleran(?:t|ce)|anaphyla\w+)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,29 +96,44 @@ def place_span(place: Place, note: str, start: int, end: int, *, mention: Mentio
 
 def render_mentions(place: Place) -> Iterator[Object]:
     """Resources in the order of the mentions."""
-    tails: dict[str, list[Mention]] = {}
-    by_id = {mention.id: mention for mention in place.findings.mentions}
-    for relation in place.findings.relations:
-        if relation.tail in by_id:
-            tails.setdefault(relation.head, []).append(by_id[relation.tail])
+    ties = Ties.of(place.findings)
+    bodies: dict[str, Object] = {}
     for mention in place.findings.mentions:
         note = place.notes.get(mention.note)
-        body = _body(mention, note.text if note else "", sorted(tails.get(mention.id, ()), key=lambda m: m.start))
+        body = _body(place, mention, note.text if note else "", ties.tails(mention.id))
         if body is not None:
-            yield _dressed(place, mention, body)
+            bodies[mention.id] = body
+    names = {name: (str(body["resourceType"]), place.name(str(body["resourceType"]), name)) for name, body in bodies.items()}
+    for mention in place.findings.mentions:
+        if mention.id not in bodies:
+            continue
+        body = bodies[mention.id]
+        resource = _dressed(place, mention, body)
+        if body["resourceType"] == "MedicationStatement":
+            resource |= reasons(ties.of_type("medication-reason", mention.id), names, concept)
+        elif body["resourceType"] == "Condition":
+            resource["extension"] += due_to(ties.heads("medication-adverse_event", mention.id), names, concept)
+        yield resource
 
 
-def _body(mention: Mention, text: str, tails: list[Mention]) -> Object | None:
+def _body(place: Place, mention: Mention, text: str, tails: list[Mention]) -> Object | None:
     assertion = mention.assertion
     if assertion.hypothetical:
         return None
     if assertion.family:
         return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention, text)
-    dosed = any(tail.type in _SIG for tail in tails)
-    if mention.type == "medication" and mention.section == _ALLERGY_SECTION and not dosed:  # what has a dose is given
-        return _allergy(mention)
+    if mention.type == "medication" and _is_allergen(mention, text, dosed=any(tail.type in SIG for tail in tails)):
+        return _allergy(mention, tails)
     make = _MAKERS.get(mention.type)
-    return make(mention, tails) if make else None
+    return make(place, mention, tails) if make else None
+
+
+def _is_allergen(mention: Mention, text: str, *, dosed: bool) -> bool:
+    """What has a dose is given, unless it is called an allergy."""
+    if mention.section == _ALLERGY_SECTION and not dosed:
+        return True
+    before, after = text[max(0, mention.start - 80) : mention.start], text[mention.end : mention.end + 30]
+    return _ALLERGIC_TO.search(before) is not None or _ITS_ALLERGY.match(after) is not None
 
 
 def _dressed(place: Place, mention: Mention, body: Object) -> Object:
@@ -148,7 +170,7 @@ def concept(text: str, codes: tuple[Coding, ...]) -> Object:
     return {"coding": found, "text": plain(text)} if found else {"text": plain(text)}
 
 
-def _condition(mention: Mention, tails: list[Mention]) -> Object:
+def _condition(place: Place, mention: Mention, tails: list[Mention]) -> Object:
     assertion = mention.assertion
     certainty = "refuted" if assertion.negated else "provisional" if assertion.possible else "unconfirmed"
     body: Object = {
@@ -159,29 +181,27 @@ def _condition(mention: Mention, tails: list[Mention]) -> Object:
     }
     if not assertion.negated:
         body["clinicalStatus"] = coded(CONDITION_CLINICAL, "inactive" if assertion.historical else "active")
-    if sites := _sites(tails):
-        body["bodySite"] = sites
-    return body
+    if places := sites(mention, tails):
+        body["bodySite"] = places
+    return body | onset(mention, place.findings.elapsed, original=place.subject.original)
 
 
-def _sites(tails: list[Mention]) -> list[Object]:
-    return [{"text": plain(tail.text)} for tail in tails if tail.type == "anatomy"]
-
-
-def _finding(mention: Mention, tails: list[Mention]) -> Object | None:
+def _finding(place: Place, mention: Mention, tails: list[Mention]) -> Object | None:
     if mention.assertion.historical or mention.assertion.possible:
-        return _condition(mention, tails)  # an Observation cannot say "once" or "perhaps"
-    sites = _sites(tails)
+        return _condition(place, mention, tails)  # an Observation cannot say "once" or "perhaps"
+    places = sites(mention, tails)
+    since = onset_words(mention, original=place.subject.original)
     return {
         "resourceType": "Observation",
         "status": "preliminary",
         "code": concept(mention.text, mention.codes),
         "valueBoolean": not mention.assertion.negated,
-        **({"bodySite": sites[0]} if len(sites) == 1 else {}),  # an Observation has one place
+        **({"bodySite": places[0]} if len(places) == 1 else {}),  # an Observation has one place
+        **({"note": [{"text": f"Onset: {since}"}]} if since else {}),  # and no onset
     }
 
 
-def _test(mention: Mention, tails: list[Mention]) -> Object | None:
+def _test(place: Place, mention: Mention, tails: list[Mention]) -> Object | None:
     value = next((tail for tail in tails if tail.type == "value"), None)
     if value is None or mention.assertion.negated:
         return None
@@ -194,7 +214,7 @@ def _test(mention: Mention, tails: list[Mention]) -> Object | None:
     }
 
 
-def _medication(mention: Mention, tails: list[Mention]) -> Object:
+def _medication(place: Place, mention: Mention, tails: list[Mention]) -> Object:
     assertion = mention.assertion
     status = (
         "not-taken" if assertion.negated else "stopped" if assertion.historical else "unknown" if assertion.possible else "active"
@@ -204,43 +224,33 @@ def _medication(mention: Mention, tails: list[Mention]) -> Object:
         "status": status,
         "medicationCodeableConcept": concept(mention.text, mention.codes),
     }
-    dosage = _dosage(tails)
-    if dosage:
-        body["dosage"] = [dosage]
+    if told := dosage(tails):
+        body["dosage"] = [told]
     return body
 
 
-def _dosage(tails: list[Mention]) -> Object | None:
-    """All words as text; a part is structured where there is one of its kind: two doses are an order that words tell better."""
-    parts = {kind: [plain(tail.text) for tail in tails if tail.type == kind] for kind in _SIG}
-    written = " ".join(word for kind in _SIG for word in parts[kind])
-    if not written:
-        return None
-    dosage: Object = {"text": written}
-    if len(parts["frequency"]) == 1:
-        dosage["timing"] = {"code": {"text": parts["frequency"][0]}}
-    if len(parts["route"]) == 1:
-        dosage["route"] = {"text": parts["route"][0]}
-    dose = read_quantity(parts["dosage"][0], compared=False) if len(parts["dosage"]) == 1 else None
-    if dose is not None:
-        dosage["doseAndRate"] = [{"doseQuantity": dose}]
-    return dosage
-
-
-def _allergy(mention: Mention) -> Object:
+def _allergy(mention: Mention, tails: list[Mention]) -> Object:
     negated = mention.assertion.negated
+    found = [
+        concept(tail.text, tail.codes)
+        for tail in tails
+        if tail.type in ("problem", "finding")
+        and not (tail.assertion.negated or tail.assertion.hypothetical or tail.assertion.family)
+    ]
     return {
         "resourceType": "AllergyIntolerance",
         "clinicalStatus": coded(ALLERGY_CLINICAL, "inactive" if negated else "active"),
         "verificationStatus": coded(ALLERGY_VERIFICATION, "refuted" if negated else "unconfirmed"),
         "code": concept(mention.text, mention.codes),
+        **({"reaction": [{"manifestation": found}]} if found and not negated else {}),
     }
 
 
-def _procedure(mention: Mention, tails: list[Mention]) -> Object:
+def _procedure(place: Place, mention: Mention, tails: list[Mention]) -> Object:
     assertion = mention.assertion
     status = "not-done" if assertion.negated else "completed" if assertion.historical else "unknown"
-    return {"resourceType": "Procedure", "status": status, "code": concept(mention.text, mention.codes)}
+    body: Object = {"resourceType": "Procedure", "status": status, "code": concept(mention.text, mention.codes)}
+    return body | ({"bodySite": places} if (places := sites(mention, tails)) else {})
 
 
 def _family(mention: Mention, text: str) -> Object:
@@ -252,7 +262,7 @@ def _family(mention: Mention, text: str) -> Object:
     }
 
 
-_MAKERS: dict[str, Callable[[Mention, list[Mention]], Object | None]] = {
+_MAKERS: dict[str, Callable[[Place, Mention, list[Mention]], Object | None]] = {
     "problem": _condition,
     "finding": _finding,
     "test": _test,

@@ -1,4 +1,4 @@
-"""The coded statements of a message: observations, problems, allergies, medications, procedures.
+"""The coded statements of a message: observations and their reports, problems, allergies, medications, procedures.
 
 Each fact comes with the path of the field that its time stands in (OBX-14, else OBR-7, else MSH-7, and so on), because
 de-identification keeps times by that path and not in the message.
@@ -35,6 +35,11 @@ _SCORES = frozenset(("44261-6", "44260-8", "55758-7", "9269-2", "59460-6", "3822
 #: OBR-24 sections (table 0074) whose results come out of a laboratory.
 _LAB_SECTIONS = frozenset(("BG", "CH", "CP", "CUS", "HM", "IMM", "LAB", "MB", "MCB", "MYC", "OSL", "SP", "SR", "TX", "VR", "BLB"))
 
+
+#: Message types that carry results.
+_RESULTS = frozenset(("ORU", "OUL"))
+#: Between order number and code in the id of a report.
+REPORT = "/OBR/"
 
 _STAMP = re.compile(r"\d{4,14}", re.ASCII)
 
@@ -149,6 +154,30 @@ def _observation(path: str, segment: Segment, context: _Context) -> Iterator[Tim
             comparator=value.comparator if value else "",
             text=value.text if value else "",
             value_codes=value.codes if value else (),
+        ),
+        time_path,
+    )
+
+
+def _report(path: str, segment: Segment, context: _Context) -> Iterator[TimedFact]:
+    """OBR-4 where the message reports on it; in an order without a result status it is a wish. The id begins with the order number, as those
+    of its observations do."""
+    codes = field_codings(segment, 4)
+    status = segment.get(25)
+    if not codes or not (status or context.message.header.get(9) in _RESULTS):
+        return
+    time, time_path = context.time(((path, segment), 7))
+    _use(context, path, segment, 4, 7, 25)
+    yield TimedFact(
+        Fact(
+            id=context.unique(f"{context.order_number()}{REPORT}{codes[0].code or codes[0].display}"),
+            kind="report",
+            path=path,
+            codes=codes,
+            text=display(codes),
+            status=status,
+            time=time,
+            version=context.version(_RANK.get(status, 0)),
         ),
         time_path,
     )
@@ -299,6 +328,7 @@ def _use(context: _Context, path: str, segment: Segment, *positions: int) -> Non
 
 
 _READERS: dict[str, Callable[[str, Segment, _Context], Iterator[TimedFact]]] = {
+    "OBR": _report,
     "OBX": _observation,
     "DG1": _diagnosis,
     "PRB": _problem,

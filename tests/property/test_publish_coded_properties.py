@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import msgspec
+from fhir.resources.R4B.bundle import Bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,16 +30,19 @@ _SEGMENT = st.tuples(
 ).map(lambda pair: "|".join((pair[0], *pair[1])))
 
 
-def bundle(segments: list[str]) -> bytes:
+def bundle(segments: list[str], kind: str = "ORU^R01") -> bytes:
     raw = "\r".join(("MSH|^~\\&|LAB|NORTH|||20260302||ORU^R01|1|P|2.5.1", *segments)) + "\r"
     facts = tuple(timed.fact for timed in read_facts(parse(raw.encode()))[0])
-    message = msgspec.structs.replace(findings(1, 0, **note("no mention here")), facts=facts)
+    message = msgspec.structs.replace(findings(1, 0, **note("no mention here")), facts=facts, kind=kind)
     return render(Decision(id=message.id, findings=message))
 
 
 @settings(deadline=None)
-@given(st.lists(_SEGMENT, max_size=6))
-def test_any_fields_make_a_valid_bundle(segments: list[str]) -> None:
-    made = bundle(segments)
-    assert json.loads(made)["resourceType"] == "Bundle"
-    assert bundle(segments) == made
+@given(st.lists(_SEGMENT, max_size=6), st.sampled_from(("ORU^R01", "VXU^V04", "ORM^O01")))
+def test_any_fields_make_a_valid_bundle(segments: list[str], kind: str) -> None:
+    made = bundle(segments, kind)
+    resources = json.loads(made)["entry"]
+    Bundle.model_validate_json(made)
+    names = {entry["fullUrl"] for entry in resources}
+    assert {r["reference"] for entry in resources for r in entry["resource"].get("result", ())} <= names
+    assert bundle(segments, kind) == made

@@ -15,7 +15,7 @@ from schemas.hl7.facts import read_facts
 from tests.support.decide import findings, note
 
 HEADER = "MSH|^~\\&|LAB|NORTH|||20260302||ORU^R01|1|P|2.5.1\r"
-KINDS = {"Observation", "Condition", "AllergyIntolerance", "Procedure", "MedicationStatement"}
+KINDS = {"Observation", "Condition", "AllergyIntolerance", "Procedure", "MedicationStatement", "DiagnosticReport", "Immunization"}
 
 
 def published(segments: str, *, path: str = "", kind: str = "ORU^R01") -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def test_problems_allergies_procedures() -> None:
         "AL1|1|DA|7980^Penicillin^RXNORM|SV|Hives\rDG1|1||I10^Hypertension^I10C|||A\r"
         "PR1|1||44950^Appendectomy^C4||20200101\rIAM|1|DA|7980^Penicillin^RXNORM|SV|Hives|D\r"
     )
-    assert {one["resourceType"] for one in found} == KINDS - {"Observation", "MedicationStatement"}
+    assert {one["resourceType"] for one in found} == {"AllergyIntolerance", "Condition", "Procedure"}
     withdrawn = [
         one for one in found if one.get("verificationStatus", {}).get("coding", [{}])[0].get("code") == "entered-in-error"
     ]
@@ -83,7 +83,8 @@ def test_what_was_given(sent: str, status: str) -> None:
 
 
 def test_a_vaccine_is_no_medication_that_is_taken() -> None:
-    assert published("RXA|0|1|20260301|20260301|08^HepB^CVX|1|mL\r", kind="VXU^V04") == []
+    (one,) = published("RXA|0|1|20260301|20260301|08^HepB^CVX|1|mL\r", kind="VXU^V04")
+    assert one["resourceType"] == "Immunization"
 
 
 @pytest.mark.parametrize(("sent", "criticality"), [("SV", "high"), ("MI^Mild", "low"), ("MO", None), ("", None)])
@@ -98,3 +99,54 @@ def test_a_unit_that_is_not_known_stays_words() -> None:
 
 def test_facts_of_fhir_are_not_published_again() -> None:
     assert published("OBX|1|NM|2823-3^K^LN||4|mmol/L|||||F\r", path="Bundle.entry[1].resource") == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"), [("CP", "completed"), ("PA", "completed"), ("RE", "not-done"), ("NA", "not-done"), ("", "completed")]
+)
+def test_vaccinations(sent: str, expected: str) -> None:
+    """Vaccine, dose and status; where no date may be told, R4's other choice says so."""
+    (one,) = published(f"RXA|0|1|20260301|20260301|08^HepB^CVX|1|mL{'|' * 13}{sent}\r", kind="VXU^V04")
+    assert (one["resourceType"], one["status"], one["occurrenceString"]) == ("Immunization", expected, "not told")
+    assert one["vaccineCode"]["coding"] == [{"system": "http://hl7.org/fhir/sid/cvx", "code": "08", "display": "HepB"}]
+    assert one["doseQuantity"] == {"value": 1, "unit": "mL", "system": "http://unitsofmeasure.org", "code": "mL"}
+
+
+def test_no_vaccine_is_none() -> None:
+    """CVX 998 stands where a message only carries observations."""
+    assert published("RXA|0|1|20260301|20260301|998^no vaccine administered^CVX|999\r", kind="VXU^V04") == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("F", "final"),
+        ("P", "preliminary"),
+        ("C", "corrected"),
+        ("X", "cancelled"),
+        ("A", "partial"),
+        ("S", "registered"),
+        ("", "unknown"),
+    ],
+)
+def test_a_report_with_its_results(sent: str, expected: str) -> None:
+    """Each Observation belongs to the report that it stands under."""
+    segments = (
+        f"OBR|1|P1|F1|24323-8^Metabolic panel^LN|||20260301{'|' * 18}{sent}\r"
+        "OBX|1|NM|2823-3^Potassium^LN||4.0|mmol/L|||||F\rOBX|2|NM|2951-2^Sodium^LN||140|mmol/L|||||F\r"
+        "OBR|2|P2|F2|4548-4^HbA1c^LN\rOBX|1|NM|4548-4^HbA1c^LN||6.1|%|||||F\r"
+    )
+    found = published(segments)
+    first, second = (r for r in found if r["resourceType"] == "DiagnosticReport")
+    names = {f"urn:uuid:{r['id']}": r["code"]["coding"][0]["code"] for r in found if r["resourceType"] == "Observation"}
+    assert first["status"] == expected
+    assert first["code"]["coding"][0]["code"] == "24323-8"
+    assert [names[r["reference"]] for r in first["result"]] == ["2823-3", "2951-2"]
+    assert [names[r["reference"]] for r in second["result"]] == ["4548-4"]
+
+
+def test_an_order_is_not_a_report_and_never_a_request() -> None:
+    """What a sender asks of another is not asked again by us."""
+    header = HEADER.replace("ORU^R01", "ORM^O01")
+    facts = read_facts(parse((header + "ORC|NW|P1\rOBR|1|P1||71045^Chest X-ray^C4\r").encode()))[0]
+    assert facts == []

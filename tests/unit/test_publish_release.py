@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.decide.context import PatientContext
+from agents.decide.ruleset import RuleSet
+from agents.decide.step import Decider
 from agents.publish.release import Released, release
 from agents.vault.contract import PatientRecord
 from schemas.errors import Poison, Reason
@@ -18,7 +21,7 @@ from schemas.fhir.validate import validate
 from schemas.flags import Decision
 from schemas.hl7.er7 import Message, parse
 from schemas.identity import Identifier, Person, PersonName, PostalAddress, Role
-from tests.support.decide import TOKEN
+from tests.support.decide import DAY, TOKEN, creatinine, findings
 from tests.support.publish import EPOCH, RECORD, clinical_message, decided
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "publish"
@@ -102,7 +105,7 @@ def test_an_unknown_token_releases_nothing() -> None:
 
 
 def test_the_message_is_an_oru_of_preliminary_observations() -> None:
-    """Header, panel and one OBX for each flag, with interpretation, status P and the rule as the instrument."""
+    """Header, one panel with one OBX for each flag, with interpretation, status P and the rule as the instrument."""
     oru = message(released())
     header, request = oru.first("MSH"), oru.first("OBR")
     assert header is not None
@@ -139,6 +142,32 @@ def test_a_withdrawn_flag_takes_its_observation_back() -> None:
     oru = message(released(msgspec.structs.replace(decision, flags=(back,))))
     assert oru.all("OBX")[0].get(11) == "W"
     assert f"in place of {decision.flags[1].id}" in oru.all("NTE")[0].get(3)
+
+
+def test_a_flag_its_worsening_and_its_withdrawal_are_one_observation_to_a_receiver() -> None:
+    """OBR-3, OBX-3 and OBX-4, by which receivers match results, stay over the episode; a second flag has others."""
+    decider, context = Decider(RuleSet.load()), PatientContext()
+    steps = (
+        creatinine("base/2160-0/", "1.0", DAY),
+        creatinine("rise/2160-0/", "1.9", 2 * DAY),
+        creatinine("more/2160-0/", "3.4", 2 * DAY + 60),
+        creatinine("rise/2160-0/", "1.0", 2 * DAY, version=2),
+        creatinine("more/2160-0/", "1.0", 2 * DAY + 60, version=2),
+    )
+    seen = []
+    for number, fact in enumerate(steps):
+        decision, context = decider.decide(findings(number, fact.elapsed, fact), context)
+        flags = tuple(flag for flag in decision.flags if flag.type == "aki.kdigo")
+        if flags:
+            oru = message(released(msgspec.structs.replace(decision, flags=flags)))
+            (request,), (result,) = oru.all("OBR"), oru.all("OBX")
+            seen.append((result.get(11), request.get(3), result.get(3), result.get(4), oru.first("MSH").get(10)))
+    assert [row[0] for row in seen][:2] == ["P", "P"]
+    assert seen[-1][0] == "W"
+    assert len({row[1:4] for row in seen}) == 1
+    assert len({row[4] for row in seen}) == len(seen)
+    orders = [row.get(3) for row in message(released()).all("OBR")]
+    assert len(set(orders)) == len(orders) == 3
 
 
 def test_without_flags_there_is_no_message() -> None:

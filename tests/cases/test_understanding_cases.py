@@ -1,0 +1,32 @@
+"""Sides, onsets and expansions on sentences written by hand before the rules: nothing is said wrongly, and not less than was measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.understanding import expanded, read_marked, rows, same_words
+
+
+@pytest.mark.parametrize(("side", "sentence"), [*rows("laterality")])
+def test_laterality(side: str, sentence: str) -> None:
+    """The side of the finding, and none where "left" is a verb or part of a name."""
+    assert (read_marked(sentence).laterality or "-") == side
+
+
+@pytest.mark.parametrize(("ago", "words", "sentence"), [*rows("onset")])
+def test_onset(ago: str, words: str, sentence: str) -> None:
+    """Since when, how long ago; none for times of drugs, plans and conditions."""
+    onset = read_marked(sentence).onset
+    if words == "-":
+        assert onset is None
+        return
+    assert onset is not None
+    assert same_words(words, onset.words)
+    assert (onset.ago or "?") == ago
+
+
+def test_expansions() -> None:
+    """What is said is right; the share that is said stands in ``benchmarks/results/understanding.json``."""
+    told = [(long, expanded(short, section, sentence)) for short, long, section, sentence in rows("expansions")]
+    assert all(found in ("", long) for long, found in told)
+    assert sum(bool(found) for _, found in told) >= 15
