@@ -54,6 +54,8 @@ def test_repeated_late_and_poisoned_messages_are_as_many_as_the_schedule_says() 
         (Must(changed="any"), {"changed": 1}, True),
         (Must(), {"order": 1}, False),
         (Must(), {"dead": 1}, False),
+        (Must(dead="any"), {"dead": 1}, True),
+        (Must(dead="any"), {"dead": 1, "lost": 1}, False),
         (Must(growth=1.5), {"growth": 1.6}, False),
         (Must(redelivered="none"), {"raw_doubles": 1}, False),
         (Must(), {"raw_doubles": 1}, True),

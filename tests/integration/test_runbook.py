@@ -47,7 +47,7 @@ COUNT = 12
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole stack with a dozen messages through, one of which cannot be read; ``decide`` is asked to stop, as a rewind wants it."""
+    """The whole stack with a dozen messages through, one of which cannot be read; a stage is asked to stop where it is rewound."""
     with run_stack(tmp_path_factory.mktemp("stack"), stages=("deidentify", "extract", "decide")) as running:
         payloads = list(messages(COUNT))
         payloads[5] = payloads[5].replace(b"|mg/dL^", b"|\xff\xfe^").replace(b"|INP|", b"|\xff\xfe|")
@@ -82,7 +82,7 @@ def test_its_commands_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None
     for command in COMMANDS:
         arguments = shlex.split(command.replace("LETTER", f"{letter.topic}/{letter.partition}/{letter.offset}"))
         if arguments[0] == "rewind":
-            for child in [child for child in stack.workers if child.name.startswith("decide")]:
+            for child in [child for child in stack.workers if child.name.startswith(arguments[1])]:
                 child.process.terminate()
                 child.process.wait(30)
         answer = CliRunner().invoke(cli, arguments)
