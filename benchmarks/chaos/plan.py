@@ -53,6 +53,7 @@ class Test(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     brokers: int = 1
     disk_mib: int | None = None
     clock: bool = False
+    seal: bool = True
     connections: int = 4
     must: Must = Must()
 
