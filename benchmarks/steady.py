@@ -1,6 +1,6 @@
 """Steady load on real Kafka and Redis: time from intake to result by stage, during recovery from a killed worker, and memory that must not grow.
 
-python -m benchmarks.steady [--minutes 3] [--share 0.6] [--rate N] [--kill STAGE] [--workers 1] [--record NAME]
+python -m benchmarks.steady [--minutes 3] [--share 0.6] [--rate N] [--kill STAGE] [--workers 1] [--patients 5000] [--record NAME]
 
 The capacity is measured first (a burst through the same stack); then messages are posted at ``share`` of it, each at its own time whether the one
 before was answered or not. Times are those of the records: ``ce_time`` of the intake, then the timestamp of each stage's record. With ``--minutes``
@@ -40,7 +40,7 @@ RESULTS = Path(__file__).with_name("results") / "steady.json"
 WAY = (topics.RECEIVED, topics.READY, topics.EXTRACTED, topics.RAISED, topics.BUNDLE)
 NAMES = ("intake", *STAGES)
 CONNECTIONS = 16
-_BURST = 1000
+_BURST = 2000
 #: The first part of a run is not counted: caches fill, the first collections run.
 _WARM_S = 15.0
 _SAMPLE_S = 5.0
@@ -123,32 +123,32 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def capacity(stack: Stack, payloads: Sequence[bytes]) -> float:
-    """Messages a second through the whole stream, between the first and the last tenth of a burst."""
+    """Messages a second through the whole stream, over the second half of a burst but its end: contexts of patients have grown by then, and decisions cost more."""
     with following(stack.settings.kafka) as progress:
         sender = Sender(stack.doors.mllp_host, stack.doors.mllp_port, payloads, patience_s=60, connections=32)
         sender.start()
         marks = []
-        for share in (0.1, 0.9):
+        for share in (0.5, 0.9):
             while progress.ended < share * len(payloads):
                 time.sleep(0.02)
             marks.append(time.monotonic())
         sender.join()
         while progress.ended < len(payloads):
             time.sleep(0.1)
-    return 0.8 * len(payloads) / (marks[1] - marks[0])
+    return 0.4 * len(payloads) / (marks[1] - marks[0])
 
 
-def steady(minutes: float, share: float, rate: float | None, kill: str | None, workers: int) -> dict[str, Any]:
+def steady(minutes: float, share: float, rate: float | None, kill: str | None, workers: int, patients: int) -> dict[str, Any]:
     load_before = os.getloadavg()[0]
     with (
         tempfile.TemporaryDirectory(prefix="wardstream-steady-") as place,
         run_stack(Path(place), "kafka", stages=STAGES, workers=workers, overrides=_settings()) as stack,
     ):
         stack.wait_ready(240)
-        most = capacity(stack, list(synthetic.messages(_BURST, seed=1)))
+        most = capacity(stack, list(synthetic.messages(_BURST, seed=1, patients=patients)))
         wanted = rate or share * most
         count = round(minutes * 60 * wanted)
-        payloads = [row.replace(b"|SYN-", b"|STEADY-") for row in synthetic.messages(count, seed=2)]
+        payloads = [row.replace(b"|SYN-", b"|STEADY-") for row in synthetic.messages(count, seed=2, patients=patients)]
         sender = Paced(stack.doors.mllp_host, stack.doors.mllp_port, payloads, wanted)
         watched, begun, killed = Watched(), time.time(), None
         sender.start()
@@ -168,6 +168,7 @@ def steady(minutes: float, share: float, rate: float | None, kill: str | None, w
         "day": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} shared cores, broker and store on the same ones; load {load_before:.1f} before",
         "workers_a_stage": workers,
+        "patients": patients,
         "capacity_per_s": round(most, 1),
         "rate_per_s": round(wanted, 1),
         "minutes": minutes,
@@ -229,9 +230,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="messages a second, in place of a share")
     parser.add_argument("--kill", choices=STAGES)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--patients",
+        type=int,
+        default=5000,
+        help="among whom the messages are spread: what is known of one makes decisions slower",
+    )
     parser.add_argument("--record", metavar="NAME", help=f"under this name in {RESULTS.name}")
     arguments = parser.parse_args()
-    found = steady(arguments.minutes, arguments.share, arguments.rate, arguments.kill, arguments.workers)
+    found = steady(arguments.minutes, arguments.share, arguments.rate, arguments.kill, arguments.workers, arguments.patients)
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     if arguments.record:
         before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}

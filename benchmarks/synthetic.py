@@ -26,13 +26,13 @@ _NOTES = (
 PATIENTS = 250
 
 
-def messages(count: int, *, seed: int = 7, notes_share: float = 0.1) -> Iterator[bytes]:
+def messages(count: int, *, seed: int = 7, notes_share: float = 0.1, patients: int = PATIENTS) -> Iterator[bytes]:
     """``count`` messages in stream order; control ids ``SYN-<number>`` are unique."""
     rng = random.Random(seed)
-    clock = [0] * PATIENTS
-    creatinine = [round(rng.uniform(0.6, 1.3), 2) for _ in range(PATIENTS)]
+    clock = [0] * patients
+    creatinine = [round(rng.uniform(0.6, 1.3), 2) for _ in range(patients)]
     for number in range(count):
-        patient = rng.randrange(PATIENTS)
+        patient = rng.randrange(patients)
         clock[patient] += rng.randint(30, 600)
         yield _message(number, patient, clock[patient], creatinine, rng, notes_share)
 

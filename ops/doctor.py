@@ -138,6 +138,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         version = str(client.info("server").get("redis_version"))
         policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy"))
         append = str(client.config_get("appendonly").get("appendonly"))
+        written = str(client.config_get("appendfsync").get("appendfsync"))
     except redis_client.RedisError as error:
         yield Finding("redis", "fail", type(error).__name__, "check redis.url and its password file")
         return
@@ -149,6 +150,9 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("redis eviction", "fail", policy, "set maxmemory-policy noeviction: the vault must never be evicted")
     if append != "yes":
         yield Finding("redis persistence", "warn", "no append-only file", "set appendonly yes: the vault must survive a restart")
+    elif written != "always":
+        advice = "set appendfsync always: messages whose tokens and payload keys were lost with the last second cannot be read any more"
+        yield Finding("redis persistence", "warn", f"appendfsync {written}", advice)
 
 
 def _test_tools(_: Settings) -> Iterator[Finding]:

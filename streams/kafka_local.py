@@ -126,6 +126,6 @@ def _broker(directory: Path, node: Node, cluster: Sequence[Node], name: str, ext
         if answer.returncode:
             raise ConfigurationError(path="deploy/kafka", detail="the storage could not be formatted")
     started = [*java, "kafka.Kafka", properties.name]
-    patience_s = READY_S * len(cluster)
+    patience_s = 2 * READY_S * len(cluster)  # a Java machine on busy cores takes its time
     with child("kafka", started, address, directory, lambda: answers_kafka(address), patience_s=patience_s) as server:
         yield server

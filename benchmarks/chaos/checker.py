@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ class Found:
         changed: ids whose bytes differ between two deliveries.
         order: results of one patient that stand in another order than the patient's messages were stored.
         stall_ms: longest pause between two published results.
+        reasons: dead letters by stage and reason.
     """
 
     received: int
@@ -41,6 +42,7 @@ class Found:
     changed: int
     order: int
     stall_ms: int
+    reasons: dict[str, int]
     times: tuple[int, ...]
 
 
@@ -53,6 +55,7 @@ def judge(records: Iterable[Record], sent: int) -> Found:
     """``sent``: messages that were acknowledged."""
     place: dict[str, tuple[int, int]] = {}
     dead: set[str] = set()
+    reasons: Counter[str] = Counter()
     ids: dict[str, dict[str, set[str]]] = {topic: defaultdict(set) for topic in ONE_EACH}
     bodies: dict[tuple[str, str], set[bytes]] = defaultdict(set)
     order: dict[bytes, list[str]] = defaultdict(list)
@@ -65,6 +68,7 @@ def judge(records: Iterable[Record], sent: int) -> Found:
             place.setdefault(origin, (record.partition, record.offset))
         elif record.topic.endswith(".dlq"):
             dead.add(origin)
+            reasons[f"{headers.get('x-stage', b'').decode()} {headers.get('x-error-code', b'').decode()}"] += 1
         else:
             raw += 1
             identity = headers["ce_id"].decode()
@@ -86,6 +90,7 @@ def judge(records: Iterable[Record], sent: int) -> Found:
         changed=sum(len(values) > 1 for values in bodies.values()),
         order=sum(_inversions([place[origin] for origin in row if origin in place]) for row in order.values()),
         stall_ms=max((b - a for a, b in itertools.pairwise(times)), default=0),
+        reasons=dict(reasons),
         times=tuple(times),
     )
 

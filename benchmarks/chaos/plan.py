@@ -30,11 +30,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Must(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``some`` is demanded of a control. ``growth``: most memory of a process of ours, as a multiple of what it had when a tenth was done."""
+    """``some`` is demanded of a control. ``poison``: dead are those that were made to be and no other. ``growth``: most memory of a process of ours, as a multiple of what it had when a tenth was done."""
 
     lost: Literal["none", "some"] = "none"
     doubled: Literal["none", "some"] = "none"
     changed: Literal["none", "any"] = "none"
+    dead: Literal["poison", "any"] = "poison"
     growth: float | None = None
     redelivered: Literal["any", "none"] = "any"
 
@@ -52,6 +53,7 @@ class Test(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     brokers: int = 1
     disk_mib: int | None = None
     clock: bool = False
+    seal: bool = True
     connections: int = 4
     must: Must = Must()
 

@@ -208,6 +208,8 @@ def site(root: Path, test: Test, *, seed: int) -> Iterator[Site]:
         brokers = _brokers(root, test, opened)
         if len(brokers) > 1:
             overrides |= {"WARDSTREAM_KAFKA__REPLICATION_FACTOR": "3", "WARDSTREAM_KAFKA__MIN_INSYNC_REPLICAS": "2"}
+        if not test.seal:
+            overrides["WARDSTREAM_SECRETS__SEAL_PAYLOADS"] = "false"
         if test.clock:
             _set_clock(root, 0)
             overrides |= {
