@@ -7,6 +7,7 @@ hypothetical or another's has none.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from agents.extract.periods import iso_duration
@@ -35,9 +36,9 @@ _TIME = re.compile(
 )
 _SAID = (
     r"(?:that|which|has|have|had|been|was|were|is|are|present|ongoing|persist\w*|worsening|started|began|begun|starting|beginning|diagnosed|noted"
-    r"|noticed|found|onset|first|occurred|occurring|lasting|developed|appeared|and|or|with|intermittent(?:ly)?|\(|,)"
+    r"|noticed|found|onset|first|occurred|occurring|lasting|developed|appeared|and|or|with|intermittent(?:ly)?)\b"
 )
-_BEHIND = re.compile(rf"[\s,(]*(?:(?:{_SAID}|{MARK})[\s,]*){{0,8}}", re.IGNORECASE)
+_BEHIND = re.compile(rf"[\s,(]*(?:(?:{_SAID}|{MARK})[\s,(]*){{0,8}}", re.IGNORECASE)
 _HISTORY = re.compile(r"(?!of\b|for\b).*\b(?:history|hx|h/o|duration)(?:\sof)?", re.IGNORECASE | re.DOTALL)
 #: Up to two adjectives before each member of the list; a verb or "with" begins another statement.
 _ADJECTIVE = r"(?:(?!(?:with|who|is|was|were|had|has|have|for|after|on|in)\b|(?:present|admit|develop|complain|diagnos|treat|report)\w*)[a-z-]+\s)"
@@ -64,7 +65,9 @@ def onsets(text: str, sentence: Sequence[Mention], end: int) -> dict[str, Onset]
     begin = max(begin, text.rfind("\n", begin, heads[0].start) + 1)
     for match in _TIME.finditer(text, begin, max(end, heads[-1].end)):
         made = _onset(match)
-        for head in heads:
+        low = bisect_left(heads, match.start() - _REACH, key=lambda m: m.end)
+        high = bisect_right(heads, match.end() + _REACH, key=lambda m: m.start)
+        for head in heads[low:high]:
             assertion = head.assertion
             if head.id in found or assertion.negated or assertion.hypothetical or assertion.family:
                 continue
@@ -86,12 +89,12 @@ def _belongs(text: str, sentence: Sequence[Mention], head: Mention, time: re.Mat
         return False
     if _HISTORY.fullmatch(time.group()):
         return _AFTER_HISTORY.fullmatch(gap) is not None
-    opens = not any(m.end <= time.start() for m in sentence)
-    return opens and _IN_FRONT.fullmatch(gap) is not None
+    return sentence[0].end > time.start() and _IN_FRONT.fullmatch(gap) is not None
 
 
 def _no_drug(sentence: Sequence[Mention], low: int, high: int) -> bool:
-    return not any(m.type in ("medication", "procedure", "dosage") for m in sentence if low <= m.start < high)
+    first, last = (bisect_left(sentence, at, key=lambda m: m.start) for at in (low, high))
+    return not any(m.type in ("medication", "procedure", "dosage") for m in sentence[first:last])
 
 
 def _onset(match: re.Match[str]) -> Onset:
