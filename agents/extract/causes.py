@@ -1,6 +1,7 @@
 """Why a drug is given and what it did: medication-reason and medication-adverse_event, by the words between drug and problem.
 
-A pair without such words is not related. What is denied is related to nothing.
+A pair without such words is not related. What is denied is related to nothing. An allergy's reaction ("penicillin - hives") is an
+adverse event of the drug that stands next before it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ _PERSON = (
     r"(?:patients?|pts?|cases?|m[ae]n|wom[ae]n|males?|females?|child(?:ren)?|boys?|girls?|infants?|adults?|subjects?|individuals)"
 )
 _STOPPED = re.compile(r"\b(?:discontinu|withdraw|cessation|stopp|interrupt|terminat)", re.I)
+
+#: "allergic to [penicillin] (hives)", "[penicillin] allergy with hives", outside a list of allergies.
+_ALLERGIC_TO = re.compile(r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|hypersensitiv\w+)\s(?:to|of)\s(?:[\w-]+\s){0,2}$", re.I)
+_REACTION = re.compile(
+    r"\W*(?:(?:reaction|which|it|that|she|he|causes?|caused|causing|gets?|got|develops?|with|of|is|was|were|manifested|by|as)\b\W*){0,4}",
+    re.I,
+)
+_ALLERGY_WITH = re.compile(rf"\s(?:allergy|intolerance|hypersensitivity)\b{_REACTION.pattern}", re.I)
 
 # Drug first.
 _GIVEN_FOR = re.compile(
@@ -91,14 +100,15 @@ def causes(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, Mentio
         opening = text[max(sentence[0].start - 60, problems[0].start - 60, 0) : problems[0].start]
         first = bisect_left(drugs, problems[0].start - REACH, key=lambda run: run[-1].end)
         last = bisect_right(drugs, problems[-1].end + REACH, key=lambda run: run[0].start)
-        for given in drugs[first:last]:
-            kind = _judge(text, sentence, given, problems, opening)
+        following = bisect_left(drugs, problems[0].start, key=lambda run: run[0].start)
+        for number, given in enumerate(drugs[first:last], first):
+            kind = _judge(text, sentence, given, problems, opening, nearest=number == following - 1)
             if kind:
                 yield from ((kind, drug, p) for drug in given for p in problems if not p.assertion.negated)
 
 
 def _judge(
-    text: str, sentence: Sequence[Mention], drugs: Sequence[Mention], problems: Sequence[Mention], opening: str
+    text: str, sentence: Sequence[Mention], drugs: Sequence[Mention], problems: Sequence[Mention], opening: str, *, nearest: bool
 ) -> str | None:
     drug_first = drugs[-1].end <= problems[0].start
     if not drug_first and problems[-1].end > drugs[0].start:
@@ -109,8 +119,11 @@ def _judge(
     words = between(text, left, right, sentence)
     adverse, reason = "medication-adverse_event", "medication-reason"
     if drugs[0].section == _ALLERGIES:
-        return adverse if drug_first else None
+        return adverse if drug_first and nearest else None
     if drug_first:
+        stated = _ALLERGIC_TO.search(text, max(0, drugs[0].start - 60), drugs[0].start)
+        if (stated and _REACTION.fullmatch(words)) or _ALLERGY_WITH.fullmatch(words):
+            return adverse
         if _IN_PERSON.search(words):
             return reason
         if _GIVEN_FOR.search(words) and not _DID.search(words):

@@ -14,7 +14,7 @@ from pathlib import Path
 from schemas.clinical import Coding
 from schemas.findings import MentionType
 
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 
 _NUMBER = r"(?:\d{1,6}(?:,\d{3})*(?:\.\d+)?|\.\d+)"
 _COUNT = r"(?:\d{1,3}|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fourteen|several|a\sfew)"

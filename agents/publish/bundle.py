@@ -21,8 +21,10 @@ from agents.publish.names import (
     stable,
     urn,
 )
-from agents.publish.resources import Place, concept, render_mentions
+from agents.publish.place import Place
+from agents.publish.resources import render_mentions
 from agents.publish.subject import Subject, pseudonymous
+from agents.publish.wording import concept
 from schemas.fhir.json import encode
 from schemas.findings import FindingsNote
 from schemas.flags import Decision

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 
 from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain
+from agents.publish.place import Place
 from agents.publish.quantities import UCUM, ucum
-from agents.publish.resources import Place, concept
+from agents.publish.wording import concept
 from schemas.clinical import Fact
 
 _SEGMENT = re.compile(r"(?:^|[/.])(OBX|DG1|PRB|AL1|IAM|PR1|RXO|RXE|RXD|RXA)(?=\W|$)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.publish.names import AIAST, FACT, MESSAGE, Object, plain
-from agents.publish.resources import Place
+from agents.publish.place import Place
 from schemas.flags import Triage, Urgency
 
 #: http://hl7.org/fhir/R4/valueset-request-priority.html: of the message that waits for an answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from agents.publish.names import ACT_CODE, AIAST, BASIS, FACT, FLAG_TYPES, IDENTIFIER, MISSING, SUPERSEDES, Object, plain
-from agents.publish.resources import Place, place_span
+from agents.publish.place import Place, place_span
 from schemas.findings import Mention
 from schemas.flags import Clearing, Flag, Input
 

@@ -58,6 +58,9 @@ def test_reason(text: str, reason: tuple[str, str]) -> None:
         ("<m:Lisinopril> was stopped as it caused <f:cough>.", ("Lisinopril", "cough")),
         ("<f:Dizziness> resolved after discontinuation of <m:meclizine>.", ("meclizine", "Dizziness")),
         ("ALLERGIES: <m:Penicillin> (<f:hives>)", ("Penicillin", "hives")),
+        ("She is allergic to <m:penicillin> (<f:hives>).", ("penicillin", "hives")),
+        ("Has a <m:penicillin> allergy with <f:hives>.", ("penicillin", "hives")),
+        ("Intolerant to <m:codeine>, which causes <f:nausea>.", ("codeine", "nausea")),
     ],
 )
 def test_adverse_event(text: str, event: tuple[str, str]) -> None:
@@ -65,6 +68,12 @@ def test_adverse_event(text: str, event: tuple[str, str]) -> None:
     found = related(text)
     assert ("medication-adverse_event", *event) in found
     assert not any(kind == "medication-reason" for kind, _, _ in found)
+
+
+def test_each_allergy_has_its_own_reaction() -> None:
+    """The second reaction of a line is not the first drug's."""
+    found = related("ALLERGIES: <m:Penicillin> (<f:hives>), <m:codeine> (<f:nausea>)")
+    assert found == of("medication-adverse_event", ("Penicillin", "hives"), ("codeine", "nausea"))
 
 
 @pytest.mark.parametrize(
