@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-FactKind = Literal["lab", "vital", "problem", "medication", "allergy", "procedure", "score", "other"]
+FactKind = Literal["lab", "vital", "problem", "medication", "allergy", "procedure", "score", "report", "other"]
 
 
 class Coding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,6 +70,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             order of events are computed from it and from nothing else.
         value: number exactly as written, or coded/text value in ``text``.
         retracted: the sender withdrew it (HL7 OBX-11 ``D``/``W``, FHIR ``entered-in-error``/``cancelled``).
+        part_of: id of the report (kind ``report``) that it is a result of; HL7 v2 alone.
+        details: further coded fields by the name of their FHIR element (``route``, ``site``, ``method``, ...); HL7 v2 alone.
     """
 
     id: str
@@ -88,6 +90,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     elapsed: int | None = None
     version: int = 0
     retracted: bool = False
+    part_of: str = ""
+    details: dict[str, tuple[Coding, ...]] = {}
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):

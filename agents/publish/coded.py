@@ -1,8 +1,8 @@
 """Coded facts of an HL7 v2 message as FHIR R4 resources; what the sender stated keeps the sender's status.
 
 By the segment maps of the HL7 v2-to-FHIR guide: OBX[Observation], DG1 and PRB[Condition], AL1 and IAM[AllergyIntolerance],
-PR1[Procedure]; statuses by its concept map for table 0085. Medications (RXO, RXE, RXD, RXA) are MedicationStatements: a MedicationRequest that a
-server stores might be taken for an order. Facts of FHIR input are not published again.
+PR1[Procedure], OBR[DiagnosticReport], RXA[Immunization]; statuses by its concept maps. What is ordered and has no result is left out: a
+ServiceRequest that a server stores might be taken for an order. So might a MedicationRequest: medications (RXO, RXE, RXD, RXA) are MedicationStatements. Facts of FHIR input are not published again.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain
+from agents.publish.immunizations import render_immunization
+from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain, urn
 from agents.publish.place import Place
-from agents.publish.quantities import UCUM, ucum
-from agents.publish.wording import concept
+from agents.publish.quantities import stated_quantity
+from agents.publish.wording import concept, first_words
 from schemas.clinical import Fact
 
-_SEGMENT = re.compile(r"(?:^|[/.])(OBX|DG1|PRB|AL1|IAM|PR1|RXO|RXE|RXD|RXA)(?=\W|$)")
+_SEGMENT = re.compile(r"(?:^|[/.])(OBR|OBX|DG1|PRB|AL1|IAM|PR1|RXO|RXE|RXD|RXA)(?=\W|$)")
 _INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 #: The codes of table 0078 that the FHIR code system has too, with its displays; others stay words.
 _FLAGS = {
@@ -35,6 +36,15 @@ _STATUS = {
     "C": "corrected",
     "X": "cancelled",
 }
+#: OBR-25 (table 0123) -> DiagnosticReport.status; ``Y`` and ``Z`` answer queries and say nothing of a report.
+_REPORTED = {
+    **dict.fromkeys(("O", "I", "S"), "registered"),
+    **dict.fromkeys(("A", "R"), "partial"),
+    "P": "preliminary",
+    "F": "final",
+    "C": "corrected",
+    "X": "cancelled",
+}
 #: ORC-5 and ORC-1 (tables 0038, 0119) of an order, RXA-20 (table 0322) of what was given -> MedicationStatement.status.
 _ORDERED = {
     **dict.fromkeys(("IP", "SC", "NW", "OK", "XO", "RP"), "intended"),
@@ -49,12 +59,13 @@ def render_facts(place: Place) -> Iterator[Object]:
     """Resources in the order of the facts; a fact without code and without words gives none."""
     segments = [_segment(fact) for fact in place.findings.facts]
     skipped = {"RXO"} if "RXE" in segments else set()  # the order as the pharmacy encoded it stands for the order as it was asked
-    if place.findings.kind.startswith("VXU"):
-        skipped.add("RXA")  # a vaccine is no medication that is taken
+    vaccines = place.findings.kind.startswith("VXU")  # a vaccine is no medication that is taken
+    results: dict[str, list[Object]] = {}
+    made: list[Object] = []
     for fact, segment in zip(place.findings.facts, segments, strict=True):
         if not segment or segment in skipped or not (fact.codes or plain(fact.text)):
             continue
-        body = _MAKERS[segment](fact)
+        body = render_immunization(fact) if vaccines and segment == "RXA" else _MAKERS[segment](fact)
         if body is None:
             continue
         kind = str(body["resourceType"])
@@ -62,12 +73,20 @@ def render_facts(place: Place) -> Iterator[Object]:
             "resourceType": kind,
             "id": place.name(kind, "fact", fact.path, fact.id),
             "identifier": place.identifier("fact", place.findings.subject, fact.id),
-            "patient" if kind == "AllergyIntolerance" else "subject": place.patient,
+            "patient" if kind in ("AllergyIntolerance", "Immunization") else "subject": place.patient,
         }
         if place.subject.labels:
             dressed["meta"] = {"security": list(place.subject.labels)}
-        timing = _TIMING.get(kind, "recordedDate")
-        yield dressed | place.timed(timing, fact.elapsed) | body
+        time = place.timed(_TIMING.get(kind, "recordedDate"), fact.elapsed)
+        if kind == "Immunization" and "occurrenceDateTime" not in time:
+            time["occurrenceString"] = "not told"  # one of the two must be there
+        made.append(dressed | time | body)
+        if kind == "DiagnosticReport":
+            made[-1]["result"] = results.setdefault(fact.id, [])
+        elif kind == "Observation" and fact.part_of:
+            results.setdefault(fact.part_of, []).append({"reference": urn(str(dressed["id"]))})
+    for resource in made:
+        yield {name: value for name, value in resource.items() if value != []}
 
 
 def _segment(fact: Fact) -> str:
@@ -76,8 +95,14 @@ def _segment(fact: Fact) -> str:
 
 
 def _name(fact: Fact) -> Object | None:
-    words = next((text for c in fact.codes if (text := plain(c.display) or plain(c.code))), "")
+    words = first_words(fact.codes)
     return concept(words, fact.codes) if words else None
+
+
+def _report(fact: Fact) -> Object | None:
+    """The sender's report of its own results; they follow as ``result``."""
+    name = _name(fact)
+    return name and {"resourceType": "DiagnosticReport", "status": _REPORTED.get(fact.status, "unknown"), "code": name}
 
 
 def _observation(fact: Fact) -> Object | None:
@@ -86,20 +111,17 @@ def _observation(fact: Fact) -> Object | None:
         return None
     body: Object = {"resourceType": "Observation", "status": _STATUS.get(fact.status, "unknown"), "code": code}
     text = plain(fact.text)
-    if fact.value is not None and fact.value.is_finite():
-        quantity: Object = {"value": fact.value}
-        if fact.comparator:
-            quantity["comparator"] = fact.comparator
-        if plain(fact.unit):
-            quantity["unit"] = plain(fact.unit)
-            if code_of_unit := ucum(fact.unit):
-                quantity |= {"system": UCUM, "code": code_of_unit}
+    if quantity := stated_quantity(fact.value, fact.unit, fact.comparator):
         body["valueQuantity"] = quantity
-    elif words := text or next((w for c in fact.value_codes if (w := plain(c.display) or plain(c.code))), ""):
+    elif words := text or first_words(fact.value_codes):
         if fact.value_codes:
             body["valueCodeableConcept"] = concept(words, fact.value_codes)
-        else:
-            body["valueString"] = words
+        else:  # of several numbers, or a range, the unit is a part
+            measured = not any(sign.isalpha() for sign in words) and plain(fact.unit)
+            body["valueString"] = f"{words} {plain(fact.unit)}" if measured else words
+    for element in ("method", "bodySite"):
+        if words := first_words(fact.details.get(element, ())):
+            body[element] = concept(words, fact.details[element])
     if plain(fact.reference_range):
         body["referenceRange"] = [{"text": plain(fact.reference_range)}]
     flags = [_interpreted(flag) for flag in fact.interpretation if plain(flag)]
@@ -165,18 +187,26 @@ def _medication(fact: Fact, status: str) -> Object | None:
     if name is None:
         return None
     body: Object = {"resourceType": "MedicationStatement", "status": status, "medicationCodeableConcept": name}
-    if fact.value is not None and fact.value.is_finite() and plain(fact.unit):
-        dose: Object = {"value": fact.value, "unit": plain(fact.unit)}
-        if code := ucum(fact.unit):
-            dose |= {"system": UCUM, "code": code}
-        body["dosage"] = [{"text": f"{fact.value} {plain(fact.unit)}", "doseAndRate": [{"doseQuantity": dose}]}]
+    dosage: Object = {}
+    if plain(fact.unit) and (dose := stated_quantity(fact.value, fact.unit)):
+        dosage = {"text": f"{fact.value} {plain(fact.unit)}", "doseAndRate": [{"doseQuantity": dose}]}
+    for element in ("route", "site"):
+        if words := first_words(fact.details.get(element, ())):
+            dosage[element] = concept(words, fact.details[element])
+    if dosage:
+        body["dosage"] = [dosage]
     return body
 
 
-_TIMING = {"Observation": "effectiveDateTime", "Procedure": "performedDateTime", "MedicationStatement": "effectiveDateTime"}
+_TIMING = {
+    **dict.fromkeys(("Observation", "MedicationStatement", "DiagnosticReport"), "effectiveDateTime"),
+    "Procedure": "performedDateTime",
+    "Immunization": "occurrenceDateTime",
+}
 _MAKERS = {
     **dict.fromkeys(("RXO", "RXE", "RXD"), _ordered),
     "RXA": _given,
+    "OBR": _report,
     "OBX": _observation,
     "DG1": _problem,
     "PRB": _problem,

@@ -31,6 +31,11 @@ def concept(text: str, codes: tuple[Coding, ...]) -> Object:
     return {"coding": found, "text": plain(text)} if found else {"text": plain(text)}
 
 
+def first_words(codes: Sequence[Coding]) -> str:
+    """The first display or code that a person could read; empty where there is none."""
+    return next((text for c in codes if (text := plain(c.display) or plain(c.code))), "")
+
+
 def dosage(tails: Tails) -> Object | None:
     """All words as text; a part is structured where there is one of its kind: two doses are an order that words tell better."""
     parts = {kind: [plain(tail.text) for tail in tails.get(f"medication-{kind}", ())] for kind in SIG}

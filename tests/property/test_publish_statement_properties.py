@@ -18,7 +18,14 @@ _WORDS = ("aspirin", "allergic", "5 mg", "left", "a\x01b", "hives", "é", "2 wee
 _ASSERTION = st.builds(Assertion, negated=st.booleans(), possible=st.booleans(), historical=st.booleans(), family=st.booleans())
 _RELATION = st.tuples(
     st.sampled_from(
-        ("medication-reason", "medication-adverse_event", "medication-dosage", "medication-route", "finding-body_site", "test-value")
+        (
+            "medication-reason",
+            "medication-adverse_event",
+            "medication-dosage",
+            "medication-route",
+            "finding-body_site",
+            "test-value",
+        )
     ),
     st.integers(0, 9),
     st.integers(0, 9),
