@@ -58,12 +58,15 @@ _GIVEN = {"CP": "completed", "PA": "completed", "RE": "not-taken", "NA": "not-ta
 def render_facts(place: Place) -> Iterator[Object]:
     """Resources in the order of the facts; a fact without code and without words gives none."""
     segments = [_segment(fact) for fact in place.findings.facts]
-    skipped = {"RXO"} if "RXE" in segments else set()  # the order as the pharmacy encoded it stands for the order as it was asked
     vaccines = place.findings.kind.startswith("VXU")  # a vaccine is no medication that is taken
     results: dict[str, list[Object]] = {}
     made: list[Object] = []
+    orders = [segment for segment in segments if segment in ("RXO", "RXE")]
     for fact, segment in zip(place.findings.facts, segments, strict=True):
-        if not segment or segment in skipped or not (fact.codes or plain(fact.text)):
+        if segment in ("RXO", "RXE"):
+            orders.pop(0)
+        # the order as the pharmacy encoded it stands for the order as it was asked
+        if not segment or (segment == "RXO" and orders[:1] == ["RXE"]) or not (fact.codes or plain(fact.text)):
             continue
         body = render_immunization(fact) if vaccines and segment == "RXA" else _MAKERS[segment](fact)
         if body is None:

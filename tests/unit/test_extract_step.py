@@ -58,7 +58,8 @@ def test_mentions_of_a_note_stand_with_their_note() -> None:
 def test_facts_keep_their_exact_value_and_get_the_patients_clock() -> None:
     """``elapsed`` comes from the map by the path of the fact's own time, else from the message's."""
     found = one(LABS, deid_map=DeidMap(times={"OBX[1]-14": 4321}, received=5000, age_years=66))
-    potassium, sodium = found.facts
+    report, potassium, sodium = found.facts
+    assert (report.kind, report.id) == ("report", potassium.part_of)
     assert (str(potassium.value), potassium.elapsed) == ("6.80", 4321)
     assert sodium.elapsed == 5000
     assert (found.elapsed, found.age_years) == (5000, 66)

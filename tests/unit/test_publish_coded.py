@@ -77,6 +77,12 @@ def test_an_order_and_its_encoding_are_one_statement() -> None:
     assert one["medicationCodeableConcept"]["text"] == "Metformin 500"
 
 
+def test_an_order_that_nobody_encoded_stays() -> None:
+    """One order's encoding does not hide another order of the message."""
+    found = published("ORC|NW|1\rRXO|1^A^L|5||mg\rORC|NW|2\rRXO|2^B^L|5||mg\rRXE||2^B^L|5||mg\rORC|NW|3\rRXO|3^C^L|5||mg\r")
+    assert [one["medicationCodeableConcept"]["text"] for one in found] == ["A", "B", "C"]
+
+
 @pytest.mark.parametrize(("sent", "status"), [("CP", "completed"), ("RE", "not-taken"), ("", "unknown")])
 def test_what_was_given(sent: str, status: str) -> None:
     (one,) = published(f"RXA|0|1|20260301|20260301|6809^Metformin^RXNORM|500|mg{'|' * 13}{sent}\r")
