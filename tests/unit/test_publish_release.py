@@ -11,14 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.decide.context import PatientContext
+from agents.decide.ruleset import RuleSet
+from agents.decide.step import Decider
 from agents.publish.release import Released, release
 from agents.vault.contract import PatientRecord
 from schemas.errors import Poison, Reason
 from schemas.fhir.validate import validate
-from schemas.flags import Decision
+from schemas.flags import Decision, Flag
 from schemas.hl7.er7 import Message, parse
 from schemas.identity import Identifier, Person, PersonName, PostalAddress, Role
-from tests.support.decide import TOKEN
+from schemas.ids import derived_id
+from tests.support.decide import DAY, TOKEN, creatinine, findings
 from tests.support.publish import EPOCH, RECORD, clinical_message, decided
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "publish"
@@ -132,13 +136,51 @@ def test_values_with_delimiters_are_escaped() -> None:
     assert (identity.get(7), identity.get(8)) == ("19610203", "F")
 
 
-def test_a_withdrawn_flag_takes_its_observation_back() -> None:
-    """OBX-11 is W, and the note names the flag that no longer holds."""
-    decision = decided()
-    back = msgspec.structs.replace(decision.flags[0], supersedes=decision.flags[1].id, withdrawn=True)
-    oru = message(released(msgspec.structs.replace(decision, flags=(back,))))
-    assert oru.all("OBX")[0].get(11) == "W"
-    assert f"in place of {decision.flags[1].id}" in oru.all("NTE")[0].get(3)
+def matched(oru: Message) -> list[tuple[str, str, str]]:
+    """By what a receiver finds an earlier result: filler order number, observation, sub-id."""
+    requests, results = oru.all("OBR"), oru.all("OBX")
+    return [(one.get(3), row.get(3), row.get(4)) for one, row in zip(requests, results, strict=True)]
+
+
+def stay(flag: Flag, **changes: object) -> Decision:
+    return msgspec.structs.replace(
+        decided(), id=derived_id(decided().id, "test"), flags=(msgspec.structs.replace(flag, **changes),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"), [({"withdrawn": True}, "W"), ({"resolved": True}, "P"), ({"severity": "critical"}, "P")]
+)
+def test_a_later_flag_takes_the_place_of_the_earlier(changes: dict[str, object], status: str) -> None:
+    """Taken back, passed or escalated: the ids that a receiver matches by are those of the first message; only what was wrong is W."""
+    first, flag = message(released()), decided().flags[0]
+    later = message(released(stay(flag, id="11111111-1111-5111-8111-111111111111", supersedes=flag.id, **changes)))
+    assert matched(later) == matched(first)[:1]
+    assert later.header.get(10) != first.header.get(10)
+    assert later.all("OBX")[0].get(11) == status
+    assert f"in place of {flag.id}" in later.all("NTE")[0].get(3)
+
+
+def test_flags_about_different_things_never_take_each_others_place() -> None:
+    """Each flag of a message, and the same flag of another patient, has ids of its own, and none shows the token."""
+    oru = message(released())
+    assert len(set(matched(oru))) == len(oru.all("OBX")) == 3
+    flag = decided().flags[0]
+    other = stay(flag, suppress_key=flag.suppress_key.replace(TOKEN, "W000000000OTHER"))
+    assert matched(message(released(other))) != matched(oru)[:1]
+    assert TOKEN not in oru.encode().decode()
+
+
+def test_withdrawals_of_the_rules_keep_the_ids() -> None:
+    """The decider's own withdrawal of an AKI whose creatinine was corrected: the same filler number and observation."""
+    decider, context = Decider(RuleSet.load()), PatientContext()
+    _, context = decider.decide(findings(0, DAY, creatinine("order-0/2160-0/", "1.0", DAY)), context)
+    raised, context = decider.decide(findings(1, 2 * DAY, creatinine("order-1/2160-0/", "1.9", 2 * DAY)), context)
+    fixed, _ = decider.decide(findings(2, 2 * DAY, creatinine("order-1/2160-0/", "1.0", 2 * DAY, version=2)), context)
+    first, later = message(released(raised)), message(released(fixed))
+    taken_back = {ids for ids, row in zip(matched(later), later.all("OBX"), strict=True) if row.get(11) == "W"}
+    assert {ids[1] for ids in taken_back} >= {"aki.kdigo"}
+    assert taken_back <= set(matched(first))
 
 
 def test_without_flags_there_is_no_message() -> None:
