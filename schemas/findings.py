@@ -15,6 +15,9 @@ MentionType = Literal[
 MENTION_TYPES: tuple[MentionType, ...] = MentionType.__args__  # type: ignore[attr-defined]
 
 
+Laterality = Literal["", "left", "right", "bilateral"]
+
+
 class Assertion(msgspec.Struct, frozen=True, kw_only=True):
     """ConText axes (Harkema 2009); all false means present, certain, current, the patient's."""
 
@@ -36,6 +39,7 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``expansion`` is what an abbreviation stands for in this note; empty where it is none or stays ambiguous.
     ``relatives`` are those that a mention with ``assertion.family`` is about ("mother"), empty where its sentence names none.
     ``period`` is the length of a duration in ISO 8601 ("P3W"), empty where its words give no single length.
+    ``laterality`` is the side of a problem or finding, ``onset`` the note's own words on since when it is; empty where it says neither.
     """
 
     id: str
@@ -53,6 +57,8 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expansion: str = ""
     relatives: tuple[str, ...] = ()
     period: str = ""
+    laterality: Laterality = ""
+    onset: str = ""
 
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True):

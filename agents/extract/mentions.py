@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
+import msgspec
+
 from agents.extract import rules
 from agents.extract.assertion import Target, assert_all
 from agents.extract.expansions import definitions, expand
+from agents.extract.laterality import laterality
+from agents.extract.onsets import onsets
 from agents.extract.periods import iso_duration
 from agents.extract.relations import relate
 from agents.extract.relatives import relatives
@@ -233,7 +237,31 @@ def _finish(
     for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
         rows.setdefault(_index(starts, mention.start), []).append(mention)
     relations = [relation for row in rows.values() for relation in relate(text, row, origin.make)]
-    return NoteResult(tuple(mentions), tuple(relations))
+    placed = _described(text, {_bounds(sentences, at, text): row for at, row in rows.items()}, relations)
+    return NoteResult(tuple(placed.get(mention.id, mention) for mention in mentions), tuple(relations))
+
+
+def _bounds(sentences: tuple[Sentence, ...], at: int, text: str) -> tuple[int, int]:
+    return (sentences[at].start, sentences[at].end) if sentences else (0, len(text))
+
+
+def _described(text: str, rows: dict[tuple[int, int], list[Mention]], relations: list[Relation]) -> dict[str, Mention]:
+    """Problems and findings whose side or onset the note tells, by id."""
+    sites: dict[str, list[str]] = {}
+    for relation in relations:
+        if relation.type == "finding-body_site":
+            sites.setdefault(relation.head, []).append(relation.tail)
+    found: dict[str, Mention] = {}
+    for bounds, row in rows.items():
+        by_id = {mention.id: mention for mention in row}
+        since = onsets(text, row, bounds)
+        for mention in row:
+            if mention.type in ("problem", "finding"):
+                side = laterality(text, mention, [by_id[site] for site in sites.get(mention.id, ())], row)
+                onset = since.get(mention.id, "")
+                if side or onset:
+                    found[mention.id] = msgspec.structs.replace(mention, laterality=side, onset=onset)
+    return found
 
 
 def _is_heading(sections: tuple[Section, ...], start: int, end: int) -> bool:

@@ -5,6 +5,7 @@ Hypothetical mentions ("return if chest pain") are not published; another person
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from agents.publish.ai_transparency import confidence
@@ -95,25 +96,43 @@ def _condition(mention: Mention, tails: Tails) -> Object:
     }
     if not assertion.negated:
         body["clinicalStatus"] = coded(CONDITION_CLINICAL, "inactive" if assertion.historical else "active")
-    if sites := _sites(tails):
+    if sites := _sites(mention, tails):
         body["bodySite"] = sites
+    if plain(mention.onset) and not assertion.negated:
+        body["onsetString"] = plain(mention.onset)
     return body
 
 
-def _sites(tails: Tails) -> list[Object]:
-    return [{"text": plain(tail.text)} for tail in tails.get("finding-body_site", ())]
+_SIDES = {"left": "left side", "right": "right side", "bilateral": "both sides"}
+_SIDED = re.compile(r"\b(?:left|right|bilateral|both)\b", re.I)
+
+
+def _sites(mention: Mention, tails: Tails) -> list[Object]:
+    """In the note's words. The side stands before a single site that does not name it, or alone where there is no site."""
+    words = [plain(tail.text) for tail in tails.get("finding-body_site", ())]
+    if mention.laterality and not words:
+        words = [_SIDES[mention.laterality]]
+    elif mention.laterality and len(words) == 1 and not _SIDED.search(words[0]):
+        words = [f"{mention.laterality} {words[0]}"]
+    return [{"text": text} for text in words]
 
 
 def _finding(mention: Mention, tails: Tails) -> Object | None:
     if mention.assertion.historical or mention.assertion.possible:
         return _condition(mention, tails)  # an Observation cannot say "once" or "perhaps"
-    sites = _sites(tails)
+    sites = _sites(mention, tails)
     return {
         "resourceType": "Observation",
         "status": "preliminary",
         "code": concept(mention.text, mention.codes),
         "valueBoolean": not mention.assertion.negated,
         **({"bodySite": sites[0]} if len(sites) == 1 else {}),  # an Observation has one place
+        # and no onset
+        **(
+            {"note": [{"text": f"Onset: {plain(mention.onset)}"}]}
+            if plain(mention.onset) and not mention.assertion.negated
+            else {}
+        ),
     }
 
 

@@ -37,7 +37,13 @@ def _message(draw: st.DrawFn) -> Any:
     text = " ; ".join(_WORDS)
     rows = note(text, *((word, draw(st.sampled_from(MENTION_TYPES)), draw(_ASSERTION)) for word in _WORDS))
     mentions: list[Mention] = [
-        msgspec.structs.replace(m, section=draw(st.sampled_from(("", "allergies", "medications")))) for m in rows["mentions"]
+        msgspec.structs.replace(
+            m,
+            section=draw(st.sampled_from(("", "allergies", "medications"))),
+            laterality=draw(st.sampled_from(("", "left", "bilateral"))),
+            onset=draw(st.sampled_from(("", "for 3 days", " ", "\x01"))),
+        )
+        for m in rows["mentions"]
     ]
     ties = draw(st.lists(_RELATION, max_size=8))
     relations = tuple(

@@ -94,3 +94,39 @@ def test_an_allergy_outside_its_section(text: str, kind: str) -> None:
     """The note's words say it; a drug that is given beside it stays one that is taken."""
     (one,) = said(text, ("penicillin", "medication", None))
     assert one["resourceType"] == kind
+
+
+def described(kind: MentionType, site: str = "", **fields: Any) -> dict[str, Any]:
+    """The resource of one mention with these attributes, at a site where one is given."""
+    message = findings(1, 0, **note("pain knee", ("pain", kind, None), ("knee", "anatomy", None)))
+    m = [msgspec.structs.replace(message.mentions[0], **fields), msgspec.structs.replace(message.mentions[1], text=site)]
+    relations = (tied("finding-body_site", *m),) if site else ()
+    message = msgspec.structs.replace(message, mentions=tuple(m), relations=relations)
+    bundle = json.loads(render(Decision(id=message.id, findings=message)))
+    (one,) = [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] in STATED]
+    return one  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("side", "site", "expected"),
+    [
+        ("left", "knee", "left knee"),
+        ("left", "left knee", "left knee"),
+        ("bilateral", "both knees", "both knees"),
+        ("bilateral", "", "both sides"),
+        ("right", "", "right side"),
+        ("", "knee", "knee"),
+    ],
+)
+def test_the_side_of_a_problem(side: str, site: str, expected: str) -> None:
+    """Told once, whether the site's own words or others name it."""
+    assert described("problem", site, laterality=side)["bodySite"] == [{"text": expected}]
+    assert described("finding", site, laterality=side)["bodySite"] == {"text": expected}
+
+
+def test_the_onset_of_a_problem() -> None:
+    """A Condition has an element for it, an Observation a note; nothing where it is denied."""
+    assert described("problem", onset="2 weeks ago")["onsetString"] == "2 weeks ago"
+    assert described("finding", onset="for 3 days")["note"] == [{"text": "Onset: for 3 days"}]
+    assert "onsetString" not in described("problem", onset="for 3 days", assertion=Assertion(negated=True))
+    assert "note" not in described("finding", onset="for 3 days", assertion=Assertion(negated=True))
