@@ -4,7 +4,7 @@
 
 Messages and expected Bundles: ``hl7_ms_fhir_converter`` of the data folder (Microsoft's FHIR Converter, its functional tests), by name. Each message goes
 the offline way: de-identified, extracted, decided, rendered as the pseudonymous Bundle. Compared are the clinical resource types; a resource is found when ours
-has one of the type with a code or a name in common. Fields are leaf paths without positions. Left out, since they are no clinical content or are taken out of every result:
+has one of the type with a code or a name in common; ``nameless`` counts the expected ones that have neither, which nothing can match. Fields are leaf paths without positions. Left out, since they are no clinical content or are taken out of every result:
 ids, identifiers, meta, narrative, extensions, references, and dates.
 What the other converter expects is no standard: its answer may be the odd one.
 """
@@ -86,6 +86,7 @@ def main() -> None:
     expected = {path.stem.removesuffix("-expected"): path for path in sorted(folder.rglob("*-expected.json"))}
     offline = Offline(Settings(), seed=1)
     there: Counter[str] = Counter()
+    nameless: Counter[str] = Counter()
     found: Counter[str] = Counter()
     ours: Counter[str] = Counter()
     fields: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
@@ -108,6 +109,7 @@ def main() -> None:
             for resource in theirs.get(kind, ()):
                 there[kind] += 1
                 wanted = names(resource)
+                nameless[kind] += not wanted
                 twin = next((one for one in left if wanted & names(one)), None)
                 if twin is None:
                     if kind == arguments.misses:
@@ -127,12 +129,15 @@ def main() -> None:
     report = {
         "pairs": len(pairs),
         "refused": dict(refused),
-        "resources": {kind: {"expected": there[kind], "found": found[kind], "ours": ours[kind]} for kind in TYPES},
+        "resources": {
+            kind: {"expected": there[kind], "nameless": nameless[kind], "found": found[kind], "ours": ours[kind]}
+            for kind in TYPES
+        },
         "fields": {kind: {path: dict(row) for path, row in sorted(rows.items())} for kind, rows in fields.items()},
     }
     print(f"{len(pairs)} messages, refused: {dict(refused)}")
     for kind in TYPES:
-        print(f"{kind:20} expected {there[kind]:4}  found {found[kind]:4}  ours {ours[kind]:4}")
+        print(f"{kind:20} expected {there[kind]:4}  nameless {nameless[kind]:3}  found {found[kind]:4}  ours {ours[kind]:4}")
         for path, row in sorted(fields[kind].items()):
             print(f"    {path:44} expected {row['expected']:4}  there {row['there']:4}  equal {row['equal']:4}")
     if arguments.record:

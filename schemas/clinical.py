@@ -72,6 +72,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         order: of a medication: the order that states it, equal for every statement of that order; empty where it is a supply, an
             administration or a report.
         retracted: the sender withdrew it (HL7 OBX-11 ``D``/``W``, FHIR ``entered-in-error``/``cancelled``).
+        part_of: id of the report (kind ``report``) that it is a result of; HL7 v2 alone.
+        details: further coded fields by the name of their FHIR element (``route``, ``site``, ``method``, ...); HL7 v2 alone.
     """
 
     id: str
@@ -91,6 +93,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = 0
     order: str = ""
     retracted: bool = False
+    part_of: str = ""
+    details: dict[str, tuple[Coding, ...]] = {}
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):

@@ -185,7 +185,9 @@ def fact_key(fact: Fact, findings: Findings) -> str:
 def _slim(fact: Fact, findings: Findings) -> Fact:
     """Without what no rule reads; a fact without a time of its own has the message's."""
     elapsed = findings.elapsed if fact.elapsed is None else fact.elapsed
-    return msgspec.structs.replace(fact, id=fact_key(fact, findings), path="", time="", reference_range="", elapsed=elapsed)
+    return msgspec.structs.replace(
+        fact, id=fact_key(fact, findings), path="", time="", reference_range="", part_of="", details={}, elapsed=elapsed
+    )
 
 
 def rank(fact: Fact) -> tuple[int, int, bool, bytes]:

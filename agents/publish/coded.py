@@ -1,21 +1,20 @@
 """Coded facts of an HL7 v2 message as FHIR R4 resources; what the sender stated keeps the sender's status.
 
-By the segment maps of the HL7 v2-to-FHIR guide: OBX[Observation], OBR[DiagnosticReport], DG1 and PRB[Condition], AL1 and IAM[AllergyIntolerance],
-PR1[Procedure], RXA[Immunization] of vaccinations; statuses by its concept maps for tables 0085, 0123 and 0322. Medications (RXO, RXE, RXD, RXA) are
-MedicationStatements, and what is asked for (OBR of an order) is not published: a MedicationRequest or ServiceRequest that a server stores might be
-taken for an order, and carried out a second time. Facts of FHIR input are not published again.
+By the segment maps of the HL7 v2-to-FHIR guide: OBX[Observation], DG1 and PRB[Condition], AL1 and IAM[AllergyIntolerance],
+PR1[Procedure], OBR[DiagnosticReport], RXA[Immunization]; statuses by its concept maps. What is ordered and has no result is left out: a
+ServiceRequest that a server stores might be taken for an order. So might a MedicationRequest: medications (RXO, RXE, RXD, RXA) are MedicationStatements. Facts of FHIR input are not published again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from agents.publish.immunizations import render_immunization
 from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain, urn
-from agents.publish.quantities import UCUM, ucum
-from agents.publish.resources import Place, concept
+from agents.publish.quantities import stated_quantity
+from agents.publish.resources import Place, concept, first_words
 from schemas.clinical import Fact
-from schemas.hl7.facts import REPORT
 
 _SEGMENT = re.compile(r"(?:^|[/.])(OBR|OBX|DG1|PRB|AL1|IAM|PR1|RXO|RXE|RXD|RXA)(?=\W|$)")
 _INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
@@ -36,14 +35,7 @@ _STATUS = {
     "C": "corrected",
     "X": "cancelled",
 }
-#: ORC-5 and ORC-1 (tables 0038, 0119) of an order, RXA-20 (table 0322) of what was given -> MedicationStatement.status.
-_ORDERED = {
-    **dict.fromkeys(("IP", "SC", "NW", "OK", "XO", "RP"), "intended"),
-    **dict.fromkeys(("CA", "OC", "CR", "DC", "OD", "DR"), "stopped"),
-    **dict.fromkeys(("HD", "HR", "OH"), "on-hold"),
-    "CM": "completed",
-}
-#: OBR-25 (table 0123) -> DiagnosticReport.status; anything else is ``unknown``.
+#: OBR-25 (table 0123) -> DiagnosticReport.status; ``Y`` and ``Z`` answer queries and say nothing of a report.
 _REPORTED = {
     **dict.fromkeys(("O", "I", "S"), "registered"),
     **dict.fromkeys(("A", "R"), "partial"),
@@ -52,27 +44,32 @@ _REPORTED = {
     "C": "corrected",
     "X": "cancelled",
 }
-#: RXA-20 (table 0322) -> Immunization.status.
-_VACCINATED = {"CP": "completed", "PA": "completed", "RE": "not-done", "NA": "not-done"}
-#: CVX 998 "no vaccine administered", in messages that only carry observations about vaccination.
-_NO_VACCINE = ("http://hl7.org/fhir/sid/cvx", "998")
+#: ORC-5 and ORC-1 (tables 0038, 0119) of an order, RXA-20 (table 0322) of what was given -> MedicationStatement.status.
+_ORDERED = {
+    **dict.fromkeys(("IP", "SC", "NW", "OK", "XO", "RP"), "intended"),
+    **dict.fromkeys(("CA", "OC", "CR", "DC", "OD", "DR"), "stopped"),
+    **dict.fromkeys(("HD", "HR", "OH"), "on-hold"),
+    "CM": "completed",
+}
 _GIVEN = {"CP": "completed", "PA": "completed", "RE": "not-taken", "NA": "not-taken"}
 
 
 def render_facts(place: Place) -> Iterator[Object]:
     """Resources in the order of the facts; a fact without code and without words gives none."""
     segments = [_segment(fact) for fact in place.findings.facts]
-    skipped = {"RXO"} if "RXE" in segments else set()  # the order as the pharmacy encoded it stands for the order as it was asked
     vaccines = place.findings.kind.startswith("VXU")  # a vaccine is no medication that is taken
-    results = _results(place, segments)
+    results: dict[str, list[Object]] = {}
+    made: list[Object] = []
+    orders = [segment for segment in segments if segment in ("RXO", "RXE")]
     for fact, segment in zip(place.findings.facts, segments, strict=True):
-        if not segment or segment in skipped or not (fact.codes or plain(fact.text)):
+        if segment in ("RXO", "RXE"):
+            orders.pop(0)
+        # the order as the pharmacy encoded it stands for the order as it was asked
+        if not segment or (segment == "RXO" and orders[:1] == ["RXE"]) or not (fact.codes or plain(fact.text)):
             continue
-        body = (_immunization if vaccines and segment == "RXA" else _MAKERS[segment])(fact)
+        body = render_immunization(fact) if vaccines and segment == "RXA" else _MAKERS[segment](fact)
         if body is None:
             continue
-        if fact.path in results:
-            body["result"] = [{"reference": urn(name)} for name in results[fact.path]]
         kind = str(body["resourceType"])
         dressed: Object = {
             "resourceType": kind,
@@ -82,23 +79,16 @@ def render_facts(place: Place) -> Iterator[Object]:
         }
         if place.subject.labels:
             dressed["meta"] = {"security": list(place.subject.labels)}
-        timing = _TIMING.get(kind, "recordedDate")
-        timed = place.timed(timing, fact.elapsed)
-        if kind == "Immunization" and timing not in timed:
-            timed["occurrenceString"] = "not told"  # R4 asks for one of the two
-        yield dressed | timed | body
-
-
-def _results(place: Place, segments: Sequence[str]) -> dict[str, list[str]]:
-    """Ids of the Observations below each report, by the report's path; both carry the order number, so that an order between does no harm."""
-    found: dict[str, list[str]] = {}
-    report: Fact | None = None
-    for fact, segment in zip(place.findings.facts, segments, strict=True):
-        if segment == "OBR":
-            report = fact
-        elif segment == "OBX" and report is not None and fact.id.startswith(report.id.partition(REPORT)[0] + "/") and _name(fact):
-            found.setdefault(report.path, []).append(place.name("Observation", "fact", fact.path, fact.id))
-    return found
+        time = place.timed(_TIMING.get(kind, "recordedDate"), fact.elapsed)
+        if kind == "Immunization" and "occurrenceDateTime" not in time:
+            time["occurrenceString"] = "not told"  # one of the two must be there
+        made.append(dressed | time | body)
+        if kind == "DiagnosticReport":
+            made[-1]["result"] = results.setdefault(fact.id, [])
+        elif kind == "Observation" and fact.part_of:
+            results.setdefault(fact.part_of, []).append({"reference": urn(str(dressed["id"]))})
+    for resource in made:
+        yield {name: value for name, value in resource.items() if value != []}
 
 
 def _segment(fact: Fact) -> str:
@@ -107,8 +97,14 @@ def _segment(fact: Fact) -> str:
 
 
 def _name(fact: Fact) -> Object | None:
-    words = next((text for c in fact.codes if (text := plain(c.display) or plain(c.code))), "")
+    words = first_words(fact.codes)
     return concept(words, fact.codes) if words else None
+
+
+def _report(fact: Fact) -> Object | None:
+    """The sender's report of its own results; they follow as ``result``."""
+    name = _name(fact)
+    return name and {"resourceType": "DiagnosticReport", "status": _REPORTED.get(fact.status, "unknown"), "code": name}
 
 
 def _observation(fact: Fact) -> Object | None:
@@ -117,20 +113,17 @@ def _observation(fact: Fact) -> Object | None:
         return None
     body: Object = {"resourceType": "Observation", "status": _STATUS.get(fact.status, "unknown"), "code": code}
     text = plain(fact.text)
-    if fact.value is not None and fact.value.is_finite():
-        quantity: Object = {"value": fact.value}
-        if fact.comparator:
-            quantity["comparator"] = fact.comparator
-        if plain(fact.unit):
-            quantity["unit"] = plain(fact.unit)
-            if code_of_unit := ucum(fact.unit):
-                quantity |= {"system": UCUM, "code": code_of_unit}
+    if quantity := stated_quantity(fact.value, fact.unit, fact.comparator):
         body["valueQuantity"] = quantity
-    elif words := text or next((w for c in fact.value_codes if (w := plain(c.display) or plain(c.code))), ""):
+    elif words := text or first_words(fact.value_codes):
         if fact.value_codes:
             body["valueCodeableConcept"] = concept(words, fact.value_codes)
-        else:
-            body["valueString"] = words
+        else:  # of several numbers, or a range, the unit is a part
+            measured = not any(sign.isalpha() for sign in words) and plain(fact.unit)
+            body["valueString"] = f"{words} {plain(fact.unit)}" if measured else words
+    for element in ("method", "bodySite"):
+        if words := first_words(fact.details.get(element, ())):
+            body[element] = concept(words, fact.details[element])
     if plain(fact.reference_range):
         body["referenceRange"] = [{"text": plain(fact.reference_range)}]
     flags = [_interpreted(flag) for flag in fact.interpretation if plain(flag)]
@@ -183,30 +176,6 @@ def _procedure(fact: Fact) -> Object | None:
     return body and body | {"status": "entered-in-error" if fact.retracted else "completed"}
 
 
-def _report(fact: Fact) -> Object | None:
-    body = _stated("DiagnosticReport", fact)
-    return body and body | {"status": _REPORTED.get(fact.status, "unknown")}
-
-
-def _immunization(fact: Fact) -> Object | None:
-    name = _name(fact)
-    if name is None or any((c.system, c.code) == _NO_VACCINE for c in fact.codes):
-        return None
-    status = "entered-in-error" if fact.retracted else _VACCINATED.get(fact.status, "completed")
-    body: Object = {"resourceType": "Immunization", "status": status, "vaccineCode": name}
-    dose = _dose(fact)
-    return body | ({"doseQuantity": dose} if dose else {})
-
-
-def _dose(fact: Fact) -> Object | None:
-    if fact.value is None or not fact.value.is_finite() or not plain(fact.unit):
-        return None
-    dose: Object = {"value": fact.value, "unit": plain(fact.unit)}
-    if code := ucum(fact.unit):
-        dose |= {"system": UCUM, "code": code}
-    return dose
-
-
 def _ordered(fact: Fact) -> Object | None:
     return _medication(fact, _ORDERED.get(fact.status, "unknown"))
 
@@ -220,17 +189,21 @@ def _medication(fact: Fact, status: str) -> Object | None:
     if name is None:
         return None
     body: Object = {"resourceType": "MedicationStatement", "status": status, "medicationCodeableConcept": name}
-    if dose := _dose(fact):
-        body["dosage"] = [{"text": f"{fact.value} {plain(fact.unit)}", "doseAndRate": [{"doseQuantity": dose}]}]
+    dosage: Object = {}
+    if plain(fact.unit) and (dose := stated_quantity(fact.value, fact.unit)):
+        dosage = {"text": f"{fact.value} {plain(fact.unit)}", "doseAndRate": [{"doseQuantity": dose}]}
+    for element in ("route", "site"):
+        if words := first_words(fact.details.get(element, ())):
+            dosage[element] = concept(words, fact.details[element])
+    if dosage:
+        body["dosage"] = [dosage]
     return body
 
 
 _TIMING = {
-    "Observation": "effectiveDateTime",
-    "DiagnosticReport": "effectiveDateTime",
-    "Immunization": "occurrenceDateTime",
+    **dict.fromkeys(("Observation", "MedicationStatement", "DiagnosticReport"), "effectiveDateTime"),
     "Procedure": "performedDateTime",
-    "MedicationStatement": "effectiveDateTime",
+    "Immunization": "occurrenceDateTime",
 }
 _MAKERS = {
     **dict.fromkeys(("RXO", "RXE", "RXD"), _ordered),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from agents.publish.names import Object
+from agents.publish.names import Object, plain
 
 UCUM = "http://unitsofmeasure.org"
 
@@ -44,3 +44,17 @@ def read_quantity(text: str, *, compared: bool = True) -> Object | None:
         return None
     quantity: Object = {"value": Decimal(number), "unit": unit, "system": UCUM, "code": code}
     return {"comparator": comparator} | quantity if comparator else quantity
+
+
+def stated_quantity(value: Decimal | None, unit: str, comparator: str = "") -> Object | None:
+    """What a sender states in fields of their own; its unit in UCUM where it is known."""
+    if value is None or not value.is_finite():
+        return None
+    quantity: Object = {"value": value}
+    if comparator:
+        quantity["comparator"] = comparator
+    if plain(unit):
+        quantity["unit"] = plain(unit)
+        if code := ucum(unit):
+            quantity |= {"system": UCUM, "code": code}
+    return quantity

@@ -6,7 +6,7 @@ Hypothetical mentions ("return if chest pain") are not published; another person
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agents.publish.ai_transparency import confidence
@@ -168,6 +168,11 @@ def concept(text: str, codes: tuple[Coding, ...]) -> Object:
         if _CODE.fullmatch(c.code) and _URI.fullmatch(c.system)
     ]
     return {"coding": found, "text": plain(text)} if found else {"text": plain(text)}
+
+
+def first_words(codes: Sequence[Coding]) -> str:
+    """The first display or code that a person could read; empty where there is none."""
+    return next((text for c in codes if (text := plain(c.display) or plain(c.code))), "")
 
 
 def _condition(place: Place, mention: Mention, tails: list[Mention]) -> Object:

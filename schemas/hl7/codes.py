@@ -5,6 +5,8 @@ URIs: https://terminology.hl7.org (NamingSystem of each code system). A system t
 
 from __future__ import annotations
 
+import re
+
 from schemas.clinical import Coding
 from schemas.hl7.er7 import Segment
 
@@ -35,8 +37,14 @@ _SYSTEMS = {
 }
 
 
+#: An HL7 table: ``HL70078`` is http://terminology.hl7.org/CodeSystem/v2-0078.
+_TABLE = re.compile(r"HL7(\d{4})", re.ASCII)
+
+
 def system_uri(name: str) -> str:
     """URI of a table 0396 name; the name itself when it has none (``L``, ``99MDH``)."""
+    if table := _TABLE.fullmatch(name.upper()):
+        return f"http://terminology.hl7.org/CodeSystem/v2-{table[1]}"
     return _SYSTEMS.get(name.upper(), name)
 
 

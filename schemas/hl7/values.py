@@ -73,6 +73,8 @@ def read_value(segment: Segment, kind: str) -> Value | None:
         return None
     if len(segment.raw(5)) > _LONGEST_VALUE:
         return None
+    if kind == "NM" and len(repetitions) > 1:  # several numbers are no number
+        return Value(text=", ".join(filter(None, (_null(segment.leaf(text)).strip() for text in repetitions))))
     text = "\n".join(_null(segment.leaf(text)) for text in repetitions).strip()
     number = None if kind in _TIMES else _NUMBER.fullmatch(text)
     if number is not None:

@@ -15,16 +15,17 @@ from schemas.hl7.facts import read_facts
 from tests.support.decide import findings, note
 
 HEADER = "MSH|^~\\&|LAB|NORTH|||20260302||ORU^R01|1|P|2.5.1\r"
-KINDS = {"Observation", "Condition", "AllergyIntolerance", "Procedure", "MedicationStatement", "DiagnosticReport", "Immunization"}
+KINDS = {"Observation", "Condition", "AllergyIntolerance", "Procedure", "MedicationStatement"}
+HEADED = {"DiagnosticReport", "Immunization", "ServiceRequest"}
 
 
 def published(segments: str, *, path: str = "", kind: str = "ORU^R01") -> list[dict[str, Any]]:
-    facts = tuple(timed.fact for timed in read_facts(parse((HEADER + segments).encode()))[0])
+    facts = tuple(timed.fact for timed in read_facts(parse((HEADER.replace("ORU^R01", kind) + segments).encode()))[0])
     if path:
         facts = tuple(msgspec.structs.replace(fact, path=path) for fact in facts)
     message = msgspec.structs.replace(findings(1, 0, **note("no mention here")), facts=facts, kind=kind)
     bundle = json.loads(render(Decision(id=message.id, findings=message)))
-    return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] in KINDS]
+    return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] in KINDS | HEADED]
 
 
 def test_a_measured_value() -> None:
@@ -51,7 +52,7 @@ def test_problems_allergies_procedures() -> None:
         "AL1|1|DA|7980^Penicillin^RXNORM|SV|Hives\rDG1|1||I10^Hypertension^I10C|||A\r"
         "PR1|1||44950^Appendectomy^C4||20200101\rIAM|1|DA|7980^Penicillin^RXNORM|SV|Hives|D\r"
     )
-    assert {one["resourceType"] for one in found} == {"AllergyIntolerance", "Condition", "Procedure"}
+    assert {one["resourceType"] for one in found} == KINDS - {"Observation", "MedicationStatement"}
     withdrawn = [
         one for one in found if one.get("verificationStatus", {}).get("coding", [{}])[0].get("code") == "entered-in-error"
     ]
@@ -76,15 +77,115 @@ def test_an_order_and_its_encoding_are_one_statement() -> None:
     assert one["medicationCodeableConcept"]["text"] == "Metformin 500"
 
 
+def test_an_order_that_nobody_encoded_stays() -> None:
+    """One order's encoding does not hide another order of the message."""
+    found = published("ORC|NW|1\rRXO|1^A^L|5||mg\rORC|NW|2\rRXO|2^B^L|5||mg\rRXE||2^B^L|5||mg\rORC|NW|3\rRXO|3^C^L|5||mg\r")
+    assert [one["medicationCodeableConcept"]["text"] for one in found] == ["A", "B", "C"]
+
+
 @pytest.mark.parametrize(("sent", "status"), [("CP", "completed"), ("RE", "not-taken"), ("", "unknown")])
 def test_what_was_given(sent: str, status: str) -> None:
     (one,) = published(f"RXA|0|1|20260301|20260301|6809^Metformin^RXNORM|500|mg{'|' * 13}{sent}\r")
     assert (one["resourceType"], one["status"]) == ("MedicationStatement", status)
 
 
-def test_a_vaccine_is_no_medication_that_is_taken() -> None:
-    (one,) = published("RXA|0|1|20260301|20260301|08^HepB^CVX|1|mL\r", kind="VXU^V04")
-    assert one["resourceType"] == "Immunization"
+@pytest.mark.parametrize("control", ["RE", "NW", "CA"])
+def test_what_was_given_has_a_status_of_its_own(control: str) -> None:
+    """ORC-1 RE is "observations follow", RXA-20 RE is "refused": the one is not taken for the other."""
+    (one,) = published(f"ORC|{control}|77\rRXA|0|1|20260301|20260301|6809^Metformin^RXNORM|500|mg\rRXR|PO^Oral^HL70162\r")
+    assert one["status"] == ("entered-in-error" if control == "CA" else "unknown")
+    assert one["dosage"][0]["route"]["text"] == "Oral"
+
+
+VACCINE = "RXA|0|1|20260301|20260301|08^HepB^CVX|{amount}|mL||{notes}||||||||MSD^Merck^MVX|{refusal}||{status}|{action}\r"
+
+
+def vaccine(**fields: str) -> dict[str, Any]:
+    filled = {"amount": "1", "notes": "", "refusal": "", "status": "", "action": ""} | fields
+    (one,) = published(
+        "ORC|RE\r" + VACCINE.format(**filled) + "RXR|IM^Intramuscular^HL70162|LD^Left Deltoid^HL70163\r", kind="VXU^V04"
+    )
+    return one
+
+
+def test_a_vaccine_is_an_immunization_and_no_medication_that_is_taken() -> None:
+    """Vaccine, dose, route, site, maker; no date may be told here, so that words stand for it."""
+    one = vaccine(status="CP", notes="01^Historical^NIP001")
+    assert (one["resourceType"], one["status"], one["occurrenceString"]) == ("Immunization", "completed", "not told")
+    assert one["vaccineCode"]["coding"] == [{"system": "http://hl7.org/fhir/sid/cvx", "code": "08", "display": "HepB"}]
+    assert one["doseQuantity"] == {"value": 1, "unit": "mL", "system": "http://unitsofmeasure.org", "code": "mL"}
+    assert (one["route"]["text"], one["site"]["text"]) == ("Intramuscular", "Left Deltoid")
+    assert (one["manufacturer"]["display"], one["reportOrigin"]["text"]) == ("Merck", "Historical")
+    assert all(label["code"] != "AIAST" for label in one["meta"]["security"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [("", "completed"), ("CP", "completed"), ("PA", "completed"), ("RE", "not-done"), ("NA", "not-done")]
+)
+def test_whether_a_vaccine_was_given(sent: str, status: str) -> None:
+    """By the guide's map of RXA-20; what was refused has no dose."""
+    one = vaccine(status=sent, refusal="00^Parental decision^NIP002")
+    assert (one["status"], "doseQuantity" in one) == (status, status == "completed")
+    assert one["statusReason"]["text"] == "Parental decision"
+
+
+def test_a_status_that_is_not_known_is_no_immunization() -> None:
+    assert published(VACCINE.format(amount=1, notes="", refusal="", status="ZZ", action=""), kind="VXU^V04") == []
+
+
+def test_a_deleted_or_missing_vaccine_is_never_completed() -> None:
+    """RXA-21 D; CVX 998 says that none was given; an amount of 999 is not known."""
+    assert vaccine(action="D")["status"] == "entered-in-error"
+    assert "doseQuantity" not in vaccine(amount="999")
+    (none,) = published("RXA|0|1|20260301||998^No vaccine administered^CVX|999\r", kind="VXU^V04")
+    assert none["status"] == "not-done"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("F", "final"),
+        ("P", "preliminary"),
+        ("A", "partial"),
+        ("C", "corrected"),
+        ("X", "cancelled"),
+        ("I", "registered"),
+        ("", "unknown"),
+    ],
+)
+def test_a_report_heads_its_results(sent: str, status: str) -> None:
+    """The sender's panel with the sender's status; its results, and no other's, hang on it."""
+    found = published(
+        f"ORC|RE\rOBR|1||F1|24323-8^Panel^LN|||20260301{'|' * 18}{sent}\rOBX|1|NM|2823-3^Potassium^LN||4|mmol/L|||||F\r"
+        "OBX|2|NM|2951-2^Sodium^LN||140|mmol/L|||||F\rSPM|1|||SER\rOBX|3|ST|1^Look^L||clear||||||F\r"
+    )
+    (report,) = [one for one in found if one["resourceType"] == "DiagnosticReport"]
+    named = {f"urn:uuid:{one['id']}": one["code"]["text"] for one in found}
+    assert (report["status"], report["code"]["text"]) == (status, "Panel")
+    assert [named[row["reference"]] for row in report["result"]] == ["Potassium", "Sodium"]
+
+
+def test_an_order_is_no_report_and_no_request() -> None:
+    """An OBR without a result's status in an order message gives nothing that a server could act upon."""
+    order = "ORC|NW|77\rOBR|1|77||24323-8^Panel^LN|||20260301{status}\r"
+    assert published(order.format(status=""), kind="OML^O21") == published(order.format(status=""), kind="ORM^O01") == []
+    (report,) = published(order.format(status="|" * 18 + "F"), kind="OML^O21")
+    assert (report["resourceType"], "result" in report) == ("DiagnosticReport", False)
+
+
+def test_a_result_to_come_is_registered() -> None:
+    """OBX-11 I without a value; a value that is only empty says nothing."""
+    (one,) = published("OBX|1|NM|2823-3^Potassium^LN||||||||I\r")
+    assert (one["status"], [name for name in one if name.startswith("value")]) == ("registered", [])
+    assert published("OBX|1|NM|2823-3^Potassium^LN||||||||F\r") == []
+
+
+def test_several_numbers_and_ranges_keep_their_unit() -> None:
+    """They are words in FHIR, not one number; method and body site are the sender's."""
+    (one,) = published(f"OBX|1|NM|8867-4^Heart rate^LN||60~120|/min|||||F|{'|' * 5}AUTO^Automated^L|||ARM^Arm^L\r")
+    assert one["valueString"] == "60, 120 /min"
+    assert (one["method"]["text"], one["bodySite"]["text"]) == ("Automated", "Arm")
+    assert published("OBX|1|SN|1^Titre^L||^1^:^128|mg|||||F\r")[0]["valueString"] == "1:128 mg"
 
 
 @pytest.mark.parametrize(("sent", "criticality"), [("SV", "high"), ("MI^Mild", "low"), ("MO", None), ("", None)])
@@ -99,54 +200,3 @@ def test_a_unit_that_is_not_known_stays_words() -> None:
 
 def test_facts_of_fhir_are_not_published_again() -> None:
     assert published("OBX|1|NM|2823-3^K^LN||4|mmol/L|||||F\r", path="Bundle.entry[1].resource") == []
-
-
-@pytest.mark.parametrize(
-    ("sent", "expected"), [("CP", "completed"), ("PA", "completed"), ("RE", "not-done"), ("NA", "not-done"), ("", "completed")]
-)
-def test_vaccinations(sent: str, expected: str) -> None:
-    """Vaccine, dose and status; where no date may be told, R4's other choice says so."""
-    (one,) = published(f"RXA|0|1|20260301|20260301|08^HepB^CVX|1|mL{'|' * 13}{sent}\r", kind="VXU^V04")
-    assert (one["resourceType"], one["status"], one["occurrenceString"]) == ("Immunization", expected, "not told")
-    assert one["vaccineCode"]["coding"] == [{"system": "http://hl7.org/fhir/sid/cvx", "code": "08", "display": "HepB"}]
-    assert one["doseQuantity"] == {"value": 1, "unit": "mL", "system": "http://unitsofmeasure.org", "code": "mL"}
-
-
-def test_no_vaccine_is_none() -> None:
-    """CVX 998 stands where a message only carries observations."""
-    assert published("RXA|0|1|20260301|20260301|998^no vaccine administered^CVX|999\r", kind="VXU^V04") == []
-
-
-@pytest.mark.parametrize(
-    ("sent", "expected"),
-    [
-        ("F", "final"),
-        ("P", "preliminary"),
-        ("C", "corrected"),
-        ("X", "cancelled"),
-        ("A", "partial"),
-        ("S", "registered"),
-        ("", "unknown"),
-    ],
-)
-def test_a_report_with_its_results(sent: str, expected: str) -> None:
-    """Each Observation belongs to the report that it stands under."""
-    segments = (
-        f"OBR|1|P1|F1|24323-8^Metabolic panel^LN|||20260301{'|' * 18}{sent}\r"
-        "OBX|1|NM|2823-3^Potassium^LN||4.0|mmol/L|||||F\rOBX|2|NM|2951-2^Sodium^LN||140|mmol/L|||||F\r"
-        "OBR|2|P2|F2|4548-4^HbA1c^LN\rOBX|1|NM|4548-4^HbA1c^LN||6.1|%|||||F\r"
-    )
-    found = published(segments)
-    first, second = (r for r in found if r["resourceType"] == "DiagnosticReport")
-    names = {f"urn:uuid:{r['id']}": r["code"]["coding"][0]["code"] for r in found if r["resourceType"] == "Observation"}
-    assert first["status"] == expected
-    assert first["code"]["coding"][0]["code"] == "24323-8"
-    assert [names[r["reference"]] for r in first["result"]] == ["2823-3", "2951-2"]
-    assert [names[r["reference"]] for r in second["result"]] == ["4548-4"]
-
-
-def test_an_order_is_not_a_report_and_never_a_request() -> None:
-    """What a sender asks of another is not asked again by us."""
-    header = HEADER.replace("ORU^R01", "ORM^O01")
-    facts = read_facts(parse((header + "ORC|NW|P1\rOBR|1|P1||71045^Chest X-ray^C4\r").encode()))[0]
-    assert facts == []
