@@ -43,7 +43,7 @@ PURPOSES: Final = {
 }
 
 
-Action = Literal["reidentify", "decrypt", "erase", "redrive", "discard", "read_letter", "replay"]
+Action = Literal["reidentify", "decrypt", "erase", "redrive", "discard", "read_letter", "replay", "promote", "rollback"]
 
 
 class Log(Protocol):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -74,14 +75,15 @@ class KeyEncryption(_Section):
 
 
 class Operators(_Section):
-    """Accounts of the operating system that may tell who a token is, decrypt values, erase, put dead letters back or aside (``redrive``), or
-    see what stands in them (``read_letters``); an empty list is nobody."""
+    """Accounts of the operating system that may tell who a token is, decrypt values, erase, put dead letters back or aside (``redrive``), see
+    what stands in them (``read_letters``), or say which model serves (``release``); an empty list is nobody."""
 
     reidentify: frozenset[str] = frozenset()
     decrypt: frozenset[str] = frozenset()
     erase: frozenset[str] = frozenset()
     redrive: frozenset[str] = frozenset()
     read_letters: frozenset[str] = frozenset()
+    release: frozenset[str] = frozenset()
 
 
 class Gateway(_Section):
@@ -131,13 +133,16 @@ class Deid(_Section):
 class Models(_Section):
     """``execution``: ``auto`` takes CUDA when it is there, ``gpu`` refuses to start without it. ``trusted_keys``: folder of
     public keys (``*.pub``) whose bundles are accepted beside those that ship. ``messages``: a bundle that reads patients' messages
-    beside the triage table (recipe ``messages``); none ships."""
+    beside the triage table (recipe ``messages``); none ships. ``store``: fsspec address of the bundles that are released while the stream runs (a
+    folder, ``s3://bucket/prefix``); ``cache``: local folder, of this account, for what was fetched from there."""
 
     execution: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int = Field(2, ge=1)
     entities: str = "wardstream-entities"
     phi: str = "wardstream-phi"
     messages: str | None = None
+    store: str = ""
+    cache: Path = Path(tempfile.gettempdir()) / "wardstream-models"
     shelf: Path = Path(__file__).resolve().parent.parent / "models" / "shelf"
     trusted_keys: Path = Path(__file__).resolve().parent.parent / "models" / "keys"
 

@@ -23,6 +23,7 @@ from schemas.flags import Decision
 from schemas.handled import Handled
 from schemas.labels import ReviewedLabel
 from schemas.merges import Merge
+from schemas.releases import ModelRelease
 from schemas.samples import Sample
 
 RECORDS: dict[str, Any] = {
@@ -35,6 +36,7 @@ RECORDS: dict[str, Any] = {
     "merge.v1": Merge,
     "card-feedback.v1": CardFeedback,
     "handled.v1": Handled,
+    "release.v1": ModelRelease,
     "deid-map.v1": DeidMap,
 }
 
