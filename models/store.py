@@ -33,8 +33,9 @@ class BundleStore:
     """``url``: of the store's root; ``shelf``: bundles that ship, looked at first, so that going back to them needs no store;
     ``cache``: local folder of fetched bundles."""
 
-    def __init__(self, url: str, cache: Path, *, shelf: Path = SHELF, trusted_keys: Path = KEYS) -> None:
-        self._url, self._cache, self._shelf, self._keys = url.rstrip("/"), cache, shelf, trusted_keys
+    def __init__(self, url: str, cache: Path | None = None, *, shelf: Path = SHELF, trusted_keys: Path = KEYS) -> None:
+        self._url, self._shelf, self._keys = url.rstrip("/"), shelf, trusted_keys
+        self._cache = cache or Path(tempfile.gettempdir()) / f"wardstream-models-{os.getuid()}"
 
     def put(self, folder: Path) -> BundleRef:
         """Verify the bundle and store it; storing it again changes nothing.

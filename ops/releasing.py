@@ -41,19 +41,19 @@ def planned(
     lack = _lack(manifest, ref, champion, verdict)
     if lack and not override:
         raise ConfigurationError(path="verdict", detail=lack)
-    common = {
-        "id": derived_id(act.id, "release", ordinal=manifest.name),
-        "name": manifest.name,
-        "time": act.time,
-        "agent": act.agent,
-        "verdict": verdict[1] if verdict and not lack else "",
-        "overridden": OVERRIDE if lack else "",
-    }
-    if share is None:
-        previous = champion if champion != ref else now.previous if now else None
-        return ModelRelease(**common, action="promote", champion=ref, previous=previous)
-    canary = Canary(bundle=ref, share=share)
-    return ModelRelease(**common, action="canary", champion=champion, canary=canary, previous=now.previous if now else None)
+    before = now.previous if now else None
+    return ModelRelease(
+        id=derived_id(act.id, "release", ordinal=manifest.name),
+        name=manifest.name,
+        action="promote" if share is None else "canary",
+        champion=ref if share is None else champion,
+        canary=None if share is None else Canary(bundle=ref, share=share),
+        previous=champion if share is None and champion != ref else before,
+        time=act.time,
+        agent=act.agent,
+        verdict=verdict[1] if verdict and not lack else "",
+        overridden=OVERRIDE if lack else "",
+    )
 
 
 def rolled_back(now: ModelRelease | None, act: Act) -> ModelRelease:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -134,7 +133,8 @@ class Models(_Section):
     """``execution``: ``auto`` takes CUDA when it is there, ``gpu`` refuses to start without it. ``trusted_keys``: folder of
     public keys (``*.pub``) whose bundles are accepted beside those that ship. ``messages``: a bundle that reads patients' messages
     beside the triage table (recipe ``messages``); none ships. ``store``: fsspec address of the bundles that are released while the stream runs (a
-    folder, ``s3://bucket/prefix``); ``cache``: local folder, of this account, for what was fetched from there."""
+    folder, ``s3://bucket/prefix``); ``cache``: local folder, of this account, for what was
+    fetched from there (default: one under the system's folder for temporary files)."""
 
     execution: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int = Field(2, ge=1)
@@ -142,7 +142,7 @@ class Models(_Section):
     phi: str = "wardstream-phi"
     messages: str | None = None
     store: str = ""
-    cache: Path = Path(tempfile.gettempdir()) / "wardstream-models"
+    cache: Path | None = None
     shelf: Path = Path(__file__).resolve().parent.parent / "models" / "shelf"
     trusted_keys: Path = Path(__file__).resolve().parent.parent / "models" / "keys"
 

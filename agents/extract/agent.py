@@ -119,11 +119,10 @@ class ExtractStage:
         say(
             "model_release",
             stage=STAGE,
-            outcome=outcome,
+            status=outcome,
             model=release.name,
-            release=release.id,
-            digest=release.champion.digest[:12],
-            serves=versions["champion"],
+            record_id=release.id,
+            version=versions["champion"],
             detail=error.detail if error else None,
         )
         if self._observed is None:

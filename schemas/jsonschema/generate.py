@@ -25,6 +25,7 @@ from schemas.labels import ReviewedLabel
 from schemas.merges import Merge
 from schemas.releases import ModelRelease
 from schemas.samples import Sample
+from schemas.verdicts import GateVerdict
 
 RECORDS: dict[str, Any] = {
     "findings.v1": Findings,
@@ -37,6 +38,7 @@ RECORDS: dict[str, Any] = {
     "card-feedback.v1": CardFeedback,
     "handled.v1": Handled,
     "release.v1": ModelRelease,
+    "verdict.v1": GateVerdict,
     "deid-map.v1": DeidMap,
 }
 
