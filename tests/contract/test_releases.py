@@ -119,7 +119,6 @@ def test_the_command_promotes_and_takes_back_within_ten_seconds(on: Bench, monke
     began = time.monotonic()
     assert run("rollback", NAME)[0] == 0
     took = until(on, shelf_bundle(NAME).name) - began
-    print(f"rollback: {took:.2f} s")
     assert took < 10
     assert run("rollback", NAME)[0] == 1  # nothing to go back to
     entries = [msgspec.json.decode(r.value or b"", type=AuditEntry) for r in tail(settings.kafka, [topics.AUDIT], to_end=True)]
