@@ -43,7 +43,7 @@ PURPOSES: Final = {
 }
 
 
-Action = Literal["reidentify", "decrypt", "erase", "redrive", "discard", "read_letter", "replay"]
+Action = Literal["reidentify", "decrypt", "erase", "redrive", "discard", "read_letter", "replay", "promote", "rollback"]
 
 
 class Log(Protocol):
@@ -109,9 +109,9 @@ async def reidentify(vault: Vault, log: Log, token: str, act: Act) -> PatientRec
     try:
         record = await vault.reidentify(token)
     except Poison:
-        await log.produce(_entry(act, "reidentify", "failure", token))
+        await log.produce(audit_entry(act, "reidentify", "failure", token))
         raise
-    await log.produce(_entry(act, "reidentify", "success", token))
+    await log.produce(audit_entry(act, "reidentify", "success", token))
     return record
 
 
@@ -125,15 +125,15 @@ async def decrypt(plain: Callable[[str], str], log: Log, value: str, digest: str
     try:
         text = plain(value)
     except Poison:
-        await log.produce(_entry(act, "decrypt", "failure", record=digest))
+        await log.produce(audit_entry(act, "decrypt", "failure", record=digest))
         raise
-    await log.produce(_entry(act, "decrypt", "success", record=digest))
+    await log.produce(audit_entry(act, "decrypt", "success", record=digest))
     return text
 
 
 async def refused(log: Log, action: Action, act: Act, token: str = "") -> None:
     """Somebody without the role asked. Raises BrokerUnavailable."""
-    await log.produce(_entry(act, action, "failure", token))
+    await log.produce(audit_entry(act, action, "failure", token))
 
 
 async def handle(log: Log, letter: Letter, action: Literal["redriven", "discarded"], act: Act) -> None:
@@ -147,7 +147,7 @@ async def handle(log: Log, letter: Letter, action: Literal["redriven", "discarde
     """
     output = put_back(letter.record) if action == "redriven" else None
     kind: Action = "redrive" if action == "redriven" else "discard"
-    await log.produce(_entry(act, kind, "success", record=letter.name))
+    await log.produce(audit_entry(act, kind, "success", record=letter.name))
     if output is not None:
         await log.produce(output)
     topic, partition, offset = letter.place
@@ -161,17 +161,17 @@ async def handle(log: Log, letter: Letter, action: Literal["redriven", "discarde
         agent=act.agent,
         act=act.id,
     )
-    await log.produce(_output(topics.HANDLED, act, row.id, "", msgspec.json.encode(row), key=letter.name.encode()))
+    await log.produce(output_of(topics.HANDLED, act, row.id, "", msgspec.json.encode(row), key=letter.name.encode()))
 
 
 async def replayed(log: Log, name: str, act: Act) -> None:
     """A replay begins or goes on. Raises BrokerUnavailable: it must not."""
-    await log.produce(_entry(act, "replay", "success", record=name))
+    await log.produce(audit_entry(act, "replay", "success", record=name))
 
 
 async def look_into(log: Log, letter: Letter, act: Act) -> bytes | None:
     """The value of a dead letter, told after the entry is stored. Raises BrokerUnavailable."""
-    await log.produce(_entry(act, "read_letter", "success", record=letter.name))
+    await log.produce(audit_entry(act, "read_letter", "success", record=letter.name))
     return letter.record.value
 
 
@@ -188,7 +188,7 @@ async def erase(vault: Vault, contexts: ContextStore, kept: Kept, log: Log, toke
     """
     first, *merged = await vault.tokens(token) or (token,)
     for each in (first, *merged):
-        await log.produce(_entry(act, "erase", "success", each))
+        await log.produce(audit_entry(act, "erase", "success", each))
     if merged:  # before the vault forgets them; no message comes under a retired token any more
         await _drop(contexts, kept, log, merged, act)
     known = await vault.erase(first)
@@ -199,15 +199,16 @@ async def erase(vault: Vault, contexts: ContextStore, kept: Kept, log: Log, toke
 async def _drop(contexts: ContextStore, kept: Kept, log: Log, tokens: Sequence[str], act: Act) -> None:
     for topic, key in await asyncio.to_thread(kept.keys, frozenset(tokens)):
         await log.produce(
-            _output(topic, act, derived_id(act.id, topic, ordinal=key.decode("ascii", "replace")), "", None, key=key)
+            output_of(topic, act, derived_id(act.id, topic, ordinal=key.decode("ascii", "replace")), "", None, key=key)
         )
     for token in tokens:
         await contexts.forget(token)
         event = Erasure(id=derived_id(act.id, "erasure", ordinal=token), time=act.time, subject=token)
-        await log.produce(_output(topics.ERASURE, act, event.id, token, msgspec.json.encode(event)))
+        await log.produce(output_of(topics.ERASURE, act, event.id, token, msgspec.json.encode(event)))
 
 
-def _entry(act: Act, action: Action, outcome: Literal["success", "failure"], token: str = "", *, record: str = "") -> Output:
+def audit_entry(act: Act, action: Action, outcome: Literal["success", "failure"], token: str = "", *, record: str = "") -> Output:
+    """The entry for the audit log: what ``act`` did to the patient ``token`` or to ``record``, without a direct identifier."""
     name = derived_id(act.id, action, ordinal=token or record)
     entry = AuditEntry(
         id=name,
@@ -219,10 +220,11 @@ def _entry(act: Act, action: Action, outcome: Literal["success", "failure"], tok
         subject=token,
         record=record,
     )
-    return _output(topics.AUDIT, act, name, token, msgspec.json.encode(entry))
+    return output_of(topics.AUDIT, act, name, token, msgspec.json.encode(entry))
 
 
-def _output(topic: str, act: Act, name: str, token: str, value: bytes | None, *, key: bytes | None = None) -> Output:
+def output_of(topic: str, act: Act, name: str, token: str, value: bytes | None, *, key: bytes | None = None) -> Output:
+    """A record of ours for ``topic`` with the headers of an act."""
     headers = Envelope(
         id=name,
         source=SOURCE,

@@ -39,6 +39,7 @@ COMMANDS = {
     "export": "model factory: checkpoint to ONNX, optimized, with a parity report",
     "quantize": "model factory: int8 for CPUs",
     "evaluate": "model factory: score a checkpoint on the development sets",
+    "models": "which models serve: list, show, promote, roll back",
     "bundle": "model factory: gate, card, signature; a bundle for the shelf",
     "deid": "check, explain, compare and import rules of de-identification",
     "rules": "check decision rules, run their tables, try them on messages",

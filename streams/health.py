@@ -14,9 +14,12 @@ from schemas.errors import ConfigurationError
 
 @dataclass(slots=True)
 class Health:
-    """Written by the runner, read by the server's threads. Not ready: ``waiting`` names what is missing."""
+    """Written by the runner, read by the server's threads. Not ready: ``waiting`` names what is missing.
+
+    ``notes``: what people should know of a worker that is ready all the same, by what it is about."""
 
     waiting: set[str] = field(default_factory=set)
+    notes: dict[str, str] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -37,7 +40,9 @@ class HealthServer:
                     self._answer(200, "text/plain", b"ok\n")
                 elif self.path == "/readyz":
                     missing = sorted(health.waiting)
-                    body = b"ok\n" if not missing else "".join(f"waiting: {name}\n" for name in missing).encode()
+                    lines = [f"waiting: {name}" for name in missing] or ["ok"]
+                    lines += [f"{name}: {note}" for name, note in sorted(health.notes.copy().items())]
+                    body = "".join(f"{line}\n" for line in lines).encode()
                     self._answer(503 if missing else 200, "text/plain", body)
                 else:
                     self._answer(404, "text/plain", b"")

@@ -36,6 +36,8 @@ class StreamMetrics:
     lag_records: Gauge = field(init=False)
     assigned_partitions: Gauge = field(init=False)
     build: Gauge = field(init=False)
+    model_releases: Counter = field(init=False)
+    model_serving: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         at = self.registry
@@ -70,3 +72,11 @@ class StreamMetrics:
             "wardstream_assigned_partitions", "Partitions that this worker reads", ["stage"], registry=at
         )
         self.build = Gauge("wardstream_build_info", "Always 1; the labels say what runs", ["version", "stage"], registry=at)
+        self.model_releases = Counter(
+            "wardstream_model_releases", "Releases of models by what became of them here: applied, refused, waiting",
+            ["stage", "outcome"], registry=at,
+        )  # fmt: skip
+        self.model_serving = Gauge(
+            "wardstream_model_serving", "1 for each model that serves: its role (champion, canary), its version and the first digits of its graph",
+            ["stage", "role", "version"], registry=at,
+        )  # fmt: skip

@@ -41,7 +41,7 @@ from streams.processing import FIRST_DELAY_S, LONGEST_DELAY_S, Processing
 from streams.producer import Producer
 from streams.record import Record
 from streams.settings import Settings
-from streams.stage import Stage
+from streams.stage import Observed, Stage
 from streams.suspects import Suspects
 from streams.watchdog import Partition, Watchdog
 
@@ -89,6 +89,8 @@ class Runner:
         self._metrics = StreamMetrics()
         self._health = Health({"stage", "assignment"})
         self._assigned: frozenset[Partition] = frozenset()
+        if isinstance(stage, Observed):
+            stage.observe(self._metrics, self._health)
 
     async def serve(self) -> int:
         """Everything from start to exit code; raises nothing."""

@@ -74,14 +74,15 @@ class KeyEncryption(_Section):
 
 
 class Operators(_Section):
-    """Accounts of the operating system that may tell who a token is, decrypt values, erase, put dead letters back or aside (``redrive``), or
-    see what stands in them (``read_letters``); an empty list is nobody."""
+    """Accounts of the operating system that may tell who a token is, decrypt values, erase, put dead letters back or aside (``redrive``), see
+    what stands in them (``read_letters``), or say which model serves (``release``); an empty list is nobody."""
 
     reidentify: frozenset[str] = frozenset()
     decrypt: frozenset[str] = frozenset()
     erase: frozenset[str] = frozenset()
     redrive: frozenset[str] = frozenset()
     read_letters: frozenset[str] = frozenset()
+    release: frozenset[str] = frozenset()
 
 
 class Gateway(_Section):
@@ -131,7 +132,9 @@ class Deid(_Section):
 class Models(_Section):
     """``execution``: ``auto`` takes CUDA when it is there, ``gpu`` refuses to start without it. ``trusted_keys``: folder of
     public keys (``*.pub``) whose bundles are accepted beside those that ship. ``messages``: a bundle that reads patients' messages
-    beside the triage table (recipe ``messages``); none ships. ``flags`` and ``vitals``: classifiers beside the rules (recipes of these names); none ships. ``explanations``: the bundle that ``wardstream explain --in-words`` writes with."""
+    beside the triage table (recipe ``messages``); none ships. ``flags`` and ``vitals``: classifiers beside the rules (recipes of these names); none ships. ``explanations``: the bundle that ``wardstream explain --in-words`` writes with. ``store``: fsspec address of the bundles that are released while the stream runs (a
+    folder, ``s3://bucket/prefix``); ``cache``: local folder, of this account, for what was
+    fetched from there (default: one under the system's folder for temporary files)."""
 
     execution: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int = Field(2, ge=1)
@@ -141,6 +144,8 @@ class Models(_Section):
     flags: str | None = None
     vitals: str | None = None
     explanations: str = "wardstream-explain"
+    store: str = ""
+    cache: Path | None = None
     shelf: Path = Path(__file__).resolve().parent.parent / "models" / "shelf"
     trusted_keys: Path = Path(__file__).resolve().parent.parent / "models" / "keys"
 

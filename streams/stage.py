@@ -20,9 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.errors import Poison
+from streams.health import Health
+from streams.metrics import StreamMetrics
 from streams.record import Output, Record
 
 
@@ -57,3 +59,11 @@ class Stage(Protocol):
 
     async def close(self) -> None:
         """Release what ``open`` took."""
+
+
+@runtime_checkable
+class Observed(Protocol):
+    """A stage that has something to tell beside its outcomes."""
+
+    def observe(self, metrics: StreamMetrics, health: Health) -> None:
+        """Called once, before ``open``."""

@@ -4,67 +4,155 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
+import structlog
 
+from agents.extract.lineup import Lineup, line_up
 from agents.extract.mentions import STAGE
 from agents.extract.step import Extractor, Request, make_extractor
+from models.serving import Serving
+from models.store import BundleStore
 from schemas.deidentified import decode_map
 from schemas.envelope import JSON, DataClass, Envelope, parse_headers
-from schemas.errors import Poison, Reason, SchemaMismatch
+from schemas.errors import ConfigurationError, Poison, Reason, SchemaMismatch, WardstreamError
 from schemas.findings import Findings
 from schemas.ids import derived_id
+from schemas.releases import ModelRelease
 from streams import topics
+from streams.health import Health
+from streams.metrics import StreamMetrics
 from streams.record import Output, Record
+from streams.releases import Follower
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 
+#: How long a starting worker waits for what is released before it serves the shelf's bundle, seconds.
+FIRST_RELEASE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    envelope: Envelope
+    request: Request
+    extractor: Extractor
+
 
 class ExtractStage:
-    """See ``streams.stage.Stage``. The model runs in threads of its own, so that fetching and heartbeats go on."""
+    """See ``streams.stage.Stage``. The model runs in threads of its own, so that fetching and heartbeats go on.
+
+    A batch borrows what serves when it begins, and every result names the version that made it; what is released meanwhile serves the
+    next batch. With ``extractor`` given, that one serves and no release is followed.
+    """
 
     name = STAGE
 
     def __init__(self, settings: Settings, extractor: Extractor | None = None) -> None:
         self._settings = settings
-        self._extractor = extractor
+        self._serving: Serving[Lineup] | None = None if extractor is None else Serving(Lineup(extractor))
+        self._follower: Follower | None = None
+        self._observed: tuple[StreamMetrics, Health] | None = None
+        self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+    def observe(self, metrics: StreamMetrics, health: Health) -> None:
+        """See ``streams.stage.Observed``."""
+        self._observed = metrics, health
 
     async def open(self) -> None:
-        """Raises ConfigurationError when the entity model's bundle is missing or does not verify."""
-        if self._extractor is None:
-            self._extractor = await asyncio.to_thread(make_extractor, self._settings)
+        """Open the shelf's bundle, then what is released, when it can be had: a store that is away keeps no worker from serving.
+
+        Raises ConfigurationError when the shelf's bundle is missing or does not verify.
+        """
+        if self._serving is not None:
+            return
+        chosen = self._settings.models
+        first = await asyncio.to_thread(make_extractor, self._settings)
+        serving = self._serving = Serving(Lineup(first))
+        self._show(serving)
+        store = BundleStore(chosen.store, chosen.cache, shelf=chosen.shelf, trusted_keys=chosen.trusted_keys)
+
+        def apply(release: ModelRelease) -> None:
+            serving.swap(line_up(release, store, chosen, first))
+
+        self._follower = Follower(self._settings.kafka, chosen.entities, apply, self._told, self._log)
+        if not await asyncio.to_thread(self._follower.start, FIRST_RELEASE_S):
+            self._log.warning("release_late", stage=STAGE, model=chosen.entities)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
-        if self._extractor is None:
+        if self._serving is None:
             raise RuntimeError("process before open")
-        read = [self._request(record, self._extractor) for record in records]
-        requests = [row[1] for row in read if not isinstance(row, Poison)]
-        results = iter(await asyncio.to_thread(self._extractor.extract_many, requests))
+        with self._serving.borrowed() as lineup:
+            return await self._extract(records, lineup)
+
+    async def _extract(self, records: Sequence[Record], lineup: Lineup) -> list[Outcome]:
+        rows = [self._request(record, lineup) for record in records]
+        found: dict[int, Findings | Poison] = {}
+        for extractor in (lineup.champion, lineup.canary):
+            mine = [(n, row.request) for n, row in enumerate(rows) if not isinstance(row, Poison) and row.extractor is extractor]
+            if extractor is not None and mine:
+                results = await asyncio.to_thread(extractor.extract_many, [request for _, request in mine])
+                found.update(zip((n for n, _ in mine), results, strict=True))
         outcomes: list[Outcome] = []
-        for record, row in zip(records, read, strict=True):
-            if isinstance(row, Poison):
-                outcomes.append(Refused(row))
-                continue
-            result = next(results)
-            if isinstance(result, Poison):
-                outcomes.append(Refused(result))
+        for number, (record, row) in enumerate(zip(records, rows, strict=True)):
+            result = row if isinstance(row, Poison) else found[number]
+            if isinstance(row, Poison) or isinstance(result, Poison):
+                outcomes.append(Refused(result))  # type: ignore[arg-type]
             else:
-                outcomes.append(Done((_output(record, row[0], result, self._extractor.version),)))
+                outcomes.append(Done((_output(record, row.envelope, result, row.extractor.version),)))
         return outcomes
 
     async def close(self) -> None:
-        if self._extractor is not None:
-            self._extractor.close()
-            self._extractor = None
+        if self._follower is not None:
+            await asyncio.to_thread(self._follower.stop)
+            self._follower = None
+        if self._serving is not None:
+            self._serving.close()
+            self._serving = None
+
+    def _told(self, release: ModelRelease, error: WardstreamError | None) -> None:
+        if self._serving is None:
+            return
+        outcome = "applied" if error is None else "refused" if isinstance(error, ConfigurationError) else "waiting"
+        versions = self._show(self._serving)
+        say = self._log.info if error is None else self._log.error
+        say(
+            "model_release",
+            stage=STAGE,
+            status=outcome,
+            model=release.name,
+            record_id=release.id,
+            version=versions["champion"],
+            detail=error.detail if error else None,
+        )
+        if self._observed is None:
+            return
+        metrics, health = self._observed
+        metrics.model_releases.labels(STAGE, outcome).inc()
+        if error is None:
+            health.notes.pop("model", None)
+        else:
+            health.notes["model"] = f"serves {versions['champion']}; release {release.champion.digest[:12]} is {outcome}"
+
+    def _show(self, serving: Serving[Lineup]) -> dict[str, str]:
+        with serving.borrowed() as lineup:
+            versions = lineup.versions
+        if self._observed is not None:
+            gauge = self._observed[0].model_serving
+            gauge.clear()
+            for role, version in versions.items():
+                gauge.labels(STAGE, role, version).set(1)
+        return versions
 
     @staticmethod
-    def _request(record: Record, extractor: Extractor) -> tuple[Envelope, Request] | Poison:
+    def _request(record: Record, lineup: Lineup) -> _Row | Poison:
         try:
             envelope = parse_headers(record.headers)
             envelope.require(DataClass.INTERNAL)
             if record.value is None or not envelope.subject:
                 raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="ce_subject" if record.value else "value")
             policy = envelope.policy or ""
+            extractor = lineup.of(envelope.subject)
             request = Request(
                 content_type=envelope.content_type,
                 payload=record.value,
@@ -77,7 +165,7 @@ class ExtractStage:
             )
         except Poison as error:
             return error
-        return envelope, request
+        return _Row(envelope, request, extractor)
 
 
 def _output(record: Record, envelope: Envelope, findings: Findings, version: str) -> Output:

@@ -23,7 +23,7 @@ from schemas.deidentified import DeidMap, SpanMap
 from schemas.errors import Poison
 from schemas.findings import Findings, FindingsNote, Mention, Versions
 from schemas.message import fact_time_paths, parse, read_clinical
-from streams.settings import Settings
+from streams.settings import Models, Settings
 
 
 class SpanTagger(Protocol):
@@ -121,6 +121,15 @@ class Extractor:
         """Mentions of one clean text; with ``given`` spans (start, end, type) only those, asserted."""
         return self._note(path, text, Origin(_digest(text), "", self.version), (), given).mentions
 
+    def with_tagger(self, tagger: SpanTagger) -> Extractor:
+        """The same with another model; the vocabulary index is shared."""
+        return Extractor(tagger, self._linker)
+
+    @property
+    def model(self) -> str:
+        """The entity model's version alone."""
+        return self._tagger.version
+
     def close(self) -> None:
         """End the model's threads."""
         self._tagger.close()
@@ -211,8 +220,14 @@ def make_extractor(settings: Settings) -> Extractor:
     loaded; without a named index mentions stay unlinked."""
     chosen, vocabularies = settings.models, settings.vocabularies
     linker = None if vocabularies.index is None else Linker.load(vocabularies.index, vocabularies.threshold)
-    execution = Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)
     return Extractor(
-        Tagger.load(shelf_bundle(chosen.entities, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys),
+        Tagger.load(
+            shelf_bundle(chosen.entities, chosen.shelf), execution=execution_of(chosen), trusted_keys=chosen.trusted_keys
+        ),
         linker,
     )
+
+
+def execution_of(chosen: Models) -> Execution:
+    """Where and how models run under these settings."""
+    return Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)

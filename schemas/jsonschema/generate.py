@@ -23,7 +23,9 @@ from schemas.flags import Decision
 from schemas.handled import Handled
 from schemas.labels import ReviewedLabel
 from schemas.merges import Merge
+from schemas.releases import ModelRelease
 from schemas.samples import Sample
+from schemas.verdicts import GateVerdict
 
 RECORDS: dict[str, Any] = {
     "findings.v1": Findings,
@@ -35,6 +37,8 @@ RECORDS: dict[str, Any] = {
     "merge.v1": Merge,
     "card-feedback.v1": CardFeedback,
     "handled.v1": Handled,
+    "release.v1": ModelRelease,
+    "verdict.v1": GateVerdict,
     "deid-map.v1": DeidMap,
 }
 
