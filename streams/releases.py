@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from schemas.errors import ConfigurationError, Retryable, WardstreamError
+from schemas.errors import ConfigurationError, Retryable, StoreUnavailable, WardstreamError
 from schemas.releases import ModelRelease
 from streams import topics
 from streams.record import Record
@@ -85,8 +85,9 @@ class Follower:
                         if self._wanted is None:
                             self._caught_up.set()
                         self._changed.notify_all()
-            except Retryable as error:
-                self._log.warning("releases_unreadable", reason=error.reason.value)
+            except Exception as error:
+                reason = error.reason.value if isinstance(error, WardstreamError) else type(error).__name__
+                self._log.warning("releases_unreadable", reason=reason)
                 self._stop.wait(RETRY_S)
 
     def _take(self, record: Record) -> None:
@@ -115,8 +116,10 @@ class Follower:
             except ConfigurationError as error:
                 done = wanted
                 self._told(wanted, error)
-            except Retryable as error:
-                self._told(wanted, error)
+            except (
+                Exception
+            ) as error:  # a full disk or a runtime's own error must not end the thread: nobody would follow releases any more
+                self._told(wanted, error if isinstance(error, Retryable) else StoreUnavailable(path=type(error).__name__))
                 self._caught_up.set()
                 with self._changed:
                     if self._wanted is wanted and not self._stop.is_set():

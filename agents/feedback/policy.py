@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from schemas.clinical import Fact
 from schemas.findings import Findings, Mention
-from schemas.flags import Flag
+from schemas.flags import Flag, Opinion
 from schemas.samples import SampleReason
 
 #: Mentions of these sources are no model's opinion.
@@ -20,6 +20,8 @@ _ATTRIBUTES = frozenset({"dosage", "route", "frequency", "duration"})
 _FLAG_CODES = {"suicide.ideation": ("R45.851", "T14.91")}
 
 _CONTRADICTION = 1.0
+#: A classifier and the rule of the same flag say different things of the note.
+_MODEL_AGAINST_RULE = 0.9
 _DENIED = 0.95
 _ORPHAN = 0.8
 
@@ -40,10 +42,13 @@ class Proposal:
     score: float
 
 
-def propose(findings: Findings, flags: Sequence[Flag], path: str, policy: Policy) -> Proposal | None:
+def propose(
+    findings: Findings, flags: Sequence[Flag], path: str, policy: Policy, opinions: Sequence[Opinion] = ()
+) -> Proposal | None:
     """Whether the note at ``path`` should be reviewed, and why; disagreement before uncertainty before chance."""
     mentions = [mention for mention in findings.mentions if mention.note == path]
-    disagreement = _disagreement(findings, flags, mentions)
+    against = _MODEL_AGAINST_RULE if any(one.disagrees and one.note == path for one in opinions) else 0.0
+    disagreement = max(_disagreement(findings, flags, mentions), against)
     if disagreement:
         return Proposal("disagreement", disagreement)
     uncertain = [m.score for m in mentions if _by_model(m) and m.score < policy.uncertain_below]

@@ -16,7 +16,7 @@ def samples(decision: Decision, policy: Policy) -> tuple[Sample, ...]:
     findings = decision.findings
     found: list[Sample] = []
     for note in findings.notes:
-        proposal = propose(findings, decision.flags, note.path, policy)
+        proposal = propose(findings, decision.flags, note.path, policy, decision.opinions)
         if proposal is None or not note.text.strip():
             continue
         spans = {flag.id for flag in decision.flags for span in flag.basis.text_spans if span.sha256 == note.sha256}

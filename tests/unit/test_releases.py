@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
 from agents.extract.lineup import line_up
 from agents.extract.step import Extractor
@@ -23,7 +24,8 @@ from ops.releasing import OVERRIDE, planned, rolled_back
 from schemas.errors import ConfigurationError, StoreUnavailable
 from schemas.releases import BundleRef, Canary, ModelRelease, in_canary
 from schemas.verdicts import GateVerdict
-from streams.settings import Models
+from streams.releases import Follower
+from streams.settings import Models, Settings
 from tests.support.extract import WordTagger
 from training.challenge import Figures, challenge
 
@@ -243,3 +245,26 @@ def test_a_rollback_takes_the_canary_first_and_then_the_champion(tmp_path: Path,
     assert (second.champion, second.previous) == (OLD, None)
     with pytest.raises(ConfigurationError):
         rolled_back(second, ACT)
+
+
+def test_an_unexpected_error_does_not_end_the_following(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk while a release is fetched: told as waiting, tried again, applied."""
+    monkeypatch.setattr("streams.releases.RETRY_S", 0.01)
+    release = ModelRelease(id="1", name="m", action="promote", champion=OLD, time="2026-01-01T00:00:00Z", agent="a")
+    tried: list[ModelRelease] = []
+    told: list[object] = []
+    applied = threading.Event()
+
+    def apply(wanted: ModelRelease) -> None:
+        tried.append(wanted)
+        if len(tried) < 3:
+            raise OSError(28, "no space left")
+        applied.set()
+
+    follower = Follower(Settings().kafka, "m", apply, lambda wanted, error: told.append(error), structlog.get_logger())
+    follower._wanted, follower._live = release, True
+    follower._threads[1].start()
+    assert applied.wait(5)
+    follower._stop.set()
+    follower.stop()
+    assert [type(error) for error in told[:2]] == [StoreUnavailable, StoreUnavailable]
