@@ -15,21 +15,11 @@ import msgspec
 from agents.decide.cases.evidence import as_input
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact
 from agents.decide.evaluate import Hit, evaluate
-from agents.decide.form import (
-    AllOf,
-    AnyOf,
-    Condition,
-    Measure,
-    OnMeasure,
-    OnScore,
-    OnTable,
-    Plausible,
-    Ratio,
-    Rise,
-    RuleForm,
-    Statement,
-    Value,
-)
+from agents.decide.form.base import Plausible
+from agents.decide.form.conditions import AllOf, AnyOf, Condition, Ratio, Rise, Value
+from agents.decide.form.index import OnMeasure, OnScore, OnTable
+from agents.decide.form.inputs import Measure, Statement
+from agents.decide.form.rule import RuleForm
 from agents.decide.reading.inputs import Reading, read_measure, read_row, takes_fact
 from agents.decide.reading.units import convert
 from agents.decide.ruleset import RuleSet

@@ -11,7 +11,8 @@ from agents.decide.cases.index import cases_of, stated
 from agents.decide.cases.measures import MeasureCase, TableCase
 from agents.decide.cases.scores import ScoreCase
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact
-from agents.decide.form import AllOf, AnyOf, Condition, Level, NoneOf, RuleForm
+from agents.decide.form.conditions import AllOf, AnyOf, Condition, NoneOf
+from agents.decide.form.rule import Level, RuleForm
 from agents.decide.ruleset import RuleSet
 from agents.decide.view import View
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from agents.decide.form import AllOf, AnyOf, Condition, OnScore, OnTable, Present, Ratio, Rise, RuleForm, Single, Total, Value
+from agents.decide.form.conditions import AllOf, AnyOf, Condition, Present, Ratio, Rise, Single, Total, Value
+from agents.decide.form.index import OnScore, OnTable
+from agents.decide.form.rule import RuleForm
 from agents.decide.ruleset import RuleSet
 from agents.decide.trial import Trial
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext
-from agents.decide.form import Measure
+from agents.decide.form.inputs import Measure
 from agents.decide.reading.units import convert
 from agents.decide.ruleset import RuleSet
 from models.bundle import NumberInput

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from agents.decide.form import DrugTable, LimitTable, RuleForm
+from agents.decide.form.rule import RuleForm
+from agents.decide.form.tables import DrugTable, LimitTable
 from agents.decide.ruleset import HERE
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from agents.decide.form import (
-    Allergies,
+from agents.decide.form.conditions import (
     AllOf,
     AlsoGiven,
     AnyOf,
@@ -19,18 +18,28 @@ from agents.decide.form import (
     Condition,
     Conflict,
     Denied,
-    DrugTable,
     FiltrationDrop,
     GivenBelow,
     GivenWith,
     Interpreted,
     Limits,
-    LimitTable,
-    Measure,
     Measured,
-    Medications,
     NoneOf,
     Older,
+    OrderedTwice,
+    OverMaximum,
+    Present,
+    Ratio,
+    Rise,
+    Single,
+    Stated,
+    Together,
+    Total,
+    Unlisted,
+    Value,
+    Written,
+)
+from agents.decide.form.index import (
     OnAllergens,
     OnContraindications,
     OnDenials,
@@ -41,21 +50,10 @@ from agents.decide.form import (
     OnScore,
     OnStatements,
     OnTable,
-    OrderedTwice,
-    OverMaximum,
-    Present,
-    Ratio,
-    Rise,
-    RuleForm,
-    Single,
-    Stated,
-    Statement,
-    Together,
-    Total,
-    Unlisted,
-    Value,
-    Written,
 )
+from agents.decide.form.inputs import Allergies, Measure, Medications, Statement
+from agents.decide.form.rule import RuleForm
+from agents.decide.form.tables import DrugTable, LimitTable
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.units import analytes
 from schemas.errors import ConfigurationError

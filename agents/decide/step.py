@@ -10,7 +10,7 @@ from agents.decide.cases.evidence import as_input
 from agents.decide.context import MINUTES_PER_HOUR, PatientContext, Raised, changed_facts, merge
 from agents.decide.counterfactual import clearings
 from agents.decide.evaluate import Hit, Passed, Verdict, evaluate
-from agents.decide.form import Resolve
+from agents.decide.form.rule import Resolve
 from agents.decide.opinions import Opinions
 from agents.decide.ruleset import LoadedRule, RuleSet
 from agents.decide.triage.table import TriageTable

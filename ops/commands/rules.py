@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agents.decide.form import RuleForm
+from agents.decide.form.rule import RuleForm
 from agents.decide.lint import Complaint, complaints
 from agents.decide.ruleset import RULES, RuleSet
 from agents.decide.trial import Trial, failures, trials

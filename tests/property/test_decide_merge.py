@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agents.decide.cases.scores import score_cases
 from agents.decide.context import PatientContext, merge
-from agents.decide.form import OnScore
+from agents.decide.form.index import OnScore
 from agents.decide.joining import join
 from agents.decide.ruleset import RuleSet
 from agents.decide.step import Decider

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from agents.decide.form import Code, Statement
+from agents.decide.form.base import Code
+from agents.decide.form.inputs import Statement
 from agents.decide.reading.inputs import has_code
 from agents.extract.linking.build import build
 from agents.extract.linking.index import encode, read

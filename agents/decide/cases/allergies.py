@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from agents.decide.cases.case import By
 from agents.decide.cases.evidence import Evidence
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.form import Condition, Conflict
+from agents.decide.form.conditions import Condition, Conflict
 from agents.decide.reading.drugs import Match
 from agents.decide.reading.pairs import Stated
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from agents.decide.cases.evidence import Evidence
-from agents.decide.form import Condition
+from agents.decide.form.conditions import Condition
 
 By = Literal["rule", "input", "pair"]
 

@@ -11,7 +11,10 @@ from agents.decide.cases.case import below, shown
 from agents.decide.cases.evidence import Evidence, rounded
 from agents.decide.cases.patient import Patient, elapsed_of, recent
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.form import Condition, GivenBelow, GivenWith, Measure, OnContraindications, RuleForm, Statement
+from agents.decide.form.conditions import Condition, GivenBelow, GivenWith
+from agents.decide.form.index import OnContraindications
+from agents.decide.form.inputs import Measure, Statement
+from agents.decide.form.rule import RuleForm
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.inputs import read_measure, takes_fact, takes_mention
 from agents.decide.reading.pairs import Stated

@@ -9,7 +9,7 @@ from decimal import Decimal
 from agents.decide.cases.case import By, shown
 from agents.decide.cases.evidence import Evidence
 from agents.decide.context import ContextMention
-from agents.decide.form import Condition, OverMaximum
+from agents.decide.form.conditions import Condition, OverMaximum
 from agents.decide.reading.doses import daily_mg
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.pairs import Stated

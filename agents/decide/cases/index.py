@@ -15,10 +15,7 @@ from agents.decide.cases.record import allergen_cases, denial_cases
 from agents.decide.cases.scores import score_cases
 from agents.decide.cases.statements import StatementCase
 from agents.decide.context import MINUTES_PER_HOUR, read_mentions
-from agents.decide.form import (
-    Allergies,
-    Measure,
-    Medications,
+from agents.decide.form.index import (
     OnAllergens,
     OnContraindications,
     OnDenials,
@@ -29,10 +26,9 @@ from agents.decide.form import (
     OnScore,
     OnStatements,
     OnTable,
-    RuleForm,
-    Statement,
-    conditions,
 )
+from agents.decide.form.inputs import Allergies, Measure, Medications, Statement
+from agents.decide.form.rule import RuleForm, conditions
 from agents.decide.reading.inputs import Reading, read_measure, read_row, takes_fact, takes_mention
 from agents.decide.reading.pairs import allergens, medications
 from agents.decide.ruleset import FROM_DRUGS, RuleSet

@@ -10,20 +10,10 @@ from typing import Literal
 from agents.decide.cases.evidence import Evidence
 from agents.decide.cases.patient import Patient
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.form import (
-    AlsoGiven,
-    Condition,
-    Measure,
-    Measured,
-    Older,
-    OrderedTwice,
-    RuleForm,
-    Statement,
-    Together,
-    Written,
-    conditions,
-)
-from agents.decide.form import Stated as StatedInput
+from agents.decide.form.conditions import AlsoGiven, Condition, Measured, Older, OrderedTwice, Together, Written
+from agents.decide.form.conditions import Stated as StatedInput
+from agents.decide.form.inputs import Measure, Statement
+from agents.decide.form.rule import RuleForm, conditions
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.inputs import has_term, read_measure, takes_fact, takes_mention
 from agents.decide.reading.pairs import Stated

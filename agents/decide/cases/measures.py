@@ -10,7 +10,9 @@ from statistics import median
 from agents.decide.cases.case import By, above, at_least, at_most, below, shown
 from agents.decide.cases.evidence import Evidence, rounded
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact
-from agents.decide.form import Condition, FiltrationDrop, Interpreted, LimitRow, Limits, Measure, Ratio, Rise, Value
+from agents.decide.form.conditions import Condition, FiltrationDrop, Interpreted, Limits, Ratio, Rise, Value
+from agents.decide.form.inputs import Measure
+from agents.decide.form.tables import LimitRow
 from agents.decide.reading.inputs import Reading
 from agents.decide.reading.renal import creatinine_at, egfr
 from agents.decide.reading.units import canonical_unit

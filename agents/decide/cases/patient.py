@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agents.decide.cases.evidence import Evidence
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
-from agents.decide.form import Measure, Statement
+from agents.decide.form.inputs import Measure, Statement
 from agents.decide.reading.inputs import Reading, read_measure, takes_fact, takes_mention
 
 

@@ -10,7 +10,8 @@ from typing import Literal
 from agents.decide.cases.case import By
 from agents.decide.cases.evidence import Evidence
 from agents.decide.context import ContextFact, ContextMention, PatientContext
-from agents.decide.form import Asserted, Condition, Denied, Unlisted
+from agents.decide.form.conditions import Condition, Denied, Unlisted
+from agents.decide.form.inputs import Asserted
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.inputs import allowed, holds_now
 from agents.decide.reading.pairs import Stated

@@ -10,7 +10,10 @@ from agents.decide.cases.case import By
 from agents.decide.cases.evidence import Evidence
 from agents.decide.cases.patient import Patient
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
-from agents.decide.form import Band, Condition, Item, Measure, OnScore, RuleForm, Single, Stated, Statement, Total
+from agents.decide.form.conditions import Condition, Single, Stated, Total
+from agents.decide.form.index import Band, Item, OnScore
+from agents.decide.form.inputs import Measure, Statement
+from agents.decide.form.rule import RuleForm
 from agents.decide.reading.inputs import Reading, read_measure
 
 

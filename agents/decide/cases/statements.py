@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from agents.decide.cases.case import By, at_least
 from agents.decide.cases.evidence import Evidence
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.form import Condition, Measure, Present
+from agents.decide.form.conditions import Condition, Present
+from agents.decide.form.inputs import Measure
 from agents.decide.reading.inputs import Reading
 
 

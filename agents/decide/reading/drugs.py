@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from agents.decide.form import Code, DrugTable
+from agents.decide.form.base import Code
+from agents.decide.form.tables import DrugTable
 from schemas.clinical import Coding
 
 Match = Literal["ingredient", "class", "cross"]

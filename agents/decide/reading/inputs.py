@@ -9,7 +9,9 @@ from decimal import Decimal
 from functools import lru_cache
 
 from agents.decide.context import ContextFact, ContextMention
-from agents.decide.form import Asserted, Code, LimitRow, Measure, Plausible, Statement
+from agents.decide.form.base import Code, Plausible
+from agents.decide.form.inputs import Asserted, Measure, Statement
+from agents.decide.form.tables import LimitRow
 from agents.decide.reading.drugs import code_matches
 from agents.decide.reading.units import convert
 from schemas.clinical import Coding, Fact

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
-from agents.decide.form import Allergies, Medications
+from agents.decide.form.inputs import Allergies, Medications
 from agents.decide.reading.drugs import DrugLexicon, Substance, none_known
 from agents.decide.reading.inputs import allowed
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from agents.decide.form import Code
+from agents.decide.form.base import Code
 from schemas.errors import ConfigurationError
 from schemas.flags import Urgency
 

@@ -1,0 +1,1 @@
+"""What a rule file and a table may say, and nothing else."""

@@ -1,0 +1,34 @@
+"""What the parts of the rule form share: names, hours, codes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+
+Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
+
+
+Hours = Annotated[int, msgspec.Meta(gt=0, le=24 * 366)]
+
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Code(Form, frozen=True, kw_only=True):
+    """``code`` ending in ``*`` stands for every code that begins so (ICD-10-CM 7th characters). An empty system is any system."""
+
+    code: str
+    system: str = ""
+
+
+class Plausible(Form, frozen=True, kw_only=True):
+    """Values outside are taken for errors of the instrument or the unit: missing data."""
+
+    low: Decimal
+    high: Decimal
