@@ -7,8 +7,9 @@ by version. A withdrawn fact stays as a tombstone, so that its older version can
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import cached_property
 
 import msgspec
 
@@ -81,8 +82,11 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     episode: str = ""
 
 
-class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``clock``: the latest message time in minutes on the patient's clock; ``raised`` by rule version and suppression key."""
+class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+    """``clock``: the latest message time in minutes on the patient's clock; ``raised`` by rule version and suppression key.
+
+    Rules ask the same few things of a long record again and again: facts are sorted by kind and by code once, when first asked.
+    """
 
     facts: dict[str, ContextFact] = {}
     mentions: dict[str, ContextMention] = {}
@@ -93,9 +97,34 @@ class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     def current(self, kinds: Iterable[str]) -> list[ContextFact]:
         """Facts of these kinds that are not withdrawn, ordered by time on the patient's clock, then id; unknown time first."""
-        wanted = frozenset(kinds)
-        rows = [row for row in self.facts.values() if row.fact.kind in wanted and not row.fact.retracted]
-        return sorted(rows, key=lambda row: (_at(row.fact.elapsed), row.fact.id))
+        named = [self._by_kind[kind] for kind in dict.fromkeys(kinds) if kind in self._by_kind]
+        if len(named) == 1:
+            return list(named[0])
+        return sorted((row for rows in named for row in rows), key=_when)
+
+    def coded(self, code: str) -> Sequence[ContextFact]:
+        """Facts with this code of whatever system, withdrawn ones too, in the same order."""
+        return self._by_code.get(code, ())
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[ContextFact]]:
+        found: dict[str, list[ContextFact]] = {}
+        for row in sorted(self.facts.values(), key=_when):
+            if not row.fact.retracted:
+                found.setdefault(row.fact.kind, []).append(row)
+        return found
+
+    @cached_property
+    def _by_code(self) -> dict[str, list[ContextFact]]:
+        found: dict[str, list[ContextFact]] = {}
+        for row in sorted(self.facts.values(), key=_when):
+            for code in {coding.code for coding in row.fact.codes}:
+                found.setdefault(code, []).append(row)
+        return found
+
+
+def _when(row: ContextFact) -> tuple[int, str]:
+    return _at(row.fact.elapsed), row.fact.id
 
 
 def merge(context: PatientContext, findings: Findings, *, horizon_hours: int = HORIZON_HOURS) -> PatientContext:

@@ -20,7 +20,7 @@ from agents.decide.form.conditions import AllOf, AnyOf, Condition, Ratio, Rise, 
 from agents.decide.form.index import OnMeasure, OnScore, OnTable
 from agents.decide.form.inputs import Measure, Statement
 from agents.decide.form.rule import RuleForm
-from agents.decide.reading.inputs import Reading, read_measure, read_row, takes_fact
+from agents.decide.reading.inputs import Reading, read_measure, read_row, readings, takes_fact
 from agents.decide.reading.units import convert
 from agents.decide.ruleset import RuleSet
 from agents.decide.view import View
@@ -138,8 +138,7 @@ def _source(form: RuleForm, rules: RuleSet, view: View, row: ContextFact) -> tup
                 bounds |= {x for b in bands for x in (b.at_least, b.above, b.at_most, b.below) if x is not None}
     if measure is None:
         return None
-    others = (read_measure(other, measure) for other in view.context.current(measure.kinds))
-    earlier = [r for r in others if r is not None and r.exact and (r.elapsed or 0) < (row.fact.elapsed or 0)]
+    earlier = [r for r in readings(view.context, measure) if r.exact and (r.elapsed or 0) < (row.fact.elapsed or 0)]
     return measure.analyte, measure.plausible, bounds | _tested(form, earlier, row)
 
 

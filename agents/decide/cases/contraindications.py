@@ -16,7 +16,7 @@ from agents.decide.form.index import OnContraindications
 from agents.decide.form.inputs import Measure, Statement
 from agents.decide.form.rule import RuleForm
 from agents.decide.reading.drugs import DrugLexicon
-from agents.decide.reading.inputs import read_measure, takes_fact, takes_mention
+from agents.decide.reading.inputs import Reading, readings, takes_fact, takes_mention
 from agents.decide.reading.pairs import Stated
 from agents.decide.reading.renal import egfr
 
@@ -131,22 +131,26 @@ def contraindication_cases(
 
 def _latest(form: RuleForm, index: OnContraindications, patient: Patient) -> Rate | None:
     """The newest measurement of the window; at one time a charted rate comes before one that has to be computed."""
-    newest: tuple[tuple[int, bool, str], Rate] | None = None
+    newest: tuple[tuple[int, bool, str], Reading] | None = None
     for name in index.filtration:
         measure = form.inputs[name]
         assert isinstance(measure, Measure)
         charted = measure.analyte == "filtration"
-        for row in patient.context.current(measure.kinds):
-            reading = read_measure(row, measure)
-            if reading is None or not recent(reading.elapsed, patient.now, index.hours):
+        for reading in readings(patient.context, measure):
+            row = reading.row
+            if not recent(reading.elapsed, patient.now, index.hours):
                 continue
             if patient.now is not None and reading.elapsed is not None and reading.elapsed > patient.now:
                 continue
             order = (-(2**62) if reading.elapsed is None else reading.elapsed, charted, row.fact.id)
             if newest is None or order > newest[0]:
-                rate = Rate(row, reading.value, reading.comparator, reading.missing) if charted or reading.value is None else None
-                newest = order, rate or _computed(row, reading.value, reading.comparator, patient)
-    return newest[1] if newest else None
+                newest = order, reading
+    if newest is None:
+        return None
+    (_, charted, _), found = newest
+    if charted or found.value is None:
+        return Rate(found.row, found.value, found.comparator, found.missing)
+    return _computed(found.row, found.value, found.comparator, patient)
 
 
 #: More creatinine is less filtration: "above" of one is "below" of the other.

@@ -29,7 +29,7 @@ from agents.decide.form.index import (
 )
 from agents.decide.form.inputs import Allergies, Measure, Medications, Statement
 from agents.decide.form.rule import RuleForm, conditions
-from agents.decide.reading.inputs import Reading, read_measure, read_row, takes_fact, takes_mention
+from agents.decide.reading.inputs import Reading, read_measure, read_row, readings, takes_fact, takes_mention
 from agents.decide.reading.pairs import allergens, medications
 from agents.decide.ruleset import FROM_DRUGS, RuleSet
 from agents.decide.view import View
@@ -82,25 +82,23 @@ def cases_of(form: RuleForm, rules: RuleSet, view: View) -> Iterator[Case]:
 
 
 def _measure_cases(measure: Measure, index: OnMeasure, staleness_hours: int, view: View) -> Iterator[Case]:
-    touched = [
-        row.fact.elapsed
-        for key in view.changed
-        if (row := view.context.facts.get(key)) is not None and read_measure(row, measure) is not None
-    ]
+    rows = [view.context.facts[key] for key in view.changed if key in view.context.facts]
+    own = {row.fact.id for row in rows if read_measure(row, measure) is not None}
+    touched = [row.fact.elapsed for row in rows if row.fact.id in own]
     times = [time for time in touched if time is not None]
     if not touched:
         return
     # Values that are not stale are asked again: when a later one is corrected away, the flag falls back to them.
-    corrected = any(view.changed.intersection(flag.refs) for flag in view.context.raised.values())
+    corrected = any(not own.isdisjoint(flag.refs) for flag in view.context.raised.values())
     fresh = [view.now - staleness_hours * MINUTES_PER_HOUR] if corrected and view.now is not None else []
-    readings = [r for row in view.context.current(measure.kinds) if (r := read_measure(row, measure)) is not None]
-    latest = max((r.elapsed for r in readings if r.elapsed is not None), default=None)
-    for reading in readings:
+    series = readings(view.context, measure)
+    latest = max((r.elapsed for r in series if r.elapsed is not None), default=None)
+    for reading in series:
         if reading.elapsed is None:
             if reading.row.fact.id in view.changed:
                 yield MeasureCase(Reading(reading.row, None, reading.missing or "time"), measure, [])
         elif times and min(times + fresh) <= reading.elapsed <= max(times) + index.reach_hours * MINUTES_PER_HOUR:
-            earlier = [r for r in readings if r.elapsed is not None and r.elapsed < reading.elapsed]
+            earlier = [r for r in series if r.elapsed is not None and r.elapsed < reading.elapsed]
             yield MeasureCase(reading, measure, earlier, counts=reading.elapsed == latest, age_years=view.age_years, sex=view.sex)
 
 

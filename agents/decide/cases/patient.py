@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agents.decide.cases.evidence import Evidence
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
 from agents.decide.form.inputs import Measure, Statement
-from agents.decide.reading.inputs import Reading, read_measure, takes_fact, takes_mention
+from agents.decide.reading.inputs import Reading, readings, takes_fact, takes_mention
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,9 @@ class Patient:
 
     def latest(self, measure: Measure, hours: int) -> Reading | None:
         """The newest exact value within the hours before now."""
-        found = [reading for row in self.context.current(measure.kinds) if (reading := read_measure(row, measure)) is not None]
-        return next((one for one in reversed(found) if one.exact and recent(one.elapsed, self.now, hours)), None)
+        span = None if self.now is None else (self.now - hours * MINUTES_PER_HOUR, self.now)
+        found = readings(self.context, measure, span=span)
+        return next((one for one in reversed(found) if one.exact), None)
 
 
 def elapsed_of(source: ContextFact | ContextMention) -> int | None:

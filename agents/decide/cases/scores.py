@@ -11,10 +11,11 @@ from agents.decide.cases.evidence import Evidence
 from agents.decide.cases.patient import Patient
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact, ContextMention, PatientContext
 from agents.decide.form.conditions import Condition, Single, Stated, Total
-from agents.decide.form.index import Band, Item, OnScore
+from agents.decide.form.index import Band, Item, OnScore, Part
 from agents.decide.form.inputs import Measure, Statement
 from agents.decide.form.rule import RuleForm
 from agents.decide.reading.inputs import Reading, read_measure
+from agents.decide.reading.inputs import readings as series
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +95,28 @@ def score_cases(
     """The score at each time from a changed measure until that measure no longer counts; ``stated``: statements that the record holds;
     ``mentions``: of this message."""
     items = [item for item in index.items if (not item.only_with or item.only_with in stated) and item.not_with not in stated]
-    readings: dict[str, list[Reading]] = {}
     spans: list[tuple[int, int]] = []
+    fresh = [row for key in changed if (row := context.facts.get(key)) is not None and row.fact.elapsed is not None]
     for item in items:
         for part in item.parts:
-            measure = form.inputs[part.input]
-            assert isinstance(measure, Measure)
-            rows = [
-                r for row in context.facts.values() if (r := read_measure(row, measure)) is not None and r.elapsed is not None
-            ]
-            reach = item.hours * MINUTES_PER_HOUR
-            spans += [(r.elapsed or 0, (r.elapsed or 0) + reach) for r in rows if r.row.fact.id in changed]
-            readings[part.input] = [r for r in rows if not r.row.fact.retracted]
+            starts = [row.fact.elapsed or 0 for row in fresh if read_measure(row, _measure(form, part)) is not None]
+            spans += [(start, start + item.hours * MINUTES_PER_HOUR) for start in starts]
+    if not spans:
+        return
+    reach = max(item.hours for item in items) * MINUTES_PER_HOUR
+    near = (min(start for start, _ in spans) - reach, max(end for _, end in spans))
+    parts = {part.input: part for item in items for part in item.parts}
+    readings = {name: series(context, _measure(form, part), span=near) for name, part in parts.items()}
     times = {r.elapsed or 0 for rows in readings.values() for r in rows} | {start for start, _ in spans}
     touched = sorted(at for at in times if any(start <= at <= end for start, end in spans))
     for at in touched:
         yield ScoreCase(at, _scored(items, readings, at), form, context, mentions, counts=at == touched[-1])
+
+
+def _measure(form: RuleForm, part: Part) -> Measure:
+    measure = form.inputs[part.input]
+    assert isinstance(measure, Measure)
+    return measure
 
 
 def _scored(items: Iterable[Item], readings: dict[str, list[Reading]], at: int) -> tuple[Scored, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from agents.decide.context import ContextFact, ContextMention
+from agents.decide.context import ContextFact, ContextMention, PatientContext
 from agents.decide.form.base import Code, Plausible
 from agents.decide.form.inputs import Asserted, Measure, Statement
 from agents.decide.form.tables import LimitRow
@@ -57,6 +57,27 @@ def read_measure(row: ContextFact, measure: Measure) -> Reading | None:
         answer = _answer(fact, measure.answers)
         return Reading(row, answer, "" if answer is not None else "value")
     return _reading(row, measure.analyte, measure.plausible)
+
+
+def readings(
+    context: PatientContext, measure: Measure, *, withdrawn: bool = False, span: tuple[int, int] | None = None
+) -> list[Reading]:
+    """Every fact of the record that is this measure, by time, then id; ``withdrawn`` ones only where asked, ``span``: of those minutes alone."""
+    rows: Iterable[ContextFact]
+    if len(measure.codes) == 1 and not measure.codes[0].code.endswith("*"):
+        rows = context.coded(measure.codes[0].code)
+    elif any(code.code.endswith("*") for code in measure.codes):
+        rows = sorted(context.facts.values(), key=_when)
+    else:
+        rows = sorted({row.fact.id: row for code in measure.codes for row in context.coded(code.code)}.values(), key=_when)
+    if span is not None:
+        rows = [row for row in rows if row.fact.elapsed is not None and span[0] <= row.fact.elapsed <= span[1]]
+    found = (read_measure(row, measure) for row in rows if withdrawn or not row.fact.retracted)
+    return [reading for reading in found if reading is not None]
+
+
+def _when(row: ContextFact) -> tuple[int, str]:
+    return -(2**62) if row.fact.elapsed is None else row.fact.elapsed, row.fact.id
 
 
 def read_row(row: ContextFact, limits: dict[str, LimitRow]) -> tuple[str, LimitRow, Reading] | None:
