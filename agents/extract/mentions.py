@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from msgspec import structs
 
 from agents.extract import rules
+from agents.extract.allergy_lists import entries
 from agents.extract.assertion import Target, assert_all
 from agents.extract.expansions import definitions, expand
 from agents.extract.laterality import joined, side_of
@@ -157,11 +158,16 @@ def read_note(
     """
     sections, sentences = layout(text)
     forbidden = _forbidden(text, replaced)
-    model = [
-        Span(start, end, kind, round(span.score, 4), source)
+    tagging = (
+        Span(span.start, span.end, kind, round(span.score, 4), source)
         for span in tagged
         if (kind := span.label.lower()) in MENTION_TYPES
-        for start, end in _trimmed(text, span.start, span.end, forbidden)
+    )
+    model = [
+        replace(part, start=start, end=end)
+        for span in tagging
+        for part in (entries(text, span) if _is_allergen(sections, span) else (span,))
+        for start, end in _trimmed(text, part.start, part.end, forbidden)
         if not _is_heading(sections, start, end) and text[start:end].casefold() not in CHART_WORDS
     ]
     trimmed = set(model)
@@ -275,6 +281,10 @@ def _marked(onset: Onset | None, forbidden: list[tuple[int, int]]) -> Onset | No
     if onset is None:
         return None
     return structs.replace(onset, replaced=any(a < onset.end and onset.start < b for a, b in forbidden))
+
+
+def _is_allergen(sections: tuple[Section, ...], span: Span) -> bool:
+    return span.type == "medication" and section_at(sections, span.start).name == "allergies"
 
 
 def _is_heading(sections: tuple[Section, ...], start: int, end: int) -> bool:

@@ -147,3 +147,20 @@ def test_a_duration_carries_its_length() -> None:
     """``period`` stands on durations alone."""
     result = read("Took amoxicillin for 10 days", {"amoxicillin": "medication"})
     assert [(m.type, m.period) for m in result.mentions] == [("medication", ""), ("duration", "P10D")]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("ALLERGIES:\nSulfa - rash\nCodeine", [("medication", "Sulfa"), ("finding", "rash"), ("medication", "Codeine")]),
+        ("ALLERGIES:\nCo-trimoxazole: hives", [("medication", "Co-trimoxazole"), ("finding", "hives")]),
+        ("ALLERGIES:\nCodeine (nausea)", [("medication", "Codeine"), ("finding", "nausea")]),
+        ("ALLERGIES:\nPenicillin G", [("medication", "Penicillin G")]),
+        ("MEDICATIONS:\nVitamin D - generic", [("medication", "Vitamin D - generic")]),
+    ],
+)
+def test_lines_of_an_allergy_list_that_a_tagger_ran_together(text: str, wanted: list[tuple[str, str]]) -> None:
+    """One drug a line, its reaction apart; other sections stay as they are tagged."""
+    tagged = [Tagged(text.index("\n") + 1, len(text), "medication")]
+    result = read_note("n", text, tagged, source="words-1", origin=Origin("o", "p", "v"))
+    assert [(m.type, m.text) for m in result.mentions if m.source == "words-1"] == wanted
