@@ -11,7 +11,7 @@ from agents.extract.rules import Span
 _LINE = re.compile(r"[^\n]+")
 #: A drug and what it did: "Sulfa - rash", "Sulfa: rash", "Sulfa (rash".
 _ENTRY = re.compile(
-    r"(?P<drug>[^\n:(–—]{0,80}?[^\s:(–—])(?:\s{1,4}[-–—]{1,3}\s{1,4}|\s{0,4}:\s{1,4}|\s{0,4}\()(?P<reaction>[^\n()]{0,120}[^\n()\s])"
+    r"(?P<drug>[^\n:(–—]{0,50}?[^\s:(–—])(?:\s{1,4}[-–—]{1,3}\s{1,4}|\s{0,4}:\s{1,4}|\s{0,4}\()(?P<reaction>[^\n()]{0,60}[^\n()\s])"
 )
 
 
