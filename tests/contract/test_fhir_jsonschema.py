@@ -23,7 +23,9 @@ from schemas.handled import Handled
 from schemas.jsonschema.generate import RECORDS, render
 from schemas.labels import ReviewedLabel, ReviewedSpan
 from schemas.merges import Merge
+from schemas.releases import BundleRef, Canary, ModelRelease
 from schemas.samples import Sample
+from schemas.verdicts import GateVerdict, Judged
 
 FOLDER = Path(next(iter(package.__path__)))
 
@@ -67,6 +69,26 @@ EXAMPLES: dict[str, Any] = {
     "handled.v1": Handled(id="a", topic="t.dlq", partition=1, offset=2, action="redriven", time="2024", agent="jane", act="b"),
     "card-feedback.v1": CardFeedback(id="a", card="b", service="s", outcome="accepted", time="2024", issuer="https://ehr"),
     "audit.v1": AuditEntry(id="a", action="deliver", outcome="success", time="2024", agent="publish", purpose="TREAT"),
+    "release.v1": ModelRelease(
+        id="a",
+        name="m",
+        action="canary",
+        champion=BundleRef("1", "0" * 64),
+        canary=Canary(bundle=BundleRef("2", "1" * 64), share=0.1),
+        time="2024",
+        agent="jane",
+        verdict="2" * 64,
+    ),
+    "verdict.v1": GateVerdict(
+        model="m",
+        challenger="1" * 64,
+        champion="0" * 64,
+        passed=False,
+        reasons=("gold",),
+        time="2024",
+        evidence={"gold": "3" * 64},
+        judged=(Judged(kind="gold", name="f1", champion=0.8, challenger=0.7, allowed=0.02, passed=False),),
+    ),
     "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
 }
 
