@@ -7,6 +7,7 @@ sure (two-sample Kolmogorov-Smirnov) and large (population stability index): eac
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ _Values = npt.NDArray[np.float64]
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """``values`` by kind of message and feature; ``versions``: of the model and the rules that found them; ``time`` in RFC 3339."""
+    """``values`` by kind of message and feature; ``versions``: of the models that found them; ``time`` in RFC 3339."""
 
     time: str
     messages: dict[str, int]
@@ -85,7 +86,7 @@ def _share(mentions: Sequence[Mention], name: str) -> float:
 
 def make_baseline(decisions: Iterable[Decision], time: str) -> Baseline:
     """Of the last ``KEPT`` messages of each kind."""
-    values: dict[str, dict[str, list[float]]] = {}
+    values: dict[str, dict[str, deque[float]]] = {}
     messages: dict[str, int] = {}
     versions: dict[str, None] = {}
     for decision in decisions:
@@ -96,8 +97,8 @@ def make_baseline(decisions: Iterable[Decision], time: str) -> Baseline:
         messages[kind] = messages.get(kind, 0) + 1
         versions[decision.findings.versions.entity_model] = None
         for name, value in found.items():
-            values.setdefault(kind, {}).setdefault(name, []).append(value)
-    kept = {kind: {name: tuple(rows[-KEPT:]) for name, rows in named.items()} for kind, named in values.items()}
+            values.setdefault(kind, {}).setdefault(name, deque(maxlen=KEPT)).append(value)
+    kept = {kind: {name: tuple(rows) for name, rows in named.items()} for kind, named in values.items()}
     return Baseline(time=time, messages=messages, versions=tuple(versions), values=kept)
 
 

@@ -68,9 +68,16 @@ def report(file: Path, since: datetime | None, window: int, as_json: bool) -> No
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise ConfigurationError(path=file.name, detail="no baseline") from None
     now: dict[str, dict[str, deque[float]]] = defaultdict(lambda: defaultdict(lambda: deque(maxlen=window)))
+    models: set[str] = set()
     for decision in _decisions(since):
+        models.add(decision.findings.versions.entity_model)
         for name, value in drift.features(decision).items():
             now[decision.findings.kind][name].append(value)
+    if other := models - set(before.versions):
+        click.echo(
+            f"not of the baseline: {', '.join(sorted(other))}; another model's confidences and labels may shift by that alone",
+            err=True,
+        )
     rows = drift.shifts(before, {kind: {name: tuple(v) for name, v in named.items()} for kind, named in now.items()})
     if as_json:
         for row in rows:
