@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import uvicorn
@@ -360,3 +361,24 @@ def test_an_age_is_at_least_what_the_birth_date_says() -> None:
     assert [summary(born) for born in ("1960", "1960-07-01", "1960-06-30", "1959-07-02", "1959", "", "junk")] == [
         "warning", "critical", "critical", "critical", "critical", "warning", "warning",
     ]  # fmt: skip
+
+
+async def test_the_sandbox_calls_from_its_page(redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of the listed origin may ask (CORS); its calls carry a Patient without a number of ours and get an answer; another origin may not."""
+    page = "https://sandbox.cds-hooks.org"
+    async with opened(redis_server, tmp_path, monkeypatch, origins=(page,), authority=AUTHORITY) as site:
+        transport = httpx.ASGITransport(site.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://cds") as client:
+            path = "/cds-services/wardstream-patient-view"
+            asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+            preflight = await client.options(path, headers={"origin": page} | asks)
+            assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, page)
+            assert (await client.options(path, headers={"origin": "https://evil.example"} | asks)).status_code == 400
+            body = {
+                "hookInstance": str(uuid.uuid4()), "hook": "patient-view", "fhirServer": "https://launch.smarthealthit.org/v/r2/fhir",
+                "context": {"patientId": "smart-1288992", "userId": "Practitioner/COREPRACTITIONER1"},
+                "prefetch": {"patient": {"resourceType": "Patient", "id": "smart-1288992", "name": [{"family": "Doe"}], "active": True}},
+            }  # fmt: skip
+            answer = await client.post(path, json=body, headers={"origin": page} | site.bearer(path))
+            assert (answer.status_code, answer.json()) == (200, {"cards": []})
+            assert answer.headers["access-control-allow-origin"] == page
