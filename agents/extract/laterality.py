@@ -24,8 +24,8 @@ _SIDE = re.compile(
 _DESCRIBED = r"(?:(?:lower|upper|mid|middle|proximal|distal|medial|lateral|anterior|posterior|inferior|superior|inner|outer|sided|side|mild|moderate|severe|acute|chronic|small|large)[\s-]+){0,3}"
 _BEFORE = re.compile(rf"({_SIDE.pattern})[\s-]+{_DESCRIBED}$", re.IGNORECASE)
 _AFTER = re.compile(
-    r"""\s*,?\s*(?: (?P<both>bilat(?:eral(?:ly)?)?\b|on\s(?:both\ssides|the\sleft\sand\s(?:the\s)?right)|(?:left|right|[LR])\s(?:>|greater\sthan)\s(?:left|right|[LR]))
-          | (?:(?:on|to)\s(?:the|his|her)\s)? (?P<side>left|right)(?:\sside)? ) (?=\s*(?:[.,;)]|$|\n|and\b|with\b))""",
+    r"""\s{0,8},?\s{0,8}(?: (?P<both>bilat(?:eral(?:ly)?)?\b|on\s(?:both\ssides|the\sleft\sand\s(?:the\s)?right)|(?:left|right|[LR])\s(?:>|greater\sthan)\s(?:left|right|[LR]))
+          | (?:(?:on|to)\s(?:the|his|her)\s)? (?P<side>left|right)(?:\sside)? ) (?=\s{0,8}(?:[.,;)]|$|\n|and\b|with\b))""",
     re.IGNORECASE | re.VERBOSE,
 )
 #: "both bradyarrhythmia and tachyarrhythmia" is no side.

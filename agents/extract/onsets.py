@@ -46,8 +46,8 @@ _AFTER_HISTORY = re.compile(
     rf"\s(?:of\s)?(?:{_ADJECTIVE}{{0,3}}{MARK}[\s,]*(?:(?:and|or)\s)?){{0,{_MOST}}}{_ADJECTIVE}{{0,3}}", re.IGNORECASE
 )
 _IN_FRONT = re.compile(
-    rf"""\s*,?\s*(?:(?:he|she|they|the|patient|pt|his|her|has|have|had|been|noticed|noted|reports?|reported|developed|experienced|experiencing
-        |complain(?:s|ed)?|of|with|began|to|feel|an?|some|{MARK}|,|and)\s*){{1,8}}""",
+    rf"""\s{{0,8}},?\s{{0,8}}(?:(?:he|she|they|the|patient|pt|his|her|has|have|had|been|noticed|noted|reports?|reported|developed|experienced|experiencing
+        |complain(?:s|ed)?|of|with|began|to|feel|an?|some|{MARK}|,|and)\s{{0,8}}){{1,8}}""",
     re.IGNORECASE | re.VERBOSE,
 )
 _AGE = re.compile(r"\bage\s(?:of\s)?(\d{1,2})\b", re.IGNORECASE)
