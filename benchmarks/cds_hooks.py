@@ -183,7 +183,7 @@ async def load(base: str, path: str, signed: list[str], rate: float, patients: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=200)
-    parser.add_argument("--order-rate", type=float, default=50)
+    parser.add_argument("--order-rate", type=float, default=30)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--cards", type=int, default=5)

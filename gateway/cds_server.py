@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import httpx
 import structlog
@@ -24,6 +25,7 @@ from streams.settings import Settings
 from streams.store import Store, connect
 
 _log = structlog.get_logger("cds")
+_DAY_S = 86_400
 
 
 async def fetch(store: Store, rows: Sequence[str]) -> list[bytes]:
@@ -36,20 +38,28 @@ async def fetch(store: Store, rows: Sequence[str]) -> list[bytes]:
 
 
 class ShownInStore:
-    """See ``gateway.cds_hooks.Shown``; a key for each card, gone when the card would no longer be shown."""
+    """See ``gateway.cds_hooks.Shown``; one hash a day, gone when its cards would no longer be shown."""
 
-    def __init__(self, store: Store, tenant: str, days: int) -> None:
-        self._store, self._prefix, self._life = store, f"h:{tenant}:s:", days * 86_400
+    def __init__(self, store: Store, tenant: str, days: int, clock: Callable[[], float] = time.time) -> None:
+        self._store, self._prefix, self._days, self._clock = store, f"h:{tenant}:s:", days, clock
 
     async def keep(self, cards: Sequence[tuple[str, str]]) -> None:
+        name = self._name(0)
         async with self._store.pipeline(transaction=False) as pipe:
-            for card, type_ in cards:
-                pipe.set(self._prefix + card, type_, ex=self._life)
+            pipe.hset(name, mapping=dict(cards))
+            pipe.expire(name, (self._days + 1) * _DAY_S)
             await pipe.execute()
 
     async def type_of(self, card: str) -> str | None:
-        found = await self._store.get(self._prefix + card)
+        async with self._store.pipeline(transaction=False) as pipe:
+            for ago in range(self._days + 1):
+                pipe.hget(self._name(ago), card)
+            answers = await pipe.execute()
+        found = next((answer for answer in answers if answer is not None), None)
         return found.decode() if isinstance(found, bytes) else found
+
+    def _name(self, days_ago: int) -> str:
+        return f"{self._prefix}{int(self._clock()) // _DAY_S - days_ago}"
 
 
 async def serve(settings: Settings, stop: asyncio.Event, check: Check | None = None) -> None:
