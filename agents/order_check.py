@@ -118,5 +118,4 @@ def _age(birth_date: str, now: datetime) -> int | None:
 
 def make_checker(settings: Settings) -> OrderChecker:
     """The checker with the shipped rules and the site's. Raises ConfigurationError naming file and path."""
-    chosen = settings.decide
-    return OrderChecker(RuleSet.load(site_rules=chosen.rules_folder, site_table=chosen.site_table, baseline=chosen.baseline))
+    return OrderChecker(RuleSet.of_site(settings.decide))

@@ -25,6 +25,7 @@ from schemas.attachments import to_text
 from schemas.envelope import FHIR_JSON, HL7_V2
 from schemas.errors import Poison
 from schemas.message import parse
+from streams.logs import describe
 from streams.settings import Deid, Settings
 
 RESULTS = Path(__file__).with_name("results") / "deid_fuzz.json"
@@ -164,11 +165,7 @@ def fuzz(count: int, seed: int, only: tuple[str, ...] = ()) -> dict[str, dict[st
             except Poison as error:
                 outcomes[error.reason.value] += 1
             except Exception as error:  # counted: the figure wanted is zero
-                trace = error.__traceback__
-                while trace is not None and trace.tb_next is not None:
-                    trace = trace.tb_next
-                where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-                unhandled[f"{type(error).__name__} {where}"] += 1
+                unhandled[" ".join(describe(error).values())] += 1
             slowest = max(slowest, time.monotonic() - begun)
         rows[name] = {"inputs": count, "outcomes": dict(outcomes), "unhandled": dict(unhandled), "slowest_s": round(slowest, 2)}
     return rows

@@ -28,6 +28,7 @@ from schemas.errors import Poison
 from schemas.fhir.references import split_by_patient
 from schemas.identity_reader import read_identity
 from schemas.message import encode, parse, read_clinical
+from streams.logs import describe
 
 RESULTS = Path(__file__).with_name("results") / "parse_fuzz.json"
 FORMATS = ("hl7", "fhir")
@@ -95,11 +96,7 @@ def fuzz(form: str, count: int, seed: int) -> dict[str, Any]:
         except Poison as error:
             outcomes[error.reason.value] += 1
         except Exception as error:  # counted: the figure wanted is zero
-            trace = error.__traceback__
-            while trace is not None and trace.tb_next is not None:
-                trace = trace.tb_next
-            where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
-            unhandled[f"{type(error).__name__} {where}"] += 1
+            unhandled[" ".join(describe(error).values())] += 1
         slowest = max(slowest, time.process_time() - begun)
         if number == min(2000, count // 2):
             warm = resident(os.getpid())

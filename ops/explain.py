@@ -67,7 +67,7 @@ def explain(
         Poison: a message cannot be read or must not pass.
     """
     for file in files:
-        for annotated in _annotated(offline, file):
+        for annotated in read_file(offline, file):
             decision = annotated.decision
             flags = [one for one in decision.flags if flag in ("", one.type, one.rule.id)]
             found = tuple(_entities(annotated, entity, tagger)) if entity and tagger is not None else ()
@@ -84,7 +84,8 @@ def _in_words(flag: Flag, annotated: Annotated, generator: Generator) -> str | N
     return None if evidence is None else written(evidence, generator)
 
 
-def _annotated(offline: Offline, file: Path) -> Iterator[Annotated]:
+def read_file(offline: Offline, file: Path) -> Iterator[Annotated]:
+    """Each message of one file, or its one text. Raises Poison as ``explain``."""
     if file.suffix.lower() == ".txt":
         yield offline.decide(offline.read_text(file.read_text("utf-8")))
     for message in read_folder(file):

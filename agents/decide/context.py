@@ -100,7 +100,7 @@ class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         named = [self._by_kind[kind] for kind in dict.fromkeys(kinds) if kind in self._by_kind]
         if len(named) == 1:
             return list(named[0])
-        return sorted((row for rows in named for row in rows), key=_when)
+        return sorted((row for rows in named for row in rows), key=by_time)
 
     def coded(self, code: str) -> Sequence[ContextFact]:
         """Facts with this code of whatever system, withdrawn ones too, in the same order."""
@@ -109,7 +109,7 @@ class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     @cached_property
     def _by_kind(self) -> dict[str, list[ContextFact]]:
         found: dict[str, list[ContextFact]] = {}
-        for row in sorted(self.facts.values(), key=_when):
+        for row in sorted(self.facts.values(), key=by_time):
             if not row.fact.retracted:
                 found.setdefault(row.fact.kind, []).append(row)
         return found
@@ -117,13 +117,14 @@ class PatientContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     @cached_property
     def _by_code(self) -> dict[str, list[ContextFact]]:
         found: dict[str, list[ContextFact]] = {}
-        for row in sorted(self.facts.values(), key=_when):
+        for row in sorted(self.facts.values(), key=by_time):
             for code in {coding.code for coding in row.fact.codes}:
                 found.setdefault(code, []).append(row)
         return found
 
 
-def _when(row: ContextFact) -> tuple[int, str]:
+def by_time(row: ContextFact) -> tuple[int, str]:
+    """Sort key: time on the patient's clock, unknown first, then id."""
     return _at(row.fact.elapsed), row.fact.id
 
 

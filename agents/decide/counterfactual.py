@@ -16,10 +16,10 @@ from agents.decide.cases.evidence import as_input
 from agents.decide.context import MINUTES_PER_HOUR, ContextFact
 from agents.decide.evaluate import Hit, evaluate
 from agents.decide.form.base import Plausible
-from agents.decide.form.conditions import AllOf, AnyOf, Condition, Ratio, Rise, Value
+from agents.decide.form.conditions import Ratio, Rise, Value
 from agents.decide.form.index import OnMeasure, OnScore, OnTable
 from agents.decide.form.inputs import Measure, Statement
-from agents.decide.form.rule import RuleForm
+from agents.decide.form.rule import RuleForm, conditions
 from agents.decide.reading.inputs import Reading, read_measure, read_row, readings, takes_fact
 from agents.decide.reading.units import convert
 from agents.decide.ruleset import RuleSet
@@ -145,13 +145,9 @@ def _source(form: RuleForm, rules: RuleSet, view: View, row: ContextFact) -> tup
 def _tested(form: RuleForm, earlier: list[Reading], row: ContextFact) -> set[Decimal]:
     """More than needed does no harm: each number is tried on the rule."""
     bounds: set[Decimal] = set()
-    pending: list[Condition] = [level.when for level in form.levels]
     values = [r.value for r in earlier if r.value is not None]
-    while pending:
-        test = pending.pop()
-        if isinstance(test, AnyOf | AllOf):
-            pending.extend(test.of)
-        elif isinstance(test, Value):
+    for test in conditions(form):
+        if isinstance(test, Value):
             bounds |= {x for x in (test.at_least, test.above, test.at_most, test.below) if x is not None}
         elif isinstance(test, Rise):
             bounds |= {value + test.at_least for value in values}

@@ -83,12 +83,13 @@ class Opinions:
         """The latest value of each input within the hours before the message, in the model's unit; NaN where there is none."""
         now = context.clock if findings.elapsed is None else findings.elapsed
         latest: dict[str, float] = {}
-        rows = context.current(("lab", "vital", "score"))
         for wanted in inputs:
-            for row in rows:
+            for row in context.coded(wanted.name):
                 fact = row.fact
+                if fact.retracted or fact.kind not in ("lab", "vital", "score"):
+                    continue
                 near = now is None or fact.elapsed is None or now - _HOURS * MINUTES_PER_HOUR <= fact.elapsed <= now
-                if near and fact.value is not None and not fact.comparator and any(c.code == wanted.name for c in fact.codes):
+                if near and fact.value is not None and not fact.comparator:
                     value = self._in_unit(fact.value, fact.unit, wanted)
                     if value is not None:
                         latest[wanted.name] = float(value)

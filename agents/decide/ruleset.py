@@ -52,11 +52,12 @@ from agents.decide.form.index import (
     OnTable,
 )
 from agents.decide.form.inputs import Allergies, Measure, Medications, Statement
-from agents.decide.form.rule import RuleForm
+from agents.decide.form.rule import RuleForm, conditions, walk
 from agents.decide.form.tables import DrugTable, LimitTable
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.units import analytes
 from schemas.errors import ConfigurationError
+from streams.settings import Decide
 
 HERE = Path(__file__).parent
 RULES = HERE / "rules"
@@ -108,6 +109,11 @@ class RuleSet:
         shipped = cls.load()
         _check_rule(form, file.name, shipped.limits, shipped.drugs)
         return shipped, form
+
+    @classmethod
+    def of_site(cls, chosen: Decide) -> RuleSet:
+        """The shipped rules with what the site sets. Raises ConfigurationError as ``load``."""
+        return cls.load(site_rules=chosen.rules_folder, site_table=chosen.site_table, baseline=chosen.baseline)
 
     @classmethod
     def load(
@@ -287,7 +293,7 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
         need(form.resolve.ratio_below is None or isinstance(form.index, OnMeasure), "resolve.ratio_below", "needs a measure")
     for number, level in enumerate(form.levels):
         where = f"levels[{number}].when"
-        for condition in _walk(level.when):
+        for condition in walk(level.when):
             need(isinstance(condition, _FITS[type(index)]), where, "a condition that this index cannot answer")
             if isinstance(condition, AnyOf | AllOf | NoneOf):
                 need(bool(condition.of), where, "an empty list of conditions")
@@ -322,14 +328,8 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
                 need(isinstance(form.inputs.get(condition.input), Statement), where, "not a statement of this rule")
 
 
-def _walk(condition: Condition) -> list[Condition]:
-    if isinstance(condition, AnyOf | AllOf | NoneOf):
-        return [condition, *(inner for one in condition.of for inner in _walk(one))]
-    return [condition]
-
-
 def _tables(form: RuleForm) -> set[str]:
-    names = {condition.table for level in form.levels for condition in _walk(level.when) if isinstance(condition, FROM_DRUGS)}
+    names = {condition.table for condition in conditions(form) if isinstance(condition, FROM_DRUGS)}
     if isinstance(form.index, OnTable):
         names.add(form.index.table)
     return names

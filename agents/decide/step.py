@@ -268,8 +268,7 @@ def make_decider(settings: Settings) -> Decider:
             return None
         return Classifier.load(shelf_bundle(name, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
 
-    decide = settings.decide
-    rules = RuleSet.load(site_rules=decide.rules_folder, site_table=decide.site_table, baseline=decide.baseline)
+    rules = RuleSet.of_site(settings.decide)
     beside = [one for one in (classifier(chosen.flags), classifier(chosen.vitals)) if one is not None]
-    triager = Triager(TriageTable.load(decide.triage_table), classifier(chosen.messages))
+    triager = Triager(TriageTable.load(settings.decide.triage_table), classifier(chosen.messages))
     return Decider(rules, triager, Opinions(beside, rules))

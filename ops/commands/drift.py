@@ -23,6 +23,12 @@ from streams.settings import load
 from streams.tail import tail
 
 _DECODER = msgspec.json.Decoder(Decision)
+_SINCE = click.option(
+    "--since",
+    type=click.DateTime(),
+    default=None,
+    help="Decisions stored at this time (UTC) or later; default: all that are kept.",
+)
 
 
 @click.group()
@@ -31,12 +37,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--since",
-    type=click.DateTime(),
-    default=None,
-    help="Decisions stored at this time (UTC) or later; default: all that are kept.",
-)
+@_SINCE
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write. Numbers alone, no text."
 )
@@ -51,12 +52,7 @@ def baseline(since: datetime | None, out: Path) -> None:
 
 @command.command()
 @click.option("--baseline", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--since",
-    type=click.DateTime(),
-    default=None,
-    help="Decisions stored at this time (UTC) or later; default: all that are kept.",
-)
+@_SINCE
 @click.option(
     "--window", type=click.IntRange(drift.FEWEST), default=500, show_default=True, help="The last so many messages of each kind."
 )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agents.decide.cases.case import By
 from agents.decide.cases.evidence import Evidence
-from agents.decide.context import ContextFact, ContextMention
 from agents.decide.form.conditions import Condition, Conflict
 from agents.decide.reading.drugs import Match
 from agents.decide.reading.pairs import Stated
@@ -31,10 +30,8 @@ class PairCase:
             raise TypeError(type(condition).__name__)
         if self.match != condition.match:
             return None
-        sources = (self.medication.source, self.allergy.source)
-        return Evidence(
-            tuple(source for source in sources if isinstance(source, ContextFact)),
-            tuple(source for source in sources if isinstance(source, ContextMention)),
+        return replace(
+            Evidence.of((self.medication.source, self.allergy.source)),
             words={
                 "medication": self.medication.substance.label or "A medication",
                 "allergy": self.allergy.substance.label or "the same substance",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -91,14 +91,12 @@ class ContraindicationCase:
         thresholds: dict[str, Decimal] | None = None,
         words: dict[str, str] | None = None,
     ) -> Evidence:
-        sources = (self.medication.source, *beside)
-        return Evidence(
-            tuple(source for source in sources if isinstance(source, ContextFact)),
-            tuple(source for source in sources if isinstance(source, ContextMention)),
-            computed or {},
-            thresholds or {},
-            {"medication": self.medication.substance.label or "A medication"} | (words or {}),
-            f"{self.medication.key}|{self.name}",
+        return replace(
+            Evidence.of((self.medication.source, *beside)),
+            computed=computed or {},
+            thresholds=thresholds or {},
+            words={"medication": self.medication.substance.label or "A medication"} | (words or {}),
+            part=f"{self.medication.key}|{self.name}",
         )
 
 

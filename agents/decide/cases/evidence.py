@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -23,6 +23,15 @@ class Evidence:
     words: dict[str, str] = field(default_factory=dict)
     part: str = ""
     missing: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, sources: Iterable[ContextFact | ContextMention]) -> Evidence:
+        """Facts and mentions apart, in their order."""
+        rows = tuple(sources)
+        return cls(
+            tuple(row for row in rows if isinstance(row, ContextFact)),
+            tuple(row for row in rows if isinstance(row, ContextMention)),
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Evidence]) -> Evidence:

@@ -40,7 +40,7 @@ def stated(form: RuleForm, name: str, view: View) -> bool:
     """Whether the patient's record, or this message's text, holds the statement."""
     source = form.inputs[name]
     assert isinstance(source, Statement)
-    if any(takes_fact(row.fact, source) for row in view.context.facts.values()):
+    if any(takes_fact(row.fact, source) for row in view.context.current(source.facts)):
         return True
     return any(takes_mention(mention, source) for mention in read_mentions(view.findings, source.mentions))
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from agents.decide.cases.evidence import Evidence
 from agents.decide.cases.patient import Patient
-from agents.decide.context import ContextFact, ContextMention
+from agents.decide.context import ContextFact
 from agents.decide.form.conditions import AlsoGiven, Condition, Measured, Older, OrderedTwice, Together, Written
 from agents.decide.form.conditions import Stated as StatedInput
 from agents.decide.form.inputs import Measure, Statement
@@ -73,7 +73,7 @@ class DrugsCase:
         for row in self.given:
             other = row.key not in (self.first.key, self.second.key)
             if other and self._is(row, condition.drugs) and not _written(row, condition.not_written):
-                return _sources((row,))
+                return Evidence.of((row.source,))
         return None
 
     def _measured(self, condition: Measured) -> Evidence | None:
@@ -90,18 +90,10 @@ class DrugsCase:
 
     def _evidence(self, one: Stated, other: Stated) -> Evidence:
         return replace(
-            _sources((one, other)),
+            Evidence.of((one.source, other.source)),
             words={"medication": one.substance.label or "a medication", "other": other.substance.label or "another"},
             part=f"{self.first.key}|{self.second.key}",
         )
-
-
-def _sources(rows: Sequence[Stated]) -> Evidence:
-    sources = [row.source for row in rows]
-    return Evidence(
-        tuple(source for source in sources if isinstance(source, ContextFact)),
-        tuple(source for source in sources if isinstance(source, ContextMention)),
-    )
 
 
 def _written(row: Stated, words: tuple[str, ...]) -> bool:
@@ -123,6 +115,8 @@ def drug_cases(
         if row.substance.ingredients or row.substance.classes:
             newest[row.key] = row
     names = sorted(newest)
+    if not names:
+        return
     anew = _weighs_anew(form, given, patient, touched, lexicon)
     changed = set(names) if anew else {row.key for row in given if row.ref in touched}
     for number, first in enumerate(names):

@@ -6,6 +6,7 @@ holds makes the flag. Unknown keys are refused. Hours and days are on the patien
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -84,13 +85,15 @@ class RuleForm(Form, frozen=True, kw_only=True):
     not_considered: tuple[str, ...] = ()
 
 
-def conditions(form: RuleForm) -> list[Condition]:
+def conditions(form: RuleForm) -> Iterator[Condition]:
     """Every condition of every level, those inside others too."""
-    found: list[Condition] = []
-    pending = [level.when for level in form.levels]
-    while pending:
-        one = pending.pop()
-        found.append(one)
-        if isinstance(one, AnyOf | AllOf | NoneOf):
-            pending.extend(one.of)
-    return found
+    for level in form.levels:
+        yield from walk(level.when)
+
+
+def walk(condition: Condition) -> Iterator[Condition]:
+    """The condition and those inside it."""
+    yield condition
+    if isinstance(condition, AnyOf | AllOf | NoneOf):
+        for one in condition.of:
+            yield from walk(one)

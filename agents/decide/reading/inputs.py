@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from agents.decide.context import ContextFact, ContextMention, PatientContext
+from agents.decide.context import ContextFact, ContextMention, PatientContext, by_time
 from agents.decide.form.base import Code, Plausible
 from agents.decide.form.inputs import Asserted, Measure, Statement
 from agents.decide.form.tables import LimitRow
@@ -67,17 +67,13 @@ def readings(
     if len(measure.codes) == 1 and not measure.codes[0].code.endswith("*"):
         rows = context.coded(measure.codes[0].code)
     elif any(code.code.endswith("*") for code in measure.codes):
-        rows = sorted(context.facts.values(), key=_when)
+        rows = sorted(context.facts.values(), key=by_time)
     else:
-        rows = sorted({row.fact.id: row for code in measure.codes for row in context.coded(code.code)}.values(), key=_when)
+        rows = sorted({row.fact.id: row for code in measure.codes for row in context.coded(code.code)}.values(), key=by_time)
     if span is not None:
         rows = [row for row in rows if row.fact.elapsed is not None and span[0] <= row.fact.elapsed <= span[1]]
     found = (read_measure(row, measure) for row in rows if withdrawn or not row.fact.retracted)
     return [reading for reading in found if reading is not None]
-
-
-def _when(row: ContextFact) -> tuple[int, str]:
-    return -(2**62) if row.fact.elapsed is None else row.fact.elapsed, row.fact.id
 
 
 def read_row(row: ContextFact, limits: dict[str, LimitRow]) -> tuple[str, LimitRow, Reading] | None:
