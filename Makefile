@@ -76,10 +76,10 @@ deploy/fhir-test/libs/.complete: deploy/fhir-test/pom.xml
 
 lock: export CUSTOM_COMPILE_COMMAND := make lock
 lock: ## rewrite the hash-pinned requirement files from pyproject.toml
-	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra scans --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
-	$(BIN)/pip-compile $(LOCKFLAGS) --extra gpu --extra scans --extra build -o requirements/gpu.txt pyproject.toml
-	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra scans --extra embedded --extra build --extra dev -o requirements/dev.txt pyproject.toml
-	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra build --extra train -o requirements/train.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra scans --extra store --extra embedded --extra build -o requirements/cpu.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra gpu --extra scans --extra store --extra build -o requirements/gpu.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra scans --extra store --extra embedded --extra build --extra dev -o requirements/dev.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCKFLAGS) --extra cpu --extra store --extra build --extra train -o requirements/train.txt pyproject.toml
 
 clean: ## remove what make made
 	rm -rf $(VENV) .venv-train deploy/kafka/libs deploy/fhir-test/libs var out .mypy_cache .ruff_cache .pytest_cache .hypothesis
