@@ -113,6 +113,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
         subject, encounter: tokens.
         elapsed: the message's own time in minutes on the patient's clock.
         time: instant of receipt (RFC 3339), carried from the envelope.
+        sender, department: pseudonyms of who sent the message and of where the patient was then; empty where it does not say.
     """
 
     id: str
@@ -122,6 +123,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     kind: str
     time: str
     encounter: str = ""
+    sender: str = ""
+    department: str = ""
     elapsed: int | None = None
     age_years: int | None = None
     sex: str = ""

@@ -6,17 +6,18 @@ from typing import Literal
 
 import msgspec
 
-from schemas.findings import FindingsNote, MentionType
+from schemas.findings import Assertion, FindingsNote, MentionType
 
 FlagVerdict = Literal["right", "wrong", "unsure"]
 
 
-class ReviewedSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """Characters ``[start, end)`` of the note, code points, and the type that the reviewer gave."""
+class ReviewedSpan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Characters ``[start, end)`` of the note, code points, and the type that the reviewer gave; ``assertion`` None was not judged."""
 
     start: int
     end: int
     type: MentionType
+    assertion: Assertion | None = None
 
 
 class ReviewedLabel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="label.v1", tag_field="schema"):

@@ -8,11 +8,15 @@ import msgspec
 
 from schemas.findings import FindingsNote, Mention, Versions
 
-SampleReason = Literal["uncertain", "disagreement", "random"]
+SampleReason = Literal["uncertain", "disagreement", "random", "rare", "new_sender", "drift", "overridden", "accepted"]
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample.v1", tag_field="schema"):
-    """``score`` orders the review queue: 1 is most informative. ``mentions`` are prefilled labels, not truth."""
+    """``score`` orders the review queue: 1 is most informative. ``mentions`` are prefilled labels, not truth.
+
+    ``why`` says more of the reason in fixed words and numbers ("0.41", "dosage without a drug"), ``selection`` the version of the
+    policy that chose, ``sender`` the pseudonym of who sent the message; ``weak`` what clinicians did with the note's flags on cards, by flag id.
+    """
 
     id: str
     origin: str
@@ -23,3 +27,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     mentions: tuple[Mention, ...] = ()
     flags: tuple[str, ...] = ()
     versions: Versions = Versions()
+    why: tuple[str, ...] = ()
+    selection: str = ""
+    sender: str = ""
+    weak: dict[str, Literal["accepted", "overridden"]] = {}
