@@ -46,6 +46,7 @@ class DeidMap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         received: minutes since the patient's epoch at which the message itself says it was made.
         age_years: age at the message's time, at most 89 (90 stands for older); ``None`` unknown.
         without_patient: the message names nobody; its subject is a token of the message itself, and nobody can be released.
+        sender, department: keyed hashes of who sent the message and of the service or ward; empty where it does not say.
     """
 
     notes: dict[str, tuple[SpanMap, ...]] = {}
@@ -53,6 +54,8 @@ class DeidMap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     received: int | None = None
     age_years: int | None = None
     without_patient: bool = False
+    sender: str = ""
+    department: str = ""
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)

@@ -26,11 +26,12 @@ from agents.deidentify.policy import Policy, load_policy, load_policy_file
 from agents.deidentify.replacements import Replacements, fill_marks, marked_fields, put_in
 from agents.deidentify.requests import TokenRequests, fill
 from agents.deidentify.scans import add_pictures
+from agents.deidentify.sender import Sender, read_sender
 from agents.deidentify.surrogates import Surrogates
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.model import ModelLayer
 from agents.deidentify.text.scrub import NOBODY, scrub
-from agents.vault.contract import Authorities, Pseudonyms, VaultRequest
+from agents.vault.contract import Authorities, Kind, Pseudonyms, VaultRequest
 from models.bundle import shelf_bundle
 from models.tagger import Execution, Tagger
 from schemas.clinical import Coverage, Note
@@ -73,6 +74,7 @@ class Prepared:
     times: dict[str, int]
     received: int | None
     age_years: int | None
+    sender: Sender
     coverage: Coverage
     gate: LeakCheck
     before: LeakCheck | None
@@ -179,7 +181,8 @@ class Deidentifier:
         prepared.fill(put)
         payload = encode(prepared.parsed)
         # the record's key and headers too: the subject, and the paths of the map (its numbers are offsets and minutes)
-        beside = (pseudonyms.subject, *prepared.notes, *prepared.times)
+        sender, department = put(prepared.sender.name), put(prepared.sender.department)
+        beside = (pseudonyms.subject, sender, department, *prepared.notes, *prepared.times)
         finished = [*_leaves(prepared.parsed), *prepared.opened, *beside]
         # what that check has seen, for more than the gate looks for, is not looked at again
         prepared.gate.check(list(dict.fromkeys(finished).keys() - before) if before else finished)
@@ -194,6 +197,8 @@ class Deidentifier:
                 received=None if prepared.received is None else prepared.received - epoch,
                 age_years=prepared.age_years,
                 without_patient=pseudonyms.without_patient,
+                sender=sender,
+                department=department,
             ),
             redactions={path: put_in(found, put) for path, found in prepared.redactions.items()}
             if self._deferred
@@ -271,6 +276,7 @@ class Deidentifier:
         age, oldest = self._age(row.identity, time)
         known = _known(row.identity, age if self._policy.caps_ages else None)
         requests = self._requests(row.identity, message.header.get(10), known)
+        sender = _sender(message, requests)
         scrubbed = scrub_notes(message, row.notes, known, guesses, oldest, self._replacements, requests.surrogates)
         shown = self._pictures(row, message, scrubbed)
         result = self._hl7.rewrite(message, scrubbed, requests, known, guesses, oldest)
@@ -294,6 +300,7 @@ class Deidentifier:
             times=result.times,
             received=received,
             age_years=age,
+            sender=sender,
             coverage=_coverage(result, row.refused),
             gate=LeakCheck(self._watched(row.identity)),
             before=LeakCheck(row.identity) if self._deferred else None,
@@ -309,6 +316,7 @@ class Deidentifier:
         age, oldest = self._age(row.identity, time)
         known = _known(row.identity, age if self._policy.caps_ages else None)
         requests = self._requests(row.identity, f"{root['resourceType']}/{root.get('id', '')}", known)
+        sender = _sender(root, requests)
         scrubbed = scrub_notes(root, row.notes, known, guesses, oldest, self._replacements, requests.surrogates)
         shown = self._pictures(row, root, scrubbed)
         clean, result = self._fhir.rewrite(root, scrubbed, requests, known, guesses, oldest)
@@ -330,6 +338,7 @@ class Deidentifier:
             times={result.clean_path(path): minutes for path, minutes in result.times.items()},
             received=clock.minutes_of(time),
             age_years=age,
+            sender=sender,
             coverage=_coverage(result, row.refused),
             gate=LeakCheck(self._watched(row.identity)),
             before=LeakCheck(row.identity) if self._deferred else None,
@@ -355,6 +364,13 @@ class Deidentifier:
 def _known(identity: MessageIdentity, age: int | None) -> Known:
     birth = identity.patient.birth_date if identity.patient else ""
     return Known(identity, birth_year=clock.year_of(birth) if age is not None and age > clock.OLDEST_AGE else None)
+
+
+def _sender(parsed: Parsed, requests: TokenRequests) -> Sender:
+    """Marks in place of the names: keyed hashes, as of message numbers, which nothing is stored of."""
+    found = read_sender(parsed)
+    names = (f"{kind}\x1f{name}" if name else "" for kind, name in (("sender", found.name), ("department", found.department)))
+    return Sender(*(requests.mark(Kind.MESSAGE, name) if name else "" for name in names))
 
 
 def _is_time(value: str) -> bool:

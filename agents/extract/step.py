@@ -171,6 +171,8 @@ class Extractor:
             kind=message.kind,
             time=request.time,
             encounter=message.encounter,
+            sender=request.deid_map.sender,
+            department=request.deid_map.department,
             elapsed=request.deid_map.received,
             age_years=request.deid_map.age_years,
             sex=message.sex,

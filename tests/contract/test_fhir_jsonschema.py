@@ -89,7 +89,9 @@ EXAMPLES: dict[str, Any] = {
         evidence={"gold": "3" * 64},
         judged=(Judged(kind="gold", name="f1", champion=0.8, challenger=0.7, allowed=0.02, passed=False),),
     ),
-    "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
+    "deid-map.v1": DeidMap(
+        notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70, sender="A1", department="A2"
+    ),
 }
 
 

@@ -57,7 +57,8 @@ def test_mentions_of_a_note_stand_with_their_note() -> None:
 
 def test_facts_keep_their_exact_value_and_get_the_patients_clock() -> None:
     """``elapsed`` comes from the map by the path of the fact's own time, else from the message's."""
-    found = one(LABS, deid_map=DeidMap(times={"OBX[1]-14": 4321}, received=5000, age_years=66))
+    found = one(LABS, deid_map=DeidMap(times={"OBX[1]-14": 4321}, received=5000, age_years=66, sender="A1", department="A2"))
+    assert (found.sender, found.department) == ("A1", "A2")
     potassium, sodium = (fact for fact in found.facts if fact.kind != "report")
     assert (str(potassium.value), potassium.elapsed) == ("6.80", 4321)
     assert sodium.elapsed == 5000
