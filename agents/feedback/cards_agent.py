@@ -80,11 +80,9 @@ class FeedbackCardsStage:
                 answers[said.card] = Answer(said.time, said.outcome, said.reason)
                 await self._store.answer(sample, said.card, answers[said.card])
             wanted = for_card(sample, kept.time[:10], said.outcome, said.reason, said.card, self._policy)
-            if wanted is None:
-                continue
             (admission,) = await self._store.admit([wanted])
             if admission.proposal is None:
-                if self._metrics is not None:
+                if self._metrics is not None and admission.cause:
                     self._metrics.samples_withheld.labels(said.outcome, admission.cause).inc()
                 continue
             if self._metrics is not None:

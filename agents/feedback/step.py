@@ -49,7 +49,7 @@ class Way(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """``sample`` lacks its reason, ``day`` is the receipt's (ISO 8601), ``ways`` are tried in order."""
+    """``sample`` lacks its reason, ``day`` is the receipt's (ISO 8601), ``ways`` are tried in order; without any it is taken only if it was before."""
 
     sample: Sample
     day: str
@@ -148,14 +148,14 @@ def notes_of(flag: Flag, notes: Sequence[FindingsNote]) -> tuple[FindingsNote, .
     return tuple(note for note in notes if note.sha256 in cited)
 
 
-def for_card(sample: Sample, day: str, outcome: Outcome, reason: str, card: str, policy: Policy) -> Candidate | None:
-    """A note whose card a clinician answered; ``None`` where the policy's share leaves it out. ``day``: of its message's receipt."""
+def for_card(sample: Sample, day: str, outcome: Outcome, reason: str, card: str, policy: Policy) -> Candidate:
+    """A note whose card a clinician answered; without a way where the policy's share leaves it out, so that it is proposed again only where
+    it was before. ``day``: of its message's receipt."""
     share = policy.cards.overridden if outcome == "overridden" else policy.cards.accepted
-    if draw(card, sample.note.path) >= share:
-        return None
     why = f"{outcome}: {reason}" if reason else f"{outcome}: share {share:g}"
     proposal = Proposal(outcome, _OVERRIDDEN if outcome == "overridden" else _ACCEPTED, (why,), policy.selection)
-    return Candidate(sample, day, (Way(proposal, _limits(policy, outcome, sample, day)),))
+    way = Way(proposal, _limits(policy, outcome, sample, day))
+    return Candidate(sample, day, (way,) if draw(card, sample.note.path) < share else ())
 
 
 def _limits(policy: Policy, reason: SampleReason, sample: Sample, day: str) -> tuple[Limit, ...]:

@@ -86,7 +86,8 @@ _ANSWER = msgspec.json.Decoder(Answer)
 
 
 class Admission(NamedTuple):
-    """``proposal`` None: no budget had room, and ``cause`` says which was full (day, reason, sender, patient, random)."""
+    """``proposal`` None: no budget had room, and ``cause`` says which was full (day, reason, sender, patient, random;
+    empty where none was asked)."""
 
     proposal: Proposal | None
     cause: str = ""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from agents.decide.store import RedisContextStore
+from agents.feedback.agent import feedback_store
 from agents.vault.contract import Authorities
 from agents.vault.vault import open_vault
 from ops.audited import Act, KeptInLog, erase, refused
@@ -87,6 +88,9 @@ async def _erase(settings: Settings, token: str, act: Act) -> bool:
         tokens = await vault.tokens(token) or (token,)
         known = await erase(vault, contexts, KeptInLog(settings.kafka), log, token, act)
         await forget_cards(store, settings.deid.tenant, tokens)
+        notes = feedback_store(settings, store)
+        for each in tokens:
+            await notes.forget(each)
         return known
     finally:
         await log.close()
