@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -19,10 +18,9 @@ import msgspec
 import pytest
 
 from schemas.errors import ConfigurationError, StoreUnavailable
-from schemas.findings import FindingsNote, Versions
-from schemas.labels import ReviewedLabel, ReviewedSpan
 from schemas.samples import Sample
 from streams.embedded import free_port
+from tests.support.labels import label, sample
 from training.store import LabelStore, Row, read_labels
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -63,28 +61,6 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return str(tmp_path / "labels")
     return f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}"
-
-
-def text_note(text: str) -> FindingsNote:
-    return FindingsNote(path="OBX[1]-5", text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
-
-
-def sample(name: str, subject: str = "W1", at: int = 1, **fields: Any) -> Row:
-    record = Sample(
-        id=name, origin=f"o-{name}", subject=subject, reason="uncertain", score=0.4, note=text_note(f"Text of {name}."),
-        versions=Versions(entity_model="m", policy="p"), **fields,
-    )  # fmt: skip
-    return Row("sample", "2026-03-02", at, record)
-
-
-def label(
-    name: str, of: str, subject: str = "W1", reviewer: str = "r1", decided: str = "2026-03-03T10:00:00Z", at: int = 1
-) -> Row:
-    record = ReviewedLabel(
-        id=name, sample=of, subject=subject, note=text_note(f"Text of {of}."), reviewer=reviewer, guideline="1", decided=decided,
-        annotated=("problem",), spans=(ReviewedSpan(start=0, end=4, type="problem"),),
-    )  # fmt: skip
-    return Row("label", decided[:10], at, record)
 
 
 def files(address: str) -> dict[str, bytes]:
