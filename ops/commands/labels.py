@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -13,6 +15,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ops.audited import Act
+from ops.operators import has_role, named, no_role
 from streams.settings import load
 
 _STORE = click.option("--store", help="fsspec address, in place of the setting labels.store.")
@@ -21,7 +25,7 @@ _JSON = click.option("--json", "as_json", is_flag=True)
 
 @click.group()
 def command() -> None:
-    """The store of samples and reviewed labels: collect, show, export, models."""
+    """The store of samples and reviewed labels: collect, show, export, propose, models."""
 
 
 def _open(address: str | None) -> Any:
@@ -106,6 +110,27 @@ def export(store: str | None, kind: str, out: IO[bytes]) -> None:
     opened = _open(store)
     for record in opened.labels() if kind == "label" else opened.samples():
         out.write(msgspec.json.encode(record, order="deterministic") + b"\n")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--most", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The notes that differ most.")
+@click.option("--agent", help="Who proposes, where several people share this account.")
+def propose(name: str, most: int, agent: str | None) -> None:
+    """Propose for review the notes on which the shadow NAME (wardstream replay run) says otherwise than what was published.
+
+    They pass the second leak check and the policy's budgets like any other. Needs the role operators.redrive; audited.
+    """
+    from ops.proposing import propose as run
+
+    settings = load()
+    act = Act(str(uuid.uuid4()), named(agent), "HOPERAT", datetime.now(UTC))
+    found = asyncio.run(run(settings, name, most, act, allowed=has_role(settings, "redrive")))
+    if found is None:
+        raise no_role("redrive")
+    click.echo(f"{found.proposed} of {found.differing} notes that differ proposed")
+    for why, count in sorted(found.withheld.items()):
+        click.echo(f"{count} withheld: {why}")
 
 
 @command.command()
