@@ -15,7 +15,6 @@ from models.store import digest_of
 from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedSpan
 from tests.support.labels import label, text_note
-from tests.training.tiny_data import write
 from training import seen
 from training.examples import token_documents
 from training.recipe import Annotated, Distil, Recipe, load_recipe
@@ -26,11 +25,6 @@ from training.store import LabelStore
 
 NOTE = text_note("Zorbanol for gout.")
 SPANS = (ReviewedSpan(start=0, end=8, type="medication"), ReviewedSpan(start=13, end=17, type="problem"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)
