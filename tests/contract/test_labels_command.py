@@ -17,6 +17,7 @@ from ops.collecting import collect
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.erasure import Erasure
 from schemas.errors import ConfigurationError, StoreUnavailable
+from schemas.releases import BundleRef, ModelRelease
 from streams import admin, topics
 from streams.settings import Kafka
 from tests.support.labels import label, sample, text_note
@@ -141,6 +142,29 @@ def test_what_may_not_be_kept_is_passed_over_and_counted(run: Callable[..., Resu
     assert collect(kafka, blind, lambda _: "", NOW).added == 2
     assert blind.labels()[0].note.text == leaking
     assert "passed over: leak" in run("collect", "--store", str(tmp_path / "third")).stdout
+
+
+def test_a_released_model_that_saw_an_erased_patient_says_so(run: Callable[..., Result], kafka: Kafka, tmp_path: Path) -> None:
+    """The release is told as before; a note beside it only where the store knows of an erasure."""
+    admin.Admin(kafka).apply(admin.wanted(kafka, [topics.BY_NAME[topics.MODEL]]))
+    bundle = "c" * 64
+    release = ModelRelease(
+        id="r", name="wardstream-entities", action="promote", champion=BundleRef("1.0.0", bundle), time="2026-03-09T00:00:00Z", agent="jane"
+    )  # fmt: skip
+    put(kafka, (topics.MODEL, release.name, msgspec.json.encode(release)))
+    store = LabelStore(str(tmp_path / "labels"))
+    store.write([label("l", "a")])
+    store.record_training(bundle, ["l"], name=release.name, version="1.0.0", time=release.time, digest="d")
+    before = CliRunner().invoke(cli, ["models", "show", release.name])
+    assert (before.exit_code, before.stderr, json.loads(before.stdout)["name"]) == (0, "", release.name)
+    assert run("models").exit_code == 0
+    store.erase(["W1"], NOW)
+    after = CliRunner().invoke(cli, ["models", "show", release.name])
+    assert (after.stdout, after.stderr) == (
+        before.stdout,
+        "saw an erased patient: wardstream-entities 1.0.0 cccccccccccc; train it anew\n",
+    )
+    assert run("models").exit_code == 1
 
 
 def test_without_a_store_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,19 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
     assert all(
         wanted == ["core"]
         for name, wanted in profiles.items()
-        if name not in {"deliver", "deliver_fhir", "cards", "cds", "notify", "notify_results", "keyring", "prometheus", "grafana"}
+        if name
+        not in {
+            "deliver",
+            "deliver_fhir",
+            "cards",
+            "feedback_cards",
+            "cds",
+            "notify",
+            "notify_results",
+            "keyring",
+            "prometheus",
+            "grafana",
+        }
     )
     assert profiles["keyring"] == ["setup"]  # a person runs it, once
     for name, service in SERVICES.items():
