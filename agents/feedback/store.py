@@ -107,6 +107,7 @@ class FeedbackStore:
             await self._load_rare_types(day, policy)
         pipe = self._redis.pipeline(transaction=False)
         asked: list[list[str]] = []
+        counted: dict[str, list[str]] = {}
         for message in messages:
             if message.sender:
                 self._first(pipe, f"f:s:{message.sender}", message.id, policy.new_sender.messages, _SENDER_TTL_S)
@@ -117,17 +118,16 @@ class FeedbackStore:
                 digest = hashlib.sha256(name.encode()).hexdigest()[:16]
                 self._first(pipe, f"f:m:{digest}", message.id, policy.rare.name_notes, _NAME_TTL_S)
             for kind in ("notes", *{mention.type for mention in message.mentions}) if message.notes else ():
-                key = self._count_key(message.time[:10], kind)
-                pipe.pfadd(key, message.id)
-                pipe.expire(key, _COUNTS_TTL_S)
+                counted.setdefault(self._count_key(message.time[:10], kind), []).append(message.id)
+        for key, ids in counted.items():
+            pipe.pfadd(key, *ids)
+            pipe.expire(key, _COUNTS_TTL_S)
         answers = iter(await pipe.execute())
         found = []
         for message, names in zip(messages, asked, strict=True):
             new = bool(next(answers)) if message.sender else False
             drifting = bool(next(answers))
             rare = frozenset(name for name in names if next(answers))
-            for _ in range(2 * (1 + len({mention.type for mention in message.mentions})) if message.notes else 0):
-                next(answers)
             found.append(Seen(new, drifting, self._rare_types[message.time[:10], policy.selection], rare))
         return found
 
