@@ -224,19 +224,20 @@ class LabelStore:
 
     def _update(self, change: Callable[[Manifest], _Change]) -> Manifest:
         """Raises StoreUnavailable where other writers were first again and again."""
+        tried: list[Part] = []
         for _ in range(_ATTEMPTS):
             number, now = self._newest()
             made = change(now)
-            if made.manifest == now:
-                return now
-            try:
-                self._files.create(_manifest_path(number + 1), msgspec.json.encode(made.manifest))
-            except FileExistsError:
-                continue
+            if made.manifest != now:
+                tried += [part for part in made.manifest.parts if part not in now.parts]
+                try:
+                    self._files.create(_manifest_path(number + 1), msgspec.json.encode(made.manifest))
+                except FileExistsError:
+                    continue
             kept = {part.path for part in made.manifest.parts}
-            for part in made.obsolete:
-                if part.path not in kept:
-                    self._files.remove(part.path)
+            # also what an attempt wrote that came too late: it can hold a patient whom the one before erased
+            for path in {part.path for part in (*made.obsolete, *tried)} - kept:
+                self._files.remove(path)
             if number > _OLD:
                 self._files.remove(_manifest_path(number - _OLD))
             return made.manifest

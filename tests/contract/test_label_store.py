@@ -175,6 +175,24 @@ def test_two_writers_lose_nothing(address: str, monkeypatch: pytest.MonkeyPatch)
     assert [one.id for one in first.labels()] == ["a", "b", "c"]
 
 
+def test_an_erasure_while_somebody_writes(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the writer had put there already for the patient is taken away again, whole parts too."""
+    writer, eraser = LabelStore(address), LabelStore(address)
+    writer.write([label("k", "b", "W2")])
+    create = writer._files.create
+
+    def late(path: str, content: bytes) -> None:
+        monkeypatch.setattr(writer._files, "create", create)
+        assert [each for each in files(address).values() if b"PAR1" in each[:4]][1:]  # the part is there
+        eraser.erase(["W1"], NOW)
+        create(path, content)
+
+    monkeypatch.setattr(writer._files, "create", late)
+    assert writer.write([label("l", "a"), label("m", "c", "W2", decided="2026-03-05T10:00:00Z")]) == 1
+    assert [one.id for one in writer.labels()] == ["k", "m"]
+    assert len([path for path in files(address) if path.endswith(".parquet")]) == 2
+
+
 def test_an_erased_patient_is_gone(address: str) -> None:
     """No byte of the patient's texts is left, others' records stay, and nothing of the patient comes in again."""
     store = LabelStore(address)
