@@ -37,7 +37,10 @@ PIPELINE: tuple[Row, ...] = (
     Row("cards", topics.RAISED, (topics.AUDIT,), "flags as CDS Hooks cards in the store, by keyed hash of the patient's number"),
     Row("notify", topics.BUNDLE, (), "subscribers hear of de-identified results"),
     Row("notify_results", topics.RESULT, (topics.AUDIT,), "subscribers hear of released results"),
-    Row("feedback", topics.RAISED, (topics.SAMPLE,), "uncertain and disagreeing samples for review"),
+    Row("feedback", topics.RAISED, (topics.SAMPLE,), "samples for review by policy and budget, after a second leak check"),
+    Row(
+        "feedback_cards", topics.FEEDBACK, (topics.SAMPLE,), "samples of notes whose CDS Hooks cards were accepted or overridden"
+    ),
 )
 
 BY_STAGE: dict[str, Row] = {row.stage: row for row in PIPELINE}

@@ -33,6 +33,8 @@ _WELL_AFTER_S = 60.0
 _STOPPING = frozenset({runner.EX_NOPERM, runner.EX_CONFIG})
 
 _MODULES = {
+    "feedback": "agents.second_check",
+    "feedback_cards": "agents.feedback.cards_agent",
     "merge": "agents.decide.merge_agent",
     "deliver": "agents.publish.deliver_agent",
     "deliver_fhir": "agents.publish.deliver_fhir_agent",

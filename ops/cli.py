@@ -47,6 +47,7 @@ COMMANDS = {
     "keys": "make the master key, the HTTP token, a model-signing key",
     "config": "the settings in force, secrets redacted",
     "doctor": "what is missing or unreachable, and what to do",
+    "labels": "samples and reviewed labels: collect them into the store, show, export; which models saw whom",
     "drift": "Whether messages still look as they did: a baseline, a report.",
 }
 

@@ -38,6 +38,8 @@ class StreamMetrics:
     build: Gauge = field(init=False)
     model_releases: Counter = field(init=False)
     model_serving: Gauge = field(init=False)
+    samples_proposed: Counter = field(init=False)
+    samples_withheld: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         at = self.registry
@@ -79,4 +81,9 @@ class StreamMetrics:
         self.model_serving = Gauge(
             "wardstream_model_serving", "1 for each model that serves: its role (champion, canary), its version and the first digits of its graph",
             ["stage", "role", "version"], registry=at,
+        )  # fmt: skip
+        self.samples_proposed = Counter("wardstream_samples_proposed", "Samples proposed for review", ["reason"], registry=at)
+        self.samples_withheld = Counter(
+            "wardstream_samples_withheld", "Notes with a reason for review that were not proposed: a budget was full (day, reason, sender, patient, random), or the second leak check suspected them (leak)",
+            ["reason", "cause"], registry=at,
         )  # fmt: skip

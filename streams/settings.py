@@ -239,8 +239,16 @@ class Subscriptions(_Section):
 
 
 class Feedback(_Section):
-    uncertain_below: float = Field(0.6, ge=0, le=1)
-    random_share: float = Field(0.01, ge=0, le=1)
+    """``policy_file``: which notes are proposed for review and how many, in place of the shipped ``agents/feedback/policy.toml``."""
+
+    policy_file: Path | None = None
+
+
+class Labels(_Section):
+    """``store``: fsspec address of the store of samples and reviewed labels (a folder, ``s3://bucket/prefix``); needs the extra ``store``. Endpoint and
+    keys of an S3-compatible store come from the environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ...)."""
+
+    store: str = ""
 
 
 class Worker(_Section):
@@ -275,6 +283,7 @@ class Settings(BaseSettings):
     cds: Cds = Cds()
     subscriptions: Subscriptions = Subscriptions()
     feedback: Feedback = Feedback()
+    labels: Labels = Labels()
     worker: Worker = Worker()
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
@@ -25,9 +25,11 @@ def tail(
     from_beginning: bool = True,
     to_end: bool = False,
     since: datetime | None = None,
+    starts: Mapping[str, Mapping[int, int]] | None = None,
 ) -> Iterator[Record]:
     """Yield records of all partitions of ``topics`` (logical names; missing ones are passed over) until ``stop()`` is true, or, with
     ``to_end``, until the end of each partition has been seen once. ``since``: records of this instant (their Kafka timestamp) and later.
+    ``starts``: by topic and partition, the offset to begin at; where it is gone, at the beginning.
 
     Commits nothing. Order holds within a partition only.
 
@@ -53,6 +55,10 @@ def tail(
             raise BrokerUnavailable(detail="no metadata") from None
         wanted = [kafka.topic_prefix + topic for topic in topics]
         partitions = [TopicPartition(t, p, start) for t in wanted if t in known for p in known[t].partitions]
+        for partition in partitions:
+            first = (starts or {}).get(partition.topic.removeprefix(kafka.topic_prefix), {}).get(partition.partition)
+            if first is not None:
+                partition.offset = first
         if since is not None and partitions:
             for partition in partitions:
                 partition.offset = int(since.timestamp() * 1000)

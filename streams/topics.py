@@ -65,7 +65,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(RESULT, (FHIR_JSON, HL7_V2), "patient token", "re-identified results for the EHR; audited", 7 * DAY),
     Topic(SAMPLE, (JSON,), "sample id", "de-identified samples proposed for review", 90 * DAY, "compact,delete"),
     Topic(LABEL, (JSON,), "label id", "reviewed labels", -1, "compact", dead_letters=False),
-    Topic(FEEDBACK, (JSON,), "card", "what became of CDS Hooks cards: weak labels", 400 * DAY, dead_letters=False),
+    Topic(FEEDBACK, (JSON,), "card", "what became of CDS Hooks cards: weak labels", 400 * DAY),
     Topic(MODEL, (JSON,), "model name", "released model bundles by digest", -1, "compact", 1, dead_letters=False),
     Topic(AUDIT, (JSON,), "patient token", "who was told what; at least six years (45 CFR 164.316(b)(2))", 2200 * DAY,
           dead_letters=False),

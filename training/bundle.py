@@ -40,6 +40,7 @@ from training.data.labels import bio_labels
 from training.gate import LARGEST_LOSS, Scores, Verdict
 from training.loop import machine_of
 from training.recipe import Recipe
+from training.seen import seen_by
 from training.sources import inputs_of, labels_of, multi_label_of, sources_of
 
 __all__ = ["SHELF", "make", "manifest_of", "open_bundle"]
@@ -101,7 +102,13 @@ def _trained_on(recipe: Recipe) -> dict[str, str]:
 
 def _own_data(recipe: Recipe) -> Iterator[DataSource]:
     """A site's annotations, by the name that the recipe gives them and the digest of their files."""
+    stores = seen_by(recipe.checkpoint)
+    for address, seen in sorted(stores.items()):
+        names = [name for name, one in recipe.annotated.items() if one.path == address]
+        yield DataSource(names[0] if names else "labels of a start or teacher", seen.digest, "the site's own", "the site")
     for name, one in recipe.annotated.items():
+        if one.format == "store":
+            continue
         path = Path(one.path)
         yield DataSource(name, digest(path) if path.is_dir() else sha256_of(path), "the site's own", "the site")
 

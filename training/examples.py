@@ -23,7 +23,6 @@ from training.data.corpora import data_folder, entity_development, entity_traini
 from training.data.document import Document, LabelledText
 from training.data.labels import bio_labels
 from training.data.lexicon import load_lexicon
-from training.data.own import read_annotated
 from training.data.replaced import names_of, replaced
 from training.data.splits import without_duplicates
 from training.data.texts import free_texts
@@ -31,6 +30,7 @@ from training.families import Head, load_family
 from training.loss import class_loss, marginal_loss
 from training.phi.corpus import phi_training
 from training.recipe import Distil, Recipe
+from training.seen import own_documents
 from training.tasks import explanations, flags, messages, vitals
 from training.torch_classifier import text_logits
 from training.torch_tagger import TorchTagger
@@ -147,7 +147,7 @@ def token_documents(recipe: Recipe, task: str) -> dict[str, list[Document]]:
         found = {name: without_duplicates(documents, apart)[0] for name, documents in found.items()}
         if recipe.replaced_share:
             found |= _replaced(found, recipe)
-    found |= {name: read_annotated(one.format, Path(one.path), one.labels, one.corpus) for name, one in recipe.annotated.items()}
+    found |= own_documents(recipe)
     return {name: recased(documents, share=recipe.recase_share, seed=recipe.seed) for name, documents in found.items()}
 
 

@@ -48,13 +48,14 @@ class Annotated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A site's own annotated texts, added to the task's corpora.
 
     Args:
-        path: file or folder.
-        format: ``iob``, ``pubtator``, ``brat``, ``label-studio``, ``doccano`` or ``reviewed``.
+        path: file or folder; of a ``store`` its fsspec address.
+        format: ``iob``, ``pubtator``, ``brat``, ``label-studio``, ``doccano``, ``reviewed`` or ``store`` (``training.store``: the last verdict on
+            each sample).
         labels: TOML file of label maps, and ``corpus``: which of them; empty for labels that are the product's own types.
     """
 
     path: str
-    format: Literal["iob", "pubtator", "brat", "label-studio", "doccano", "reviewed"]
+    format: Literal["iob", "pubtator", "brat", "label-studio", "doccano", "reviewed", "store"]
     labels: str = ""
     corpus: str = "own"
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from training import seen
 from training.encoder import encoder_folder
 from training.examples import Task
 from training.families import family
@@ -59,4 +60,5 @@ def save(model: Any, recipe: Recipe, tokenizer: Path) -> None:
     recipe.checkpoint.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(recipe.checkpoint)
     (recipe.checkpoint / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    seen.inherit(recipe)
     shutil.rmtree(recipe.checkpoint / "state", ignore_errors=True)

@@ -1,103 +1,95 @@
-"""Which notes are worth a reviewer's time. Pure and deterministic: the random share is drawn by a hash of the note's place."""
+"""Which notes are proposed for review and how many: one versioned file, read strictly."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
 
-from schemas.clinical import Fact
-from schemas.findings import Findings, Mention
-from schemas.flags import Flag, Opinion
+import msgspec
+from msgspec import Meta
+
+from schemas.errors import ConfigurationError
 from schemas.samples import SampleReason
 
-#: Mentions of these sources are no model's opinion.
-_RULES = "rules/"
-_GIVEN = "given"
-#: Attributes that make no sense without a drug: found by rule where the model saw none, one of the two is wrong.
-_ATTRIBUTES = frozenset({"dosage", "route", "frequency", "duration"})
-#: What a flag is about, so that a sentence denying it can be seen to contradict structured input (ICD-10-CM).
-_FLAG_CODES = {"suicide.ideation": ("R45.851", "T14.91")}
+SHIPPED = Path(__file__).with_name("policy.toml")
 
-_CONTRADICTION = 1.0
-#: A classifier and the rule of the same flag say different things of the note.
-_MODEL_AGAINST_RULE = 0.9
-_DENIED = 0.95
-_ORPHAN = 0.8
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
+#: Reasons that the stage itself finds in a message; chance and cards have ways of their own.
+StreamReason = Literal["disagreement", "drift", "uncertain", "new_sender", "rare"]
+_STREAM: frozenset[str] = frozenset(StreamReason.__args__)  # type: ignore[attr-defined]
+_BUDGETED: frozenset[str] = _STREAM | {"overridden", "accepted"}
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """``uncertain_below``: a model's score under it is uncertain; ``random_share`` of all notes, 0 to 1."""
-
-    uncertain_below: float
-    random_share: float
+class Random(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    share: Share
+    per_day: Count
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """``score`` orders the queue, 1 most informative."""
-
-    reason: SampleReason
-    score: float
+class Uncertain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    score_below: Share
+    margin_below: Share
 
 
-def propose(
-    findings: Findings, flags: Sequence[Flag], path: str, policy: Policy, opinions: Sequence[Opinion] = ()
-) -> Proposal | None:
-    """Whether the note at ``path`` should be reviewed, and why; disagreement before uncertainty before chance."""
-    mentions = [mention for mention in findings.mentions if mention.note == path]
-    against = _MODEL_AGAINST_RULE if any(one.disagrees and one.note == path for one in opinions) else 0.0
-    disagreement = max(_disagreement(findings, flags, mentions), against)
-    if disagreement:
-        return Proposal("disagreement", disagreement)
-    uncertain = [m.score for m in mentions if _by_model(m) and m.score < policy.uncertain_below]
-    if uncertain:
-        return Proposal("uncertain", round(1 - min(uncertain), 4))
-    if draw(findings.origin, path) < policy.random_share:
-        return Proposal("random", 0.0)
-    return None
+class Rare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    types_below: Share
+    notes_before: Count
+    name_notes: Annotated[int, Meta(ge=0, le=1000)]
 
 
-def draw(origin: str, path: str) -> float:
-    """A number in [0, 1) that is the same for the same note whenever it is drawn."""
-    digest = hashlib.sha256(f"{origin}\x1f{path}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+class NewSender(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    messages: Annotated[int, Meta(ge=0, le=10_000)]
 
 
-def _disagreement(findings: Findings, flags: Sequence[Flag], mentions: Sequence[Mention]) -> float:
-    """The strongest sign that two of the system's opinions cannot both be right; 0 for none."""
-    signs = [0.0]
-    present = {(m.type, _folded(m)) for m in mentions if _current(m) and not m.assertion.negated}
-    denied = [m for m in mentions if _current(m) and m.assertion.negated]
-    if any((m.type, _folded(m)) in present for m in denied):
-        signs.append(_CONTRADICTION)
-    if any(_denies(m, findings.facts, flags) for m in denied):
-        signs.append(_DENIED)
-    tails = {relation.tail for relation in findings.relations}
-    if any(m.type in _ATTRIBUTES and m.source.startswith(_RULES) and m.id not in tails for m in mentions):
-        signs.append(_ORPHAN)
-    return max(signs)
+class Drift(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    share: Share
 
 
-def _denies(mention: Mention, facts: Sequence[Fact], flags: Sequence[Flag]) -> bool:
-    """The text denies what a coded problem of the same message states, or what a flag was raised for from structured input."""
-    codes = {coding.code for coding in mention.codes if coding.code}
-    stated = {c.code for fact in facts if fact.kind == "problem" and not fact.retracted for c in fact.codes}
-    if codes & stated:
-        return True
-    flagged = [code for flag in flags if flag.basis.inputs and not flag.withdrawn for code in _FLAG_CODES.get(flag.type, ())]
-    return any(code.startswith(wanted) for code in codes for wanted in flagged)
+class Cards(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    overridden: Share
+    accepted: Share
 
 
-def _current(mention: Mention) -> bool:
-    assertion = mention.assertion
-    return not (assertion.historical or assertion.hypothetical or assertion.family or assertion.possible)
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Samples a day; ``per_reason`` names every reason but ``random``."""
+
+    per_day: Count
+    per_sender: Count
+    per_patient: Count
+    per_reason: dict[SampleReason, Count]
 
 
-def _folded(mention: Mention) -> str:
-    return " ".join(mention.text.casefold().split())
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """See ``policy.toml``, which says what each number does."""
+
+    version: str
+    priorities: tuple[StreamReason, ...]
+    random: Random
+    uncertain: Uncertain
+    rare: Rare
+    new_sender: NewSender
+    drift: Drift
+    cards: Cards
+    budget: Budget
+
+    @property
+    def selection(self) -> str:
+        """``version#digest``; the digest is over what the file says, not over how it is written."""
+        return f"{self.version}#{hashlib.sha256(msgspec.json.encode(self, order='sorted')).hexdigest()[:12]}"
 
 
-def _by_model(mention: Mention) -> bool:
-    return not mention.source.startswith(_RULES) and mention.source != _GIVEN
+def load_policy(path: Path | None = None) -> Policy:
+    """The shipped policy, or a site's. Raises ConfigurationError naming the file and what is wrong with it."""
+    where = path or SHIPPED
+    try:
+        policy = msgspec.toml.decode(where.read_bytes(), type=Policy)
+    except OSError:
+        raise ConfigurationError(path="feedback.policy_file", detail="the file cannot be read") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ConfigurationError(path="feedback.policy_file", detail=str(error)) from None
+    if sorted(policy.priorities) != sorted(_STREAM):
+        raise ConfigurationError(path="feedback.policy_file", detail="priorities name each reason of the stream once")
+    if policy.budget.per_reason.keys() != _BUDGETED:
+        raise ConfigurationError(path="feedback.policy_file", detail="budget.per_reason names each reason but random")
+    return policy

@@ -20,6 +20,7 @@ from schemas.releases import BundleRef, ModelRelease
 from streams.producer import Producer
 from streams.releases import released
 from streams.settings import Models, Settings, load
+from training.store import LabelStore, Trained
 
 _DRY = click.option("--dry-run", is_flag=True, help="Say what would be released; release nothing.")
 _AGENT = click.option("--agent", help="Who releases, where several people share this account.")
@@ -45,11 +46,23 @@ def list_() -> None:
 @command.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """The release of model NAME as JSON. Exit 1 where nothing was released."""
-    found = released(load().kafka).get(name)
+    """The release of model NAME as JSON; on standard error, bundles of it that saw an erased patient. Exit 1 where nothing was released."""
+    settings = load()
+    found = released(settings.kafka).get(name)
     if found is None:
         raise click.ClickException("nothing was released under this name; workers serve the shelf's bundle")
     click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+    for one in _erased(settings, found):
+        click.echo(f"saw an erased patient: {one.name} {one.version} {one.bundle[:12]}; train it anew", err=True)
+
+
+def _erased(settings: Settings, release: ModelRelease) -> list[Trained]:
+    """Bundles of the release that learned from labels of patients who were erased since, where a store of labels is set."""
+    if not settings.labels.store:
+        return []
+    trained = LabelStore(settings.labels.store).manifest().trained
+    refs = [release.champion] + ([release.canary.bundle] if release.canary else [])
+    return [trained[ref.digest] for ref in refs if ref.digest in trained and trained[ref.digest].erased]
 
 
 @command.command()

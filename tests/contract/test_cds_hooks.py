@@ -14,6 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from prometheus_client import generate_latest
 
+from agents import second_check
+from agents.feedback.cards_agent import FeedbackCardsStage
 from agents.publish.cards import card
 from gateway.cds_hooks import MOST_BYTES
 from gateway.cds_tokens import Tokens
@@ -21,12 +23,15 @@ from schemas.audit import AuditEntry
 from schemas.cards import CardFeedback
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.errors import ConfigurationError, StoreUnavailable
+from schemas.flags import Decision
+from schemas.samples import Sample
 from streams import topics
 from streams.card_index import forget_cards
 from streams.record import Record
 from streams.settings import CdsIssuer
 from streams.stage import Done, Refused
 from tests.support.cds import AUTHORITY, BASE, NUMBER, Site, flag, opened, request
+from tests.support.decide import findings, note
 
 
 @pytest.fixture
@@ -230,6 +235,31 @@ async def test_feedback_becomes_a_weak_label_without_the_comment(site: Site) -> 
     assert 'outcome="overridden",service="wardstream-patient-view",type="labs.critical"} 2.0' in text
     assert {output.topic for output in site.produced} == {topics.FEEDBACK}
     assert b"Quillfeather" not in b"".join(output.value or b"" for output in site.produced)
+
+
+async def test_an_answer_at_the_door_becomes_a_weak_label_of_the_note(site: Site) -> None:
+    """From the flag on the stream over its card and the clinician's answer to a sample for review, each stage reading what the one before wrote."""
+    settings = site.settings.model_copy(update={"cds": site.settings.cds.model_copy(update={"enabled": True})})
+    message = findings(1, 0, **note("Potassium is high."), subject=site.token)
+    decision = Decision(id="d1", findings=message, flags=(flag(),))
+    headers = Envelope(
+        id="d1", source="/t", type="t", time=message.time, content_type=JSON, data_class=DataClass.INTERNAL, origin=message.origin
+    ).headers()  # fmt: skip
+    stage, cards = second_check.build(settings), FeedbackCardsStage(settings)
+    await stage.open()
+    await cards.open()
+    await stage.process([Record(topics.RAISED, 0, 0, 0, b"k", msgspec.json.encode(decision), headers)])
+    await site.raised(flag())
+    row = {"card": (await site.cards())[0]["uuid"], "outcome": "overridden", "overrideReason": {"reason": {"code": "wrong"}}}
+    assert (await site.post("/cds-services/wardstream-patient-view/feedback", {"feedback": [row]})).status_code == 200
+    (told,) = site.produced
+    (done,) = await cards.process([Record(told.topic, 0, 0, 0, told.key, told.value, told.headers)])
+    assert isinstance(done, Done)
+    (output,) = done.outputs
+    sample = msgspec.json.decode(output.value or b"", type=Sample)
+    assert (sample.note.text, sample.weak, sample.reason) == ("Potassium is high.", {flag().id: "overridden"}, "overridden")
+    await stage.close()
+    await cards.close()
 
 
 @pytest.mark.parametrize(

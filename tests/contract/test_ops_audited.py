@@ -36,7 +36,9 @@ from streams.sealing import open_seal
 from streams.settings import Settings, load
 from streams.store import connect
 from tests.support.deid import patient_request
+from tests.support.labels import label, sample
 from tests.support.streams_site import Site
+from training.store import LabelStore
 
 PERSON = Person(
     role=Role.PATIENT,
@@ -255,6 +257,39 @@ def test_samples_and_labels_of_an_erased_patient_are_erased(run: Callable[..., R
     assert {key for key, value in left.items() if value is None} == {b"s1", b"s3", b"l1"}
     for config in admin.wanted(settings.kafka, [topics.BY_NAME[topics.SAMPLE], topics.BY_NAME[topics.LABEL]]):
         assert config.name.endswith(".dlq") or "compact" in config.config["cleanup.policy"]
+
+
+def test_an_erasure_reaches_the_store_of_labels(
+    run: Callable[..., Result], site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The patient's rows are gone, the models that saw them are named, marked and audited; a store that is away stops the erasure before it
+    begins."""
+    token = asyncio.run(_enrolled(load()))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("WARDSTREAM_LABELS__STORE", str(tmp_path / "file" / "labels"))
+    assert run("erase", token, "--yes").exit_code == 1
+    assert run("reidentify", token, "--purpose", "TREAT").exit_code == 0
+    monkeypatch.setenv("WARDSTREAM_LABELS__STORE", str(tmp_path / "labels"))
+    store = LabelStore(str(tmp_path / "labels"))
+    store.write([sample("a", token), label("l", "a", token), label("k", "b")])
+    digest = store.manifest().digest
+    for bundle, ids in (("b1" * 32, ["l", "k"]), ("b2" * 32, ["k"])):
+        store.record_training(
+            bundle, ids, name="wardstream-entities", version="1.0.0", time="2026-03-09T00:00:00Z", digest=digest
+        )
+    assert run("labels", "models").exit_code == 0
+    done = run("erase", token, "--yes")
+    assert done.exit_code == 0, done.output
+    assert "1 samples and 1 labels taken out" in done.stdout
+    assert "saw the patient's labels: wardstream-entities 1.0.0 b1b1b1b1b1b1" in done.stdout
+    assert [one.id for one in store.labels()] == ["k"]
+    models = run("labels", "models", "--json")
+    assert (models.exit_code, {row["bundle"][:2]: len(row["erased"]) for row in json.loads(models.stdout)}) == (
+        1,
+        {"b1": 1, "b2": 0},
+    )
+    entries = [json.loads(m.value() or b"") for m in site.read(topics.AUDIT, at_least=3)]
+    assert [e["record"] for e in entries if e["action"] == "erase" and e.get("record")] == ["b1" * 32]
 
 
 async def _enrolled(settings: Settings) -> str:

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from agents import second_check
 from agents.decide.agent import DecideStage
-from agents.feedback.agent import FeedbackStage
 from agents.publish.agent import PublishStage
 from agents.publish.release import Releaser
 from agents.vault.vault import memory_vault
@@ -49,7 +49,7 @@ async def stages(redis_server: str) -> AsyncIterator[dict[str, Opened]]:
     found = {
         "decide": DecideStage(settings),
         "publish": PublishStage(settings, Releaser(settings, memory_vault(seed=1))),
-        "feedback": FeedbackStage(settings),
+        "feedback": second_check.build(settings),
     }
     for stage in found.values():
         await stage.open()  # type: ignore[attr-defined]

@@ -8,7 +8,14 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from tests.training.tiny_data import write
 from training.encoder import encoder_folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of a few dozen made-up texts."""
+    return write(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

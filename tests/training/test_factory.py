@@ -18,7 +18,6 @@ from models.generator import Generator
 from models.session import Execution
 from models.signature import new_key_pair
 from models.tagger import Tagger
-from tests.training.tiny_data import write
 from training import loop
 from training.card import CARDS, attributes_of
 from training.evaluation import scores_of
@@ -31,11 +30,6 @@ from training.steps import distil, evaluate, export, pretrain, prune, quantize, 
 from training.steps.bundle import release
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

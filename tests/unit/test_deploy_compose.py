@@ -70,13 +70,25 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items()}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver"]} == {"deliver"}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver_fhir"]} == {"deliver_fhir"}
-    assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "cds"}
+    assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "cds", "feedback_cards"}
     assert {name for name, wanted in profiles.items() if wanted == ["notify"]} == {"notify", "notify_results"}
     assert {name for name, wanted in profiles.items() if wanted == ["mon"]} == {"prometheus", "grafana"}
     assert all(
         wanted == ["core"]
         for name, wanted in profiles.items()
-        if name not in {"deliver", "deliver_fhir", "cards", "cds", "notify", "notify_results", "keyring", "prometheus", "grafana"}
+        if name
+        not in {
+            "deliver",
+            "deliver_fhir",
+            "cards",
+            "feedback_cards",
+            "cds",
+            "notify",
+            "notify_results",
+            "keyring",
+            "prometheus",
+            "grafana",
+        }
     )
     assert profiles["keyring"] == ["setup"]  # a person runs it, once
     for name, service in SERVICES.items():
@@ -243,7 +255,7 @@ def test_prometheus_asks_every_process_of_ours() -> None:
 def test_the_access_list_of_the_page_is_the_pipeline() -> None:
     """docs/how-to/deploy.md grants each principal what its row of the pipeline needs, and no more."""
     page = (ROOT / "docs/how-to/deploy.md").read_text()
-    rows = re.findall(r"^\| (\w+) \| (-|`phi\..*?`|`deid\..*?`) \| (`.*`) \|$", page, re.MULTILINE)
+    rows = re.findall(r"^\| (\w+) \| (-|`phi\..*?`|`deid\..*?`|`train\..*?`) \| (`.*`) \|$", page, re.MULTILINE)
     granted = {
         name: (set(re.findall(r"`([^`]+)`", reads)), set(re.findall(r"`([^`]+)`", writes))) for name, reads, writes in rows
     }

@@ -7,14 +7,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 import structlog
 
+from agents import second_check
 from agents.decide.context import PatientContext
 from agents.decide.merge_agent import apply
 from agents.decide.step import Outcome
 from agents.decide.store import Change, RedisContextStore
+from agents.feedback.agent import feedback_store
+from agents.feedback.cards_agent import FeedbackCardsStage
 from agents.pipeline import BY_STAGE
 from agents.publish.notification import News
 from agents.publish.outbox import Outbox, State
@@ -22,14 +26,19 @@ from agents.publish.subscriptions import Subscription
 from agents.vault.backend import RedisBackend
 from agents.vault.contract import link
 from gateway.duplicates import RedisLedger
+from schemas.cards import CardFeedback
+from schemas.envelope import JSON, DataClass, Envelope
 from schemas.errors import StoreUnavailable, UnsupportedContent
+from schemas.flags import Basis, Decision, Flag, Rule
 from schemas.merges import Merge
 from streams import embedded
 from streams.record import Record
 from streams.sealing import Seal
-from streams.settings import Redis
+from streams.settings import Cds, Redis, Settings
+from streams.stage import Done
 from streams.store import Store, connect
 from streams.suspects import Suspects
+from tests.support.decide import TOKEN, findings, note
 from tests.support.deid import patient_request, vault_on
 from tests.support.keyring import RING, known_keyring
 
@@ -165,6 +174,39 @@ async def test_decide_keeps_contexts_that_no_other_stage_reads(guarded: tuple[st
         await RedisContextStore(other).load(["s1"], [])
     await store.aclose()
     await other.aclose()
+
+
+async def test_feedback_keeps_budgets_and_notes_that_no_other_stage_reads(guarded: tuple[str, Path]) -> None:
+    """Both stages work under their own users and see the watch's marks; decide sees nothing of them, erase can delete the notes."""
+    address, password = guarded
+
+    def settings(user: str) -> Settings:
+        return Settings(redis=Redis(url=f"redis://{user}@{address}/0", password_file=password), cds=Cds(enabled=True))
+
+    message = findings(1, 0, **note("Takes zorbanol.", ("zorbanol", "medication", None)), sender="north")
+    flag = Flag(
+        id="f1", type="t", kind="rule", severity="warning", subject=TOKEN, summary="s",
+        basis=Basis(logic="l", citation="c"), rule=Rule(id="r", version="1", sha256="0"),
+    )  # fmt: skip
+    stage, cards = second_check.build(settings("feedback")), FeedbackCardsStage(settings("feedback_cards"))
+    decision = Decision(id="d1", findings=message, flags=(flag,))
+    envelope = Envelope(
+        id="d1", source="s", type="t", time=message.time, content_type=JSON, data_class=DataClass.INTERNAL, origin="o"
+    )
+    said = CardFeedback(id="c1", card="f1", service="s", outcome="overridden", time=message.time, issuer="i")
+    await stage.open()
+    await cards.open()
+    assert await stage.process([Record("t", 0, 0, 0, b"k", msgspec.json.encode(decision), envelope.headers())])
+    (done,) = await cards.process([Record("t", 0, 0, 0, b"k", msgspec.json.encode(said), envelope.headers())])
+    assert isinstance(done, Done)
+    assert len(done.outputs) == 1
+    with pytest.raises(StoreUnavailable):
+        await feedback_store(settings("decide"), _store(guarded, "decide")).kept(["f1"])
+    await feedback_store(settings("erase"), _store(guarded, "erase")).forget(TOKEN)
+    (done,) = await cards.process([Record("t", 0, 0, 0, b"k", msgspec.json.encode(said), envelope.headers())])
+    assert done == Done()
+    await stage.close()
+    await cards.close()
 
 
 async def test_gateway_remembers_what_it_acknowledged(guarded: tuple[str, Path]) -> None:

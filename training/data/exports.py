@@ -107,7 +107,16 @@ def read_reviewed(path: Path) -> list[Document]:
             label = msgspec.json.decode(line, type=ReviewedLabel)
         except (msgspec.ValidationError, msgspec.DecodeError):
             raise DataError("record", path, number) from None
-        raw = [Raw(s.start, s.end, s.type) for s in label.spans]
-        made = Translator(LABEL_MAPS["own"]).document(f"reviewed-{label.id}", label.note.text, raw, path, number)
-        found.append(Document(made.id, made.text, made.spans, frozenset(label.annotated)))
+        found.append(reviewed_document(label, path, number))
     return found
+
+
+def reviewed_document(label: ReviewedLabel, path: Path, line: int = 0) -> Document:
+    """The document of one verdict; ``path`` and ``line``: where it came from, for the error.
+
+    Raises:
+        DataError: ``offset``.
+    """
+    raw = [Raw(s.start, s.end, s.type) for s in label.spans]
+    made = Translator(LABEL_MAPS["own"]).document(f"reviewed-{label.id}", label.note.text, raw, path, line)
+    return Document(made.id, made.text, made.spans, frozenset(label.annotated))

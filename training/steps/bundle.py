@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from models.bundle import load_manifest, shelf_bundle
 from models.signature import KEYS
+from models.store import digest_of
 from schemas.errors import ConfigurationError
+from training import seen
 from training.bundle import make
 from training.evaluation import scores_of_bundle
 from training.gate import MARGIN, Scores, Verdict, judge
@@ -38,13 +41,17 @@ def release(
 
     Raises:
         ConfigurationError: the checkpoint was not evaluated at full precision and quantized.
+        StoreUnavailable: the bundle is on the shelf, and a store that it learned from has not been told: make it again.
     """
     scores = _scores(recipe.checkpoint / SCORES)
     replaced = _replaced(recipe, version, shelf, trusted_keys)
     verdict = judge(scores["onnx"], scores["int8"], replaced, margin=MARGIN if margin is None else margin)
     if not verdict.passed:
         return verdict, None
-    return verdict, make(recipe, version, shelf, scores=scores["int8"], gate=verdict, key=key, fp16=fp16)
+    folder = make(recipe, version, shelf, scores=scores["int8"], gate=verdict, key=key, fp16=fp16)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    seen.record(recipe.checkpoint, digest_of(folder), name=recipe.bundle, version=version, time=now)
+    return verdict, folder
 
 
 def _scores(path: Path) -> dict[str, Scores]:

@@ -6,6 +6,7 @@ from itertools import islice
 
 import torch
 
+from training import seen
 from training.batches import Batch
 from training.data.corpora import data_folder
 from training.data.texts import free_texts
@@ -55,6 +56,7 @@ def run(recipe: Recipe) -> None:
     else:
         target.write_bytes((source / "tokenizer.json").read_bytes())
     model.save_pretrained(recipe.checkpoint)
+    seen.inherit(recipe)
 
 
 def _texts(recipe: Recipe) -> list[str]:
