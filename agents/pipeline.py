@@ -38,6 +38,7 @@ PIPELINE: tuple[Row, ...] = (
     Row("notify", topics.BUNDLE, (), "subscribers hear of de-identified results"),
     Row("notify_results", topics.RESULT, (topics.AUDIT,), "subscribers hear of released results"),
     Row("feedback", topics.RAISED, (topics.SAMPLE,), "uncertain and disagreeing samples for review"),
+    Row("watch", topics.RAISED, (topics.DRIFT,), "drift of a sender's or department's messages"),
 )
 
 BY_STAGE: dict[str, Row] = {row.stage: row for row in PIPELINE}

@@ -38,6 +38,9 @@ class StreamMetrics:
     build: Gauge = field(init=False)
     model_releases: Counter = field(init=False)
     model_serving: Gauge = field(init=False)
+    drift_records: Counter = field(init=False)
+    drift_standing: Gauge = field(init=False)
+    drift_unwatched: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         at = self.registry
@@ -80,3 +83,16 @@ class StreamMetrics:
             "wardstream_model_serving", "1 for each model that serves: its role (champion, canary), its version and the first digits of its graph",
             ["stage", "role", "version"], registry=at,
         )  # fmt: skip
+        self.drift_records = Counter(
+            "wardstream_drift_records",
+            "Drift that began or ended, by feature and kind of message",
+            ["feature", "kind", "state"],
+            registry=at,
+        )
+        self.drift_standing = Gauge(
+            "wardstream_drift_standing", "Groups (sender, department, kind) whose messages have shifted in this feature and still do",
+            ["feature", "kind"], registry=at,
+        )  # fmt: skip
+        self.drift_unwatched = Counter(
+            "wardstream_drift_unwatched", "Messages that no group could be made for: there are watch.groups already", registry=at
+        )
