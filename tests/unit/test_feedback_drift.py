@@ -72,7 +72,7 @@ def test_the_shipped_vocabulary_knows_common_words_alone() -> None:
 
 def test_every_section_that_extract_names_is_a_feature() -> None:
     """The two lists are one."""
-    assert set(SECTIONS) == {*headings().names.values(), "other"}
+    assert set(SECTIONS) == {*headings().names.values(), "other"} - {"sub"}  # a subheading leaves its section
 
 
 @given(st.sampled_from(FEATURES), st.floats(0, 1), st.floats(0, 1))
