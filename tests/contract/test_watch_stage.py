@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.feedback import watch_store
 from agents.feedback.drift import make_baseline
 from agents.feedback.watch_agent import WatchStage
 from schemas.drifts import Drift
@@ -118,6 +119,15 @@ async def test_a_message_that_comes_again_tells_the_same_and_counts_once(redis_s
         assert len({row.id for row in again}) == len(again) == 2
         groups = await one._store.groups()  # type: ignore[union-attr]
         assert {count for _, count in groups} == {LEARN + 500}
+
+
+async def test_without_the_memory_of_messages_the_same_test_fails(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: a store that remembers none counts a batch that comes again twice."""
+    monkeypatch.setattr(watch_store, "_REMEMBERED", 0)
+    async with stage(made(redis_server)) as running:
+        for _ in range(2):
+            await run(running, stream(50))
+        assert {count for _, count in await running._store.groups()} == {100}  # type: ignore[union-attr]
 
 
 async def test_a_worker_that_dies_after_counting_owes_nothing(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
