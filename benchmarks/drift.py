@@ -1,6 +1,6 @@
 """Drift: false alarms on a stationary stream of several senders, and how many messages of a sender a planted shift takes to be told.
 
-    python -m benchmarks.drift [--messages N] [--drawn N] [--pool FILE] [--no-record]
+    python -m benchmarks.drift [--messages N] [--drawn N] [--pool FILE] [--jobs N] [--no-record]
 
 The stage's own code on a real Redis. Decisions come from the offline pipeline on public notes (MTS-Dialog sections, ACI-Bench notes), each of two
 to twelve of them; a stationary stream draws messages from them for four senders with three departments each, a shifted one draws the same and
@@ -17,7 +17,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -230,29 +232,46 @@ async def found_after(settings: Settings, pool: Sequence[Decision], planted: Pla
         await stage.close()
 
 
+#: Of a process of the benchmark.
+_POOL: list[Decision] = []
+
+
+def _hold(pool: list[Decision]) -> None:
+    _POOL[:] = pool
+
+
+def run_stationary(url: str, messages: int) -> tuple[list[Drift], float]:
+    return asyncio.run(stationary(_settings(url, "s."), _POOL, messages))
+
+
+def run_planted(url: str, number: int) -> dict[str, Any]:
+    one = PLANTED[number]
+    return {"shift": one.name, "size": one.size, **asyncio.run(found_after(_settings(url, "p."), _POOL, one, number))}
+
+
+def _settings(url: str, prefix: str) -> Settings:
+    return Settings(redis=Redis(url=url), kafka=Kafka(topic_prefix=prefix), watch=Watch())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--drawn", type=int, default=3000)
     parser.add_argument("--pool", type=Path, help="File to keep the drawn decisions in, for the next time.")
+    parser.add_argument("--jobs", type=int, default=2, help="Processes: one for the stationary stream, the others for shifts.")
     parser.add_argument("--no-record", action="store_true")
     arguments = parser.parse_args()
     pool = drawn(arguments.drawn, arguments.pool)
-    with tempfile.TemporaryDirectory() as folder, embedded.redis_server(Path(folder)) as server:
-        redis = Redis(url=f"redis://{server.address}/0")
-        false, rate = asyncio.run(
-            stationary(Settings(redis=redis, kafka=Kafka(topic_prefix="s."), watch=Watch()), pool, arguments.messages)
-        )
-        planted = [
-            {
-                "shift": one.name,
-                "size": one.size,
-                **asyncio.run(
-                    found_after(Settings(redis=redis, kafka=Kafka(topic_prefix="p."), watch=Watch()), pool, one, number)
-                ),
-            }
-            for number, one in enumerate(PLANTED)
-        ]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        embedded.redis_server(Path(folder)) as server,
+        ProcessPoolExecutor(arguments.jobs, get_context("spawn"), _hold, (pool,)) as jobs,
+    ):
+        url = f"redis://{server.address}/0"
+        quiet = jobs.submit(run_stationary, url, arguments.messages)
+        shifted = [jobs.submit(run_planted, url, number) for number in range(len(PLANTED))]
+        false, rate = quiet.result()
+        planted = [one.result() for one in shifted]
     report: dict[str, Any] = {
         "what": f"stage watch on a real Redis: windows of {BLOCKS * STEP} messages against the first {Watch().learn} of their group, compared every {STEP}; "
         "decisions on public notes through the offline pipeline",

@@ -12,12 +12,13 @@ _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1d2430; background: #fff; margin: 2rem auto; max-width: 72rem; padding: 0 1.5rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem } p { color: #505a6b; margin: .3rem 0 }
 table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid #e3e7ee; vertical-align: top; overflow-wrap: anywhere }
+th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid #e3e7ee; vertical-align: top; white-space: nowrap }
+td:last-child { white-space: normal }
 th { color: #505a6b; font-weight: 600; white-space: nowrap } .alarm td { background: #fdecea }
 .wide { overflow-x: auto } .figures { display: flex; flex-wrap: wrap; gap: 1.5rem } figure { margin: 0 } figcaption { font-size: .82rem; color: #505a6b }
 svg text { font: 11px system-ui, sans-serif; fill: #505a6b }
 """
-_SIDE, _EDGE = 200, 30
+_SIDE, _EDGE = 200, 36
 _BLUE, _GREY = "#2458a6", "#9aa4b5"
 
 
@@ -68,7 +69,7 @@ def _reliability(row: Reliability) -> str:
         f'<rect x="{_EDGE}" y="10" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#d3d9e3"/>'
         f'<line x1="{_EDGE}" y1="{low}" x2="{end}" y2="10" stroke="{_GREY}" stroke-dasharray="4 4"/>{dots}'
         f'<text x="{_EDGE}" y="{low + 16}">0</text><text x="{end - 6}" y="{low + 16}">1</text>'
-        f'<text x="{_EDGE + _SIDE / 2 - 16:.0f}" y="{low + 16}">score</text><text x="4" y="18">right</text><text x="16" y="{low}">0</text></svg>'
+        f'<text x="{_EDGE + _SIDE / 2 - 16:.0f}" y="{low + 16}">score</text><text x="4" y="18">right</text><text x="24" y="{low}">0</text></svg>'
         f"<figcaption>{escape(row.entity_model)}, {how}<br>{row.right.of} mentions of {row.notes} notes, calibration error {row.ece:.3f}</figcaption>"
         "</figure>"
     )

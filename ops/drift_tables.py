@@ -10,8 +10,8 @@ from ops.drift_report import Report, Watched
 from schemas.drifts import Drift
 from training.outcomes import Share
 
-#: Shifts that are shown where they are no alarm: half as large as one that is.
-_WORTH_SHOWING = LARGE / 2
+#: Shifts that are shown where they are no alarm: half as large as one that is, and unlikely to be chance.
+_WORTH_SHOWING, _UNLIKELY = LARGE / 2, 1e-3
 _MOST_RECORDS = 50
 
 
@@ -43,7 +43,7 @@ def tables(report: Report) -> list[Part]:
                 (*_place(group.group), row.feature, *_figures(row.before, row.now, row.psi, row.p), "shifted" if row.alarm else "")
                 for group in report.groups
                 for row in group.shifts
-                if row.alarm or row.psi >= _WORTH_SHOWING
+                if row.alarm or (row.psi >= _WORTH_SHOWING and row.p < _UNLIKELY)
             ],
         ),
         Part(
@@ -78,7 +78,7 @@ def _place(group: Group | Drift) -> tuple[str, str, str]:
 
 
 def _figures(before: float, now: float, psi: float, p: float) -> tuple[str, str, str, str]:
-    return f"{before:.3g}", f"{now:.3g}", f"{psi:.2f}", f"{p:.1e}"
+    return f"{before:.3g}", f"{now:.3g}", f"{psi:.2f}", f"{p:.2g}"
 
 
 def _drift(row: Drift) -> tuple[str, ...]:
@@ -93,5 +93,5 @@ def _watched(row: Watched) -> tuple[str, ...]:
     alarms = sum(shift.alarm for shift in row.shifts)
     state = "learning" if not row.compared else f"{alarms} shifted" if alarms else "as before" if row.shifts else "too few yet"
     most = max(row.shifts, key=lambda shift: shift.psi, default=None)
-    shown = ("", "", "") if most is None else (most.feature, f"{most.psi:.2f}", f"{most.p:.1e}")
+    shown = ("", "", "") if most is None else (most.feature, f"{most.psi:.2f}", f"{most.p:.2g}")
     return *_place(row.group), row.group.entity_model, str(row.messages), str(row.compared), state, *shown

@@ -164,8 +164,9 @@ class WatchStore:
 
     async def forget(self, group: Group) -> None:
         """What was counted of the group: the next messages are its new baseline."""
-        blocks = [key async for key in self._redis.scan_iter(match=f"{self._key('block', group.id)}:*", count=1000)]
-        pipeline = self._redis.pipeline(transaction=True)
+        newest = await self.newest(group)
+        blocks = [f"{self._key('block', group.id)}:{number}" for number in range(max(0, newest - _KEPT_BLOCKS), newest + 1)]
+        pipeline = self._redis.pipeline(transaction=False)
         pipeline.delete(*(self._key(part, group.id) for part in ("ids", "state", "baseline")), *blocks)
         pipeline.zrem(f"{self._prefix}groups", group.id)
         pipeline.hdel(f"{self._prefix}standing", group.id)

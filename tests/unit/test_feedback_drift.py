@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.extract.sections import headings
+from agents.feedback import drift
 from agents.feedback.drift import (
     FEWEST,
     Baseline,
@@ -28,11 +29,12 @@ from agents.feedback.drift import (
 )
 from agents.feedback.features import CONFIDENCE, FEATURES, LENGTH, SECTIONS, UNKNOWN, bins_of, features, words_of
 from agents.feedback.vocabulary import known_words
-from agents.feedback.watch import FEWEST_MESSAGES, State, judge
+from agents.feedback.watch import BLOCKS, FEWEST_MESSAGES, STEP, State, judge
 from schemas.findings import Assertion
 from schemas.flags import Decision
 from streams.settings import Models
 from tests.support.decide import findings, note
+from tests.support.watch import drawn
 
 GROUP = Group(sender="S", department="", kind="ORU^R01", entity_model="m@1")
 
@@ -217,6 +219,28 @@ def test_what_was_told_is_kept_for_messages_that_come_again_and_not_for_ever() -
         state = judge(GROUP, state, block, "t", before, {"flags": {9 * (block // 6 % 2): 500}}, 500)
     assert state.told
     assert min(state.told) >= 50
+
+
+def quiet(messages: int) -> list[str]:
+    """Features told of a stationary stream: one group, as the stage would judge it."""
+    chance, reference, blocks, state, told = random.Random(9), Counts(), list[Counts](), State(), list[str]()
+    for number in range(messages):
+        if number >= 1000 and number % STEP == 0:
+            blocks.append({})
+        add(blocks[-1] if blocks else reference, binned(features(drawn(chance, number))))
+    for block in range(len(blocks) - 1):
+        window = blocks[max(0, block - BLOCKS + 1) : block + 1]
+        state = judge(GROUP, state, block, str(block), reference, total(window), STEP * len(window))
+        told += [row.feature for row in state.told.get(block, ())]
+    return told
+
+
+def test_a_stationary_stream_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """5,000 messages against their first 1,000; with a bar of one in three and no size the same stream is not (the control)."""
+    assert quiet(5000) == []
+    monkeypatch.setattr(drift, "SURE", 0.3)
+    monkeypatch.setattr(drift, "LARGE", 0.0)
+    assert quiet(5000)
 
 
 def test_bins_of_a_message() -> None:
