@@ -14,7 +14,6 @@ import asyncio
 import json
 import random
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,7 +24,8 @@ from typing import Any
 
 import msgspec
 
-from agents.feedback.drift import LARGE, SURE
+from agents.feedback.drift import LARGE, SURE, make_baseline
+from agents.feedback.vocabulary import known_words
 from agents.feedback.watch import BLOCKS, STEP
 from agents.feedback.watch_agent import WatchStage
 from agents.offline import Offline
@@ -194,26 +194,26 @@ async def told(stage: WatchStage, decisions: Sequence[Decision]) -> list[Drift]:
     return [msgspec.json.decode(output.value or b"", type=Drift) for output in outputs]
 
 
-async def stationary(settings: Settings, pool: Sequence[Decision], messages: int) -> tuple[list[Drift], float]:
-    """Alarms that began, and messages a second."""
-    chance = random.Random(1)
-    stage, found, began = WatchStage(settings), list[Drift](), time.perf_counter()
+async def stationary(settings: Settings, pool: Sequence[Decision], first: int, messages: int) -> list[Drift]:
+    """Alarms that began, of one worker's part of the stream."""
+    chance = random.Random(1000 + first)
+    stage, found = WatchStage(settings), list[Drift]()
     await stage.open()
-    for first in range(0, messages, BATCH):
+    for start in range(first, first + messages, BATCH):
         batch = [
             of_sender(
                 chance.choice(pool), number, f"S{chance.randrange(SENDERS)}", f"D{min(chance.randrange(4), DEPARTMENTS - 1)}"
             )
-            for number in range(first, min(messages, first + BATCH))
+            for number in range(start, min(first + messages, start + BATCH))
         ]
         found += [row for row in await told(stage, batch) if row.state == "begun"]
     await stage.close()
-    return found, messages / (time.perf_counter() - began)
+    return found
 
 
 async def found_after(settings: Settings, pool: Sequence[Decision], planted: Planted, seed: int) -> dict[str, Any]:
     """Messages of the sender from the shift's first until an alarm; features that were told then. None: not within ``MOST``."""
-    chance, sender = random.Random(seed), f"P{seed}"
+    chance, sender = random.Random(seed), "P"
     stage = WatchStage(settings)
     await stage.open()
 
@@ -222,7 +222,7 @@ async def found_after(settings: Settings, pool: Sequence[Decision], planted: Pla
             yield of_sender(chance.choice(pool), number, sender, f"D{chance.randrange(DEPARTMENTS)}")
 
     try:
-        early = await told(stage, list(rows(0, settings.watch.learn + CLEAN)))
+        early = await told(stage, list(rows(0, CLEAN)))
         for sent in range(0, MOST, AT_ONCE):
             now = await told(stage, [planted.change(row, chance) for row in rows(10**6 + sent, AT_ONCE)])
             if now and not early:
@@ -236,21 +236,31 @@ async def found_after(settings: Settings, pool: Sequence[Decision], planted: Pla
 _POOL: list[Decision] = []
 
 
-def _hold(pool: list[Decision]) -> None:
-    _POOL[:] = pool
+def _hold(pool: Path) -> None:
+    _POOL[:] = [msgspec.json.decode(line, type=Decision) for line in pool.read_bytes().splitlines()]
 
 
-def run_stationary(url: str, messages: int) -> tuple[list[Drift], float]:
-    return asyncio.run(stationary(_settings(url, "s."), _POOL, messages))
+def run_stationary(url: str, first: int, messages: int) -> list[Drift]:
+    return asyncio.run(stationary(_settings(url, "s."), _POOL, first, messages))
 
 
-def run_planted(url: str, number: int) -> dict[str, Any]:
+def run_planted(url: str, baseline: Path, number: int) -> dict[str, Any]:
     one = PLANTED[number]
-    return {"shift": one.name, "size": one.size, **asyncio.run(found_after(_settings(url, "p."), _POOL, one, number))}
+    settings = _settings(url, f"p{number}.", baseline)
+    return {"shift": one.name, "size": one.size, **asyncio.run(found_after(settings, _POOL, one, number))}
 
 
-def _settings(url: str, prefix: str) -> Settings:
-    return Settings(redis=Redis(url=url), kafka=Kafka(topic_prefix=prefix), watch=Watch())
+def _settings(url: str, prefix: str, baseline: Path | None = None) -> Settings:
+    return Settings(redis=Redis(url=url, timeout_s=60), kafka=Kafka(topic_prefix=prefix), watch=Watch(baseline=baseline))
+
+
+def _baseline(pool: Sequence[Decision]) -> bytes:
+    """Of as many messages of the sender as the stage would learn from."""
+    chance, settings = random.Random(2), Settings()
+    rows = (
+        of_sender(chance.choice(pool), number, "P", f"D{chance.randrange(DEPARTMENTS)}") for number in range(settings.watch.learn)
+    )
+    return msgspec.json.encode(make_baseline(rows, "", known_words(settings.models)))
 
 
 def main() -> None:
@@ -258,20 +268,18 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--drawn", type=int, default=3000)
     parser.add_argument("--pool", type=Path, help="File to keep the drawn decisions in, for the next time.")
-    parser.add_argument("--jobs", type=int, default=2, help="Processes: one for the stationary stream, the others for shifts.")
+    parser.add_argument("--jobs", type=int, default=2, help="Processes, each a worker of the stage.")
     parser.add_argument("--no-record", action="store_true")
     arguments = parser.parse_args()
-    pool = drawn(arguments.drawn, arguments.pool)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        embedded.redis_server(Path(folder)) as server,
-        ProcessPoolExecutor(arguments.jobs, get_context("spawn"), _hold, (pool,)) as jobs,
-    ):
-        url = f"redis://{server.address}/0"
-        quiet = jobs.submit(run_stationary, url, arguments.messages)
-        shifted = [jobs.submit(run_planted, url, number) for number in range(len(PLANTED))]
-        false, rate = quiet.result()
-        planted = [one.result() for one in shifted]
+    with tempfile.TemporaryDirectory() as folder, embedded.redis_server(Path(folder)) as server:
+        url, pool, baseline = f"redis://{server.address}/0", arguments.pool or Path(folder) / "pool", Path(folder) / "baseline"
+        baseline.write_bytes(_baseline(drawn(arguments.drawn, pool)))
+        with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), _hold, (pool,)) as jobs:
+            part = -(-arguments.messages // arguments.jobs)
+            quiet = [jobs.submit(run_stationary, url, number * part, part) for number in range(arguments.jobs)]
+            shifted = [jobs.submit(run_planted, url, baseline, number) for number in range(len(PLANTED))]
+            false = [row for one in quiet for row in one.result()]
+            planted = [one.result() for one in shifted]
     report: dict[str, Any] = {
         "what": f"stage watch on a real Redis: windows of {BLOCKS * STEP} messages against the first {Watch().learn} of their group, compared every {STEP}; "
         "decisions on public notes through the offline pipeline",
@@ -280,7 +288,7 @@ def main() -> None:
         "groups": SENDERS * (DEPARTMENTS + 1),
         "false_alarms": len(false),
         "false": [f"{row.feature} psi {row.psi} p {row.p:.1e}" for row in false],
-        "messages_per_second": round(rate),
+        "workers": arguments.jobs,
         "planted": planted,
         "told_within_1000": sum(row["messages"] is not None for row in planted),
     }
