@@ -6,6 +6,7 @@ it had comes back instead. So the message that filled a block is the same one wh
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,13 +20,14 @@ from schemas.drifts import Drift
 from streams.settings import Settings
 from streams.store import Store, connect
 
-#: Messages of a group that are known again: twice what eight workers hold at once.
-_REMEMBERED: Final = 2048
+#: Messages of a group that are known again: what eight workers hold at once (two batches of 64 each).
+_REMEMBERED: Final = 1024
 #: Blocks kept: those of a window, and of the windows that a message which comes again may still ask for.
 _KEPT_BLOCKS: Final = 3 * BLOCKS
 #: Comparisons that are made up for when the worker that owed them died.
 _CATCH_UP: Final = BLOCKS
 _DAY_S: Final = 86_400
+_SILENT_S: Final = 3 * _DAY_S
 
 #: KEYS: ids, state, baseline, groups. ARGV: group, what it is, message, messages of the baseline, block size, kept ids, TTL, most groups,
 #: prefix of blocks, kept blocks, fields in one line. Answers the message's place in its group from 0, or -1 where there is no room for another group.
@@ -109,7 +111,7 @@ class WatchStore:
             keys = (*(self._key(part, name) for part in ("ids", "state", "baseline")), f"{self._prefix}groups")
             fields = " ".join([f"{_NUMBER[feature]}:{number}" for feature, number in bins.items()])
             pipeline.eval(
-                _COUNT, len(keys), *keys, name, _ENCODER.encode(group), decision, learned, STEP, _REMEMBERED, self._ttl_s, self._most,
+                _COUNT, len(keys), *keys, name, _ENCODER.encode(group), _short(decision), learned, STEP, _REMEMBERED, self._ttl_s, self._most,
                 self._key("block", name) + ":", _KEPT_BLOCKS, fields,
             )  # fmt: skip
         return [int(answer) for answer in await pipeline.execute()]
@@ -142,15 +144,22 @@ class WatchStore:
         return bool(answer == 1)
 
     async def standing(self) -> list[Drift]:
-        """The records of all drift that has begun and not ended, of groups that still have messages."""
+        """The records of all drift that has begun and not ended, but of groups that have been silent for days: their sender is gone, or another
+        model reads its messages."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.hgetall(f"{self._prefix}standing")
-        pipeline.zrange(f"{self._prefix}groups", 0, -1)
-        rows, groups = await pipeline.execute()
-        alive = set(groups)
-        if gone := [name for name in rows if name not in alive]:
+        pipeline.zrange(f"{self._prefix}groups", 0, -1, withscores=True)
+        pipeline.time()
+        rows, groups, (now, _) = await pipeline.execute()
+        heard = {name: now - seen for name, seen in groups}
+        if gone := [name for name in rows if heard.get(name, self._ttl_s) >= self._ttl_s]:
             await self._redis.hdel(f"{self._prefix}standing", *gone)
-        return [record for name, row in sorted(rows.items()) if name in alive for record in _STANDING.decode(row)]
+        return [
+            record
+            for name, row in sorted(rows.items())
+            if heard.get(name, _SILENT_S) < _SILENT_S
+            for record in _STANDING.decode(row)
+        ]
 
     async def groups(self) -> list[tuple[Group, int]]:
         """Every group that is watched, with its messages so far."""
@@ -174,6 +183,11 @@ class WatchStore:
 
     def _key(self, part: str, name: str) -> str:
         return f"{self._prefix}{part}:{name}"
+
+
+def _short(decision: str) -> bytes:
+    """Of the decision's id, so that remembering it takes half the room."""
+    return hashlib.blake2b(decision.encode(), digest_size=8).digest()
 
 
 def open_store(settings: Settings) -> tuple[Store, WatchStore]:

@@ -242,6 +242,25 @@ async def test_a_forgotten_group_learns_anew(redis_server: str) -> None:
         assert await run(running, stream(LEARN + 500, seed=3, first=5000, score=0.75)) == []
 
 
+async def test_drift_of_a_sender_that_fell_silent_stands_no_longer(redis_server: str) -> None:
+    """Nor does that of a model that was taken back: nobody would ever end it."""
+    settings = made(redis_server)
+    redis = connect(settings.redis)
+    async with stage(settings) as running:
+        await run(running, stream(LEARN))
+        await run(running, stream(400, seed=2, first=2000, score=0.75))
+        store = running._store
+        assert store is not None
+        assert await store.standing()
+        name = f"{settings.kafka.topic_prefix}watch:groups"
+        for group in await redis.zrange(name, 0, -1):
+            await redis.zincrby(name, -4 * 86_400, group)
+        assert await store.standing() == []
+        await run(running, stream(1, seed=3, first=3000))
+        assert await store.standing()
+    await redis.aclose()
+
+
 async def test_a_record_that_is_no_decision_is_refused(redis_server: str) -> None:
     """With its code; the others of the batch count."""
     async with stage(made(redis_server)) as running:
