@@ -41,6 +41,7 @@ PIPELINE: tuple[Row, ...] = (
     Row(
         "feedback_cards", topics.FEEDBACK, (topics.SAMPLE,), "samples of notes whose CDS Hooks cards were accepted or overridden"
     ),
+    Row("watch", topics.RAISED, (topics.DRIFT,), "drift of a sender's or department's messages"),
 )
 
 BY_STAGE: dict[str, Row] = {row.stage: row for row in PIPELINE}

@@ -41,6 +41,7 @@ _MODULES = {
     "cards": "agents.publish.cards_agent",
     "notify": "agents.publish.notify_agent",
     "notify_results": "agents.publish.notify_results_agent",
+    "watch": "agents.feedback.watch_agent",
 }
 
 

@@ -87,6 +87,11 @@ class WordPieces:
         """Number of a special piece. Raises ConfigurationError when the tokenizer lacks it."""
         return self._special(self._path, piece)
 
+    @property
+    def whole_words(self) -> frozenset[str]:
+        """Words, letters alone, that are not cut into pieces; lower-case where the tokenizer is uncased."""
+        return frozenset(word for word in self._tokenizer.get_vocab(with_added_tokens=False) if word.isalpha())
+
     def __call__(self, text: str) -> Tokens:
         """Tokenize one text of any length, in time linear in it."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)

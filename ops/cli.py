@@ -48,7 +48,7 @@ COMMANDS = {
     "config": "the settings in force, secrets redacted",
     "doctor": "what is missing or unreachable, and what to do",
     "labels": "samples and reviewed labels: collect them into the store, show, export; which models saw whom",
-    "drift": "Whether messages still look as they did: a baseline, a report.",
+    "drift": "drift by sender and department, calibration, overrides: a baseline, a report, a new beginning",
 }
 
 #: Exit codes: 1 the work failed in part or whole, 2 wrong usage (click), 3 configuration.

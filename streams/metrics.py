@@ -40,6 +40,9 @@ class StreamMetrics:
     model_serving: Gauge = field(init=False)
     samples_proposed: Counter = field(init=False)
     samples_withheld: Counter = field(init=False)
+    drift_records: Counter = field(init=False)
+    drift_standing: Gauge = field(init=False)
+    drift_unwatched: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         at = self.registry
@@ -87,3 +90,16 @@ class StreamMetrics:
             "wardstream_samples_withheld", "Notes with a reason for review that were not proposed: a budget was full (day, reason, sender, patient, random), or the second leak check suspected them (leak)",
             ["reason", "cause"], registry=at,
         )  # fmt: skip
+        self.drift_records = Counter(
+            "wardstream_drift_records",
+            "Drift that began or ended, by feature and kind of message",
+            ["feature", "kind", "state"],
+            registry=at,
+        )
+        self.drift_standing = Gauge(
+            "wardstream_drift_standing", "Groups (sender, department, kind) whose messages have shifted in this feature and still do",
+            ["feature", "kind"], registry=at,
+        )  # fmt: skip
+        self.drift_unwatched = Counter(
+            "wardstream_drift_unwatched", "Messages that no group could be made for: there are watch.groups already", registry=at
+        )

@@ -251,6 +251,18 @@ class Labels(_Section):
     store: str = ""
 
 
+class Watch(_Section):
+    """Drift per sender and department. ``learn``: messages of a group that make its baseline, where ``baseline`` (a file of ``wardstream drift
+    baseline``) has none; ``forget_days``: a group without messages is forgotten; ``groups``: at most so many; ``mark_hours``: how long after the last
+    comparison that saw drift the feedback stage picks samples of the sender."""
+
+    baseline: Path | None = None
+    learn: int = Field(1000, ge=200)
+    groups: int = Field(2000, ge=1)
+    forget_days: int = Field(30, ge=1)
+    mark_hours: int = Field(24, ge=1)
+
+
 class Worker(_Section):
     batch_size: int = Field(64, ge=1)
     batch_wait_s: float = Field(0.05, gt=0)
@@ -284,6 +296,7 @@ class Settings(BaseSettings):
     subscriptions: Subscriptions = Subscriptions()
     feedback: Feedback = Feedback()
     labels: Labels = Labels()
+    watch: Watch = Watch()
     worker: Worker = Worker()
 
     @classmethod

@@ -29,6 +29,7 @@ MODEL = "ops.model.released.v1"
 AUDIT = "ops.audit.recorded.v1"
 ERASURE = "ops.erasure.requested.v1"
 HANDLED = "ops.letter.handled.v1"
+DRIFT = "ops.drift.detected.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(ERASURE, (JSON,), "patient token", "erasure requests by token", -1, dead_letters=False),
     Topic(HANDLED, (JSON,), "place of the dead letter", "dead letters that people put back or aside", 30 * DAY, "compact,delete", 1,
           dead_letters=False),
+    Topic(DRIFT, (JSON,), "record id", "drift of a sender's or department's messages: begun, ended", 400 * DAY, "delete", 1, dead_letters=False),
 )  # fmt: skip
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

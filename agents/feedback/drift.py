@@ -1,50 +1,79 @@
-"""Whether messages look as they used to: a few numbers of each message, compared with those of a baseline. De-identified findings only.
+"""Whether messages look as they used to: counts of their numbers, compared with those of a baseline.
 
-Numbers are of whole messages, so that the many mentions of one note do not count as many observations. A shift is told where it is both
-sure (two-sample Kolmogorov-Smirnov) and large (population stability index): each alone raises alarms that nobody can use.
+A shift is told where it is both sure (two-sample Kolmogorov-Smirnov) and large (population stability index): each alone raises alarms that
+nobody can use.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.findings import Mention
+from agents.feedback.features import SCHEME, bins_of, features
+from schemas.errors import ConfigurationError
+from schemas.findings import Findings
 from schemas.flags import Decision
+from streams.settings import Watch
 
-#: With these a stationary stream of 100,000 messages in windows of 500 raised no alarm (``python -m benchmarks.drift``).
+#: One message is at most two groups of some fifty features, judged every hundred messages: 100,000 messages are 100,000 tests, and
+#: p under this in each is 0.1 expected false alarms over all of them (Bonferroni), before size is asked for too.
 SURE = 1e-6
+#: Population stability index: 0.1 is noticeable, 0.25 large by custom.
 LARGE = 0.1
-#: Fewer messages of a kind are not judged.
-FEWEST = 200
-#: Values of a feature that a baseline keeps.
-KEPT = 2000
-_BINS = 10
-_TYPES = ("problem", "medication", "finding", "test")
-_RULES = "rules/"
-_Values = npt.NDArray[np.float64]
+#: Fewer values are not judged.
+FEWEST = 100
+_PARTS = 10
+
+#: Bin -> how many messages; by feature in ``Counts``.
+Histogram = dict[int, int]
+Counts = dict[str, Histogram]
+_Numbers = npt.NDArray[np.float64]
 
 
-class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """``values`` by kind of message and feature; ``versions``: of the models that found them; ``time`` in RFC 3339."""
+class Group(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """Messages that are compared with one another: of one sender (pseudonym), all its departments (empty) or one, one kind, and what found
+    their mentions: another model's confidences are no drift, and have a baseline of their own."""
+
+    sender: str
+    department: str
+    kind: str
+    entity_model: str
+    assertion_rules: str = ""
+    policy: str = ""
+
+    @property
+    def id(self) -> str:
+        """Short name in the store; says nothing."""
+        return hashlib.sha256("\x1f".join((SCHEME, *msgspec.structs.astuple(self))).encode()).hexdigest()[:20]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    group: Group
+    messages: int
+    counts: Counts
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True, tag="baseline.v2", tag_field="schema"):
+    """Written by ``wardstream drift baseline``: numbers alone. ``time`` in RFC 3339."""
 
     time: str
-    messages: dict[str, int]
-    versions: tuple[str, ...]
-    values: dict[str, dict[str, tuple[float, ...]]]
+    rows: tuple[Row, ...]
+
+    def of(self, group: Group) -> Row | None:
+        return next((row for row in self.rows if row.group == group), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """One feature of one kind of message: medians before and now, ``psi`` (0.1 noticeable, 0.25 large by custom) and the KS test's ``p``."""
+    """One feature of one group: means before and now (of the bins' middles), ``psi`` and the KS test's ``p``."""
 
-    kind: str
     feature: str
     before: float
     now: float
@@ -56,86 +85,110 @@ class Shift:
         return self.p < SURE and self.psi >= LARGE
 
 
-def features(decision: Decision) -> dict[str, float]:
-    """Numbers of one message by name; empty without a note. What has no value in this message (a share of nothing) is left out."""
-    findings = decision.findings
-    length = sum(len(note.text) for note in findings.notes)
-    if not length:
-        return {}
-    mentions = findings.mentions
-    found: dict[str, float] = {
-        "length": float(length),
-        "mentions per 1,000 characters": 1000 * len(mentions) / length,
-        "flags": float(len(decision.flags)),
-    }
-    scores = [mention.score for mention in mentions if not mention.source.startswith(_RULES)]
-    if scores:
-        found["confidence"] = sum(scores) / len(scores)
-    if mentions:
-        found |= {f"share of {name}": _share(mentions, name) for name in _TYPES}
-        found["outside sections"] = sum(not mention.section for mention in mentions) / len(mentions)
-    stated = [mention for mention in mentions if mention.type in ("problem", "finding")]
-    if stated:
-        found["negated"] = sum(mention.assertion.negated for mention in stated) / len(stated)
-    return found
+def groups_of(findings: Findings) -> tuple[Group, ...]:
+    """All of the sender's messages of this kind and, where the message says from where it comes, those of the department."""
+    versions = findings.versions
+    departments = ("", findings.department) if findings.department else ("",)
+    return tuple(
+        Group(
+            sender=findings.sender,
+            department=department,
+            kind=findings.kind,
+            entity_model=versions.entity_model,
+            assertion_rules=versions.assertion_rules,
+            policy=versions.policy,
+        )
+        for department in departments
+    )
 
 
-def _share(mentions: Sequence[Mention], name: str) -> float:
-    return sum(mention.type == name for mention in mentions) / len(mentions)
+def binned(numbers: Mapping[str, float]) -> dict[str, int]:
+    """Bin of each number."""
+    return {name: bins_of(name).of(value) for name, value in numbers.items()}
 
 
-def make_baseline(decisions: Iterable[Decision], time: str) -> Baseline:
-    """Of the last ``KEPT`` messages of each kind."""
-    values: dict[str, dict[str, deque[float]]] = {}
-    messages: dict[str, int] = {}
-    versions: dict[str, None] = {}
+def add(counts: Counts, bins: Mapping[str, int]) -> None:
+    """One message more."""
+    for name, number in bins.items():
+        histogram = counts.setdefault(name, {})
+        histogram[number] = histogram.get(number, 0) + 1
+
+
+def total(parts: Iterable[Counts]) -> Counts:
+    added: Counts = {}
+    for part in parts:
+        for name, histogram in part.items():
+            into = added.setdefault(name, {})
+            for number, count in histogram.items():
+                into[number] = into.get(number, 0) + count
+    return added
+
+
+def make_baseline(decisions: Iterable[Decision], time: str, known: frozenset[str] = frozenset()) -> Baseline:
+    """Of all ``decisions`` that have a note, by group."""
+    counts: dict[Group, Counts] = {}
+    messages: dict[Group, int] = {}
     for decision in decisions:
-        found = features(decision)
-        if not found:
-            continue
-        kind = decision.findings.kind
-        messages[kind] = messages.get(kind, 0) + 1
-        versions[decision.findings.versions.entity_model] = None
-        for name, value in found.items():
-            values.setdefault(kind, {}).setdefault(name, deque(maxlen=KEPT)).append(value)
-    kept = {kind: {name: tuple(rows) for name, rows in named.items()} for kind, named in values.items()}
-    return Baseline(time=time, messages=messages, versions=tuple(versions), values=kept)
+        found = binned(features(decision, known))
+        for group in groups_of(decision.findings) if found else ():
+            messages[group] = messages.get(group, 0) + 1
+            add(counts.setdefault(group, {}), found)
+    return Baseline(
+        time=time, rows=tuple(Row(group=group, messages=messages[group], counts=counts[group]) for group in sorted(counts))
+    )
 
 
-def shifts(baseline: Baseline, now: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Shift]:
+def read_baseline(path: Path) -> Baseline:
+    """Raises ConfigurationError when the file is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Baseline)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        raise ConfigurationError(path="watch.baseline", detail="no baseline that wardstream drift baseline wrote") from None
+
+
+def given_baselines(own: Watch) -> dict[Group, Counts]:
+    """Of the file that the settings name, if any. Raises ConfigurationError."""
+    return {} if own.baseline is None else {row.group: row.counts for row in read_baseline(own.baseline).rows}
+
+
+def shifts(before: Counts, now: Counts) -> list[Shift]:
     """Every feature that both sides have at least ``FEWEST`` values of, the most certain shift first."""
-    found = []
-    for kind, named in now.items():
-        for name, rows in named.items():
-            before = baseline.values.get(kind, {}).get(name, ())
-            if min(len(before), len(rows)) >= FEWEST:
-                found.append(compare(kind, name, before, rows))
-    return sorted(found, key=lambda row: (row.p, -row.psi, row.kind, row.feature))
+    found = [
+        compare(name, before[name], histogram)
+        for name, histogram in now.items()
+        if min(sum(before.get(name, {}).values()), sum(histogram.values())) >= FEWEST
+    ]
+    return sorted(found, key=lambda row: (row.p, -row.psi, row.feature))
 
 
-def compare(kind: str, feature: str, before: Sequence[float], now: Sequence[float]) -> Shift:
-    one, other = np.sort(np.asarray(before, dtype=np.float64)), np.sort(np.asarray(now, dtype=np.float64))
-    return Shift(kind, feature, float(np.median(one)), float(np.median(other)), round(_psi(one, other), 4), _ks(one, other))
+def compare(feature: str, before: Histogram, now: Histogram) -> Shift:
+    """Both with at least one value."""
+    bins = sorted({*before, *now})
+    one, other = (np.array([side.get(number, 0) for number in bins], dtype=np.float64) for side in (before, now))
+    middles = np.array([bins_of(feature).middle(number) for number in bins])
+    means = [float((side * middles).sum() / side.sum()) for side in (one, other)]
+    return Shift(feature, means[0], means[1], round(_psi(one, other), 4), _ks(one, other))
 
 
-def _psi(before: _Values, now: _Values) -> float:
-    """Over the deciles of ``before``, values at an edge apart from those between (many numbers are 0 or 1); half a message is added to each
-    bin, so that an empty one is not infinitely far away."""
-    edges = np.unique(np.quantile(before, np.linspace(0, 1, _BINS + 1)[1:-1]))
-    bins = [np.searchsorted(edges, rows, "left") + np.searchsorted(edges, rows, "right") for rows in (before, now)]
-    counts = [np.bincount(rows, minlength=2 * len(edges) + 1) for rows in bins]
-    used = (counts[0] + counts[1]) > 0
-    expected, found = ((count[used] + 0.5) / (count[used] + 0.5).sum() for count in counts)
+def _psi(before: _Numbers, now: _Numbers) -> float:
+    """Over about ten parts of ``before``: a bin with a tenth of it is a part of its own, runs of lighter ones are taken together. Half a
+    message is added to each part, so that an empty one is not infinitely far away."""
+    parts: list[list[float]] = [[0.0, 0.0]]
+    enough = before.sum() / _PARTS
+    for old, new in zip(before.tolist(), now.tolist(), strict=True):
+        if old >= enough or parts[-1][0] >= enough:
+            parts.append([0.0, 0.0])
+        parts[-1][0] += old
+        parts[-1][1] += new
+    counts = np.array([part for part in parts if any(part)]) + 0.5
+    expected, found = (counts / counts.sum(axis=0)).T
     return float(((found - expected) * np.log(found / expected)).sum())
 
 
-def _ks(one: _Values, other: _Values) -> float:
+def _ks(one: _Numbers, other: _Numbers) -> float:
     """p of the two-sample Kolmogorov-Smirnov test, by the asymptotic series with Stephens' correction (1970); ties make it larger."""
-    points = np.concatenate((one, other))
-    distance = float(
-        np.abs(np.searchsorted(one, points, "right") / len(one) - np.searchsorted(other, points, "right") / len(other)).max()
-    )
-    size = math.sqrt(len(one) * len(other) / (len(one) + len(other)))
+    distance = float(np.abs(np.cumsum(one) / one.sum() - np.cumsum(other) / other.sum()).max())
+    size = math.sqrt(one.sum() * other.sum() / (one.sum() + other.sum()))
     scaled = (size + 0.12 + 0.11 / size) * distance
     if scaled < 0.2:
         return 1.0

@@ -17,6 +17,7 @@ import msgspec
 from schemas.audit import AuditEntry
 from schemas.cards import CardFeedback
 from schemas.deidentified import DeidMap
+from schemas.drifts import Drift
 from schemas.erasure import Erasure
 from schemas.findings import Findings
 from schemas.flags import Decision
@@ -40,6 +41,7 @@ RECORDS: dict[str, Any] = {
     "release.v1": ModelRelease,
     "verdict.v1": GateVerdict,
     "deid-map.v1": DeidMap,
+    "drift.v1": Drift,
 }
 
 

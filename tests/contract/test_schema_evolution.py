@@ -16,6 +16,7 @@ import pytest
 
 from agents import second_check
 from agents.decide.agent import DecideStage
+from agents.feedback.watch_agent import WatchStage
 from agents.publish.agent import PublishStage
 from agents.publish.release import Releaser
 from agents.vault.vault import memory_vault
@@ -33,6 +34,7 @@ READERS = [
     ("decide", topics.EXTRACTED, "findings"),
     ("publish", topics.RAISED, "decisions"),
     ("feedback", topics.RAISED, "decisions"),
+    ("watch", topics.RAISED, "decisions"),
 ]
 
 
@@ -50,6 +52,7 @@ async def stages(redis_server: str) -> AsyncIterator[dict[str, Opened]]:
         "decide": DecideStage(settings),
         "publish": PublishStage(settings, Releaser(settings, memory_vault(seed=1))),
         "feedback": second_check.build(settings),
+        "watch": WatchStage(settings),
     }
     for stage in found.values():
         await stage.open()  # type: ignore[attr-defined]

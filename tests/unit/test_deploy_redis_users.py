@@ -17,8 +17,11 @@ from agents.decide.context import PatientContext
 from agents.decide.merge_agent import apply
 from agents.decide.step import Outcome
 from agents.decide.store import Change, RedisContextStore
+from agents.feedback import watch
 from agents.feedback.agent import feedback_store
 from agents.feedback.cards_agent import FeedbackCardsStage
+from agents.feedback.drift import Group
+from agents.feedback.watch_store import WatchStore
 from agents.pipeline import BY_STAGE
 from agents.publish.notification import News
 from agents.publish.outbox import Outbox, State
@@ -31,7 +34,7 @@ from schemas.envelope import JSON, DataClass, Envelope
 from schemas.errors import StoreUnavailable, UnsupportedContent
 from schemas.flags import Basis, Decision, Flag, Rule
 from schemas.merges import Merge
-from streams import embedded
+from streams import drift_marks, embedded
 from streams.record import Record
 from streams.sealing import Seal
 from streams.settings import Cds, Redis, Settings
@@ -207,6 +210,26 @@ async def test_feedback_keeps_budgets_and_notes_that_no_other_stage_reads(guarde
     assert done == Done()
     await stage.close()
     await cards.close()
+
+
+async def test_the_watch_counts_judges_marks_and_forgets(guarded: tuple[str, Path]) -> None:
+    """All that the stage and the report do in the store, under the stage's user; another stage sees nothing of it."""
+    store = _store(guarded, "watch")
+    counts = WatchStore(store, prefix="", ttl_s=60, most=5)
+    group = Group(sender="S", department="", kind="ORU^R01", entity_model="m@1")
+    assert await counts.count([(group, str(number), {"flags": 0}, 1) for number in range(3)]) == [0, 1, 2]
+    held = await counts.load(group, await counts.newest(group))
+    assert held.window(0) == (2, {"flags": {0: 2}})
+    assert await counts.commit(group, held.revision, watch.State(judged=0))
+    assert not await counts.commit(group, held.revision, watch.State(judged=1))
+    assert await counts.standing() == []
+    assert await counts.groups() == [(group, 3)]
+    await drift_marks.mark(store, "S", "ORU^R01", 60)
+    await counts.forget(group)
+    assert await counts.groups() == []
+    with pytest.raises(StoreUnavailable):
+        await WatchStore(_store(guarded, "feedback"), prefix="", ttl_s=60, most=5).groups()
+    await store.aclose()
 
 
 async def test_gateway_remembers_what_it_acknowledged(guarded: tuple[str, Path]) -> None:
