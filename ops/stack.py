@@ -32,7 +32,9 @@ Broker = Literal["embedded", "kafka"]
 Progress = Callable[[str], None]
 READY_TIMEOUT_S = 90.0
 #: All that needs no server of the site's own.
-STAGES = tuple(row.stage for row in PIPELINE if row.stage not in {"deliver_fhir", "cards", "notify", "notify_results"})
+STAGES = tuple(
+    row.stage for row in PIPELINE if row.stage not in {"deliver_fhir", "cards", "merge_cards", "notify", "notify_results"}
+)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from schemas.deidentified import decode_map
 from schemas.envelope import DataClass, Envelope, parse_headers
 from schemas.errors import Poison, Reason, SchemaMismatch
 from schemas.flags import Decision
+from schemas.identity import Person
 from streams.card_index import CardIndex, rows_of
 from streams.keyring import read_keyring
 from streams.record import Record
@@ -26,7 +27,7 @@ from streams.store import Store, connect
 
 STAGE = "cards"
 _DECODER = msgspec.json.Decoder(Decision)
-_DAY_S = 86_400
+DAY_S = 86_400
 #: As the audit entry names the door.
 RECIPIENT = "cds-hooks"
 
@@ -60,15 +61,15 @@ class CardsStage:
             raise RuntimeError("process before open")
         read = [_read(record) for record in records]
         flagged = [row.decision for row in read if isinstance(row, _Read) and row.decision.flags]
-        people = await self._releaser.people(decision.findings.subject for decision in flagged)
-        life = self._settings.cds.days * _DAY_S
+        people = await self._releaser.survivors(decision.findings.subject for decision in flagged)
+        life = self._settings.cds.days * DAY_S
         async with self._store.pipeline(transaction=False) as pipe:
             for decision in flagged:
                 subject = decision.findings.subject
                 person = people.get(subject)
                 if person is None:
                     continue  # erased meanwhile: nobody's card
-                rows = [self._index.row(one.system, one.value) for one in person.person.identifiers if one.value]
+                rows = hashes_of(self._index, person.person)
                 for row in rows:
                     for flag in decision.flags:
                         if flag.ended:
@@ -77,7 +78,7 @@ class CardsStage:
                             pipe.hset(row, field_of(flag), msgspec.json.encode(kept_card(flag, decision.findings)))
                     pipe.expire(row, life)
                 if rows:
-                    named = rows_of(self._settings.deid.tenant, subject)
+                    named = rows_of(self._settings.deid.tenant, person.into or subject)
                     pipe.sadd(named, *rows)
                     pipe.expire(named, life)
             if len(pipe):
@@ -89,6 +90,11 @@ class CardsStage:
         if self._store is not None:
             await self._store.aclose()
             self._store = None
+
+
+def hashes_of(index: CardIndex, person: Person) -> list[str]:
+    """Keys of the hashes of all the person's numbers."""
+    return [index.row(one.system, one.value) for one in person.identifiers if one.value]
 
 
 def _outcome(record: Record, row: _Read | Poison | None, people: Mapping[str, object]) -> Outcome:

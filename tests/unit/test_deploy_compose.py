@@ -70,13 +70,25 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items()}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver"]} == {"deliver"}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver_fhir"]} == {"deliver_fhir"}
-    assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "cds"}
+    assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "merge_cards", "cds"}
     assert {name for name, wanted in profiles.items() if wanted == ["notify"]} == {"notify", "notify_results"}
     assert {name for name, wanted in profiles.items() if wanted == ["mon"]} == {"prometheus", "grafana"}
     assert all(
         wanted == ["core"]
         for name, wanted in profiles.items()
-        if name not in {"deliver", "deliver_fhir", "cards", "cds", "notify", "notify_results", "keyring", "prometheus", "grafana"}
+        if name
+        not in {
+            "deliver",
+            "deliver_fhir",
+            "cards",
+            "merge_cards",
+            "cds",
+            "notify",
+            "notify_results",
+            "keyring",
+            "prometheus",
+            "grafana",
+        }
     )
     assert profiles["keyring"] == ["setup"]  # a person runs it, once
     for name, service in SERVICES.items():
@@ -252,7 +264,7 @@ def test_the_access_list_of_the_page_is_the_pipeline() -> None:
 
 
 def test_the_master_key_goes_where_tokens_are_made_or_resolved() -> None:
-    """Only what makes the keyring, the doors (record and card keys), deidentify, publish and cards hold the key-encryption key."""
+    """Only what makes the keyring, the doors (record and card keys), deidentify, publish, cards and merge_cards hold the key-encryption key."""
     assert {name for name, service in SERVICES.items() if "master_key" in service.get("secrets", [])} == {
-        "gateway", "deidentify", "publish", "keyring", "cards", "cds",
+        "gateway", "deidentify", "publish", "keyring", "cards", "merge_cards", "cds",
     }  # fmt: skip

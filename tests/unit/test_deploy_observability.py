@@ -90,6 +90,7 @@ def test_a_stage_that_is_missing_altogether_is_noticed() -> None:
         "deliver",
         "deliver_fhir",
         "cards",
+        "merge_cards",
         "notify",
         "notify_results",
     }
