@@ -26,7 +26,7 @@ from schemas.ids import derived_id, source_id
 from streams.settings import Settings
 
 #: Rules that judge a medication beside the record; scores and results are the stream's business.
-RULES = frozenset({"drug.allergy", "drug.contraindication", "drug.duplicate", "drug.interaction"})
+RULES = frozenset({"drug.allergy", "drug.contraindication", "drug.dose", "drug.duplicate", "drug.interaction"})
 _STAGE = "order-check"
 _SUBJECT = "draft"
 _UNNAMED = "unnamed"

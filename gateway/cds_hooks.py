@@ -165,13 +165,13 @@ class CdsDoor:
     async def _judged(
         self, service: Service, context: dict[str, Any], record: list[dict[str, Any]]
     ) -> tuple[CheckedCard, ...] | None:
-        """Cards on the draft orders; ``None`` where nothing can be judged: another hook, or neither a record nor a second draft."""
+        """Cards on the draft orders; ``None`` where nothing can be judged: another hook, or neither a record nor a second draft nor an issue
+        of the one draft by itself (its dose)."""
         if not service.orders or self._check is None:
             return None
         asked = draft_check(context, record)
-        if not asked.record and len(asked.drafts) + len(asked.chosen) < 2:
-            return None
-        return await asyncio.to_thread(self._check, asked, datetime.fromtimestamp(self._clock(), UTC))
+        found = await asyncio.to_thread(self._check, asked, datetime.fromtimestamp(self._clock(), UTC))
+        return found if found or asked.record or len(asked.drafts) + len(asked.chosen) > 1 else None
 
     def _rows(self, patient: str, resource: dict[str, Any] | None) -> Iterable[str]:
         """Places where the patient's cards may lie: by every identifier of the Patient, else by the id under the site's authority."""

@@ -164,7 +164,7 @@ def _note_cases(form: RuleForm, index: OnDoses | OnAllergens | OnDenials, rules:
     assert isinstance(given_form, Medications)
     given = medications(view.context, given_form, lexicon, view.now)
     if isinstance(index, OnDoses):
-        yield from dose_cases(given, mentions, view.findings.relations, lexicon)
+        yield from dose_cases(given, mentions, view.findings.relations, view.changed, lexicon)
     else:
         known = allergens(view.context, Allergies(), lexicon)
         yield from denial_cases(view.findings, mentions, view.context, given, known, lexicon)

@@ -167,7 +167,7 @@ class GivenBelow(Form, frozen=True, kw_only=True, tag="given_below", tag_field="
 
 
 class OverMaximum(Form, frozen=True, kw_only=True, tag="over_maximum", tag_field="test"):
-    """The most that the text lets the patient take in a day is over ``times`` the maximum of ``table`` (an ingredient's ``maximum_mg``)."""
+    """The most that the text or the order lets the patient take in a day is over ``times`` the maximum of ``table`` (an ingredient's ``maximum_mg``)."""
 
     table: str
     times: Decimal = Decimal(1)

@@ -108,7 +108,7 @@ class OnFiltration(Form, frozen=True, kw_only=True, tag="filtration", tag_field=
 
 
 class OnDoses(Form, frozen=True, kw_only=True, tag="doses", tag_field="each"):
-    """Each medication that a note of the message gives with a dose."""
+    """Each medication that a note of the message gives with a dose, or that it orders with a coded dose and timing."""
 
     medications: str
 
