@@ -33,8 +33,15 @@ class CardIndex:
     def row(self, authority: str, number: str) -> str:
         """Key of the patient's hash. An authority's other names (``deid.authorities``) mean the same, as they do for the vault."""
         named = self._deid.authorities.get(authority.strip(), authority.strip()) or self._deid.default_authority
-        text = "\x1f".join((self._deid.tenant, named.casefold(), number.strip().upper()))
-        return f"h:{self._deid.tenant}:c:{hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:_DIGITS]}"
+        return f"h:{self._deid.tenant}:c:{self._digest(named.casefold(), number.strip().upper())}"
+
+    def ordering(self, issuer: str, user: str, patient: str, encounter: str) -> str:
+        """Key of what a user of an EHR was shown while ordering for a patient, by that EHR's own ids."""
+        return f"h:{self._deid.tenant}:o:{self._digest(issuer, user, patient, encounter)}"
+
+    def _digest(self, *parts: str) -> str:
+        text = "\x1f".join((self._deid.tenant, *parts))
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
 
 
 def rows_of(tenant: str, token: str) -> str:
