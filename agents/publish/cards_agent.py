@@ -38,10 +38,8 @@ class _Read:
     decision: Decision
 
 
-class CardsStage:
-    """See ``streams.stage.Stage``. Writing a card again writes the same."""
-
-    name = STAGE
+class CardWriter:
+    """What stages that write cards hold while they are open: the store, the key of its hashes, the vault."""
 
     def __init__(self, settings: Settings, releaser: Releaser | None = None) -> None:
         self._settings = settings
@@ -55,21 +53,37 @@ class CardsStage:
         self._index = CardIndex(await read_keyring(self._settings), self._settings.deid)
         self._store = connect(self._settings.redis)
 
-    async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
-        """Raises StoreUnavailable: the batch comes again."""
+    def opened(self) -> tuple[Store, CardIndex]:
         if self._store is None or self._index is None:
             raise RuntimeError("process before open")
+        return self._store, self._index
+
+    async def close(self) -> None:
+        await self._releaser.close()
+        if self._store is not None:
+            await self._store.aclose()
+            self._store = None
+
+
+class CardsStage(CardWriter):
+    """See ``streams.stage.Stage``. Writing a card again writes the same."""
+
+    name = STAGE
+
+    async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        """Raises StoreUnavailable: the batch comes again."""
+        store, index = self.opened()
         read = [_read(record) for record in records]
         flagged = [row.decision for row in read if isinstance(row, _Read) and row.decision.flags]
         people = await self._releaser.survivors(decision.findings.subject for decision in flagged)
         life = self._settings.cds.days * DAY_S
-        async with self._store.pipeline(transaction=False) as pipe:
+        async with store.pipeline(transaction=False) as pipe:
             for decision in flagged:
                 subject = decision.findings.subject
                 person = people.get(subject)
                 if person is None:
                     continue  # erased meanwhile: nobody's card
-                rows = hashes_of(self._index, person.person)
+                rows = hashes_of(index, person.person)
                 for row in rows:
                     for flag in decision.flags:
                         if flag.ended:
@@ -84,12 +98,6 @@ class CardsStage:
             if len(pipe):
                 await pipe.execute()
         return [_outcome(record, row, people) for record, row in zip(records, read, strict=True)]
-
-    async def close(self) -> None:
-        await self._releaser.close()
-        if self._store is not None:
-            await self._store.aclose()
-            self._store = None
 
 
 def hashes_of(index: CardIndex, person: Person) -> list[str]:

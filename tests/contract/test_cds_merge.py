@@ -62,10 +62,6 @@ class Two:
 
 @pytest.fixture
 async def two(redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
-    async def ring(_: object) -> Any:
-        return RING
-
-    monkeypatch.setattr("agents.publish.merge_cards_agent.read_keyring", ring)
     async with opened(redis_server, tmp_path, monkeypatch) as site:
         (made,) = await site.vault.resolve([patient_request("m", identifiers=[(AUTHORITY, OLD)], family="Quillfeather")])
         stage = MergeCardsStage(site.settings, Releaser(site.settings, site.vault))
