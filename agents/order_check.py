@@ -26,7 +26,7 @@ from schemas.ids import derived_id, source_id
 from streams.settings import Settings
 
 #: Rules that judge a medication beside the record; scores and results are the stream's business.
-RULES = frozenset({"drug.allergy", "drug.contraindication", "drug.duplicate", "drug.interaction"})
+RULES = frozenset({"drug.allergy", "drug.contraindication", "drug.dose", "drug.duplicate", "drug.interaction"})
 _STAGE = "order-check"
 _SUBJECT = "draft"
 _UNNAMED = "unnamed"
@@ -55,8 +55,10 @@ class OrderChecker:
         decision, _ = self._decider.decide(self._message("drafts", chosen, request, now), context)
         found = []
         for flag in decision.flags:
-            drafts = sorted(ref for ref in {row.ref for row in flag.basis.inputs} & own if not ref.startswith(_UNNAMED))
-            found.append(CheckedCard(type=flag.type, card=with_cancellation(card(flag), drafts)))
+            about = {row.ref for row in flag.basis.inputs} & own
+            drafts = sorted(ref for ref in about if not ref.startswith(_UNNAMED))
+            products = sorted({_product(fact) for fact in chosen if fact.id in about})
+            found.append(CheckedCard(type=flag.type, card=with_cancellation(card(flag), drafts), products=tuple(products)))
         return tuple(found)
 
     def _message(self, name: str, facts: list[Fact], request: DraftCheck, now: datetime) -> Findings:
@@ -92,6 +94,10 @@ def _facts(place: str, resources: Sequence[dict[str, Any]], now: datetime) -> li
 def _ordered(fact: Fact) -> Fact:
     """A draft as if it were given: that is what is asked."""
     return msgspec.structs.replace(fact, status="active") if fact.kind == "medication" else fact
+
+
+def _product(fact: Fact) -> str:
+    return ",".join(sorted(f"{one.system}|{one.code}" for one in fact.codes if one.code)) or fact.text
 
 
 def _minutes(when: datetime) -> int:

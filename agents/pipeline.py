@@ -35,6 +35,7 @@ PIPELINE: tuple[Row, ...] = (
     Row("deliver", topics.RESULT, (topics.AUDIT,), "ORU^R01 to the MLLP receiver, acknowledged before the offset moves"),
     Row("deliver_fhir", topics.RESULT, (topics.AUDIT,), "Bundles to the FHIR server, stored there before the offset moves"),
     Row("cards", topics.RAISED, (topics.AUDIT,), "flags as CDS Hooks cards in the store, by keyed hash of the patient's number"),
+    Row("merge_cards", topics.MERGED, (topics.AUDIT,), "cards of a retired patient token go to the survivor's numbers"),
     Row("notify", topics.BUNDLE, (), "subscribers hear of de-identified results"),
     Row("notify_results", topics.RESULT, (topics.AUDIT,), "subscribers hear of released results"),
     Row("feedback", topics.RAISED, (topics.SAMPLE,), "samples for review by policy and budget, after a second leak check"),

@@ -39,6 +39,7 @@ _MODULES = {
     "deliver": "agents.publish.deliver_agent",
     "deliver_fhir": "agents.publish.deliver_fhir_agent",
     "cards": "agents.publish.cards_agent",
+    "merge_cards": "agents.publish.merge_cards_agent",
     "notify": "agents.publish.notify_agent",
     "notify_results": "agents.publish.notify_results_agent",
     "watch": "agents.feedback.watch_agent",

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway import cds_coordination as coordination
 from gateway.cds_fhir import FhirReader
 from gateway.cds_request import Bad, draft_check, patient_id, read_context, read_patient, read_record
 from gateway.cds_services import SERVICES, Service
@@ -60,6 +61,12 @@ class Shown(Protocol):
 
     async def type_of(self, card: str) -> str | None:
         """``None``: no such card was shown."""
+
+    async def remember(self, place: str, marks: frozenset[str]) -> None:
+        """What was shown at selection (``gateway.cds_coordination``), for as long as one orders."""
+
+    async def remembered(self, place: str) -> frozenset[str]:
+        """Every mark that is kept there."""
 
 
 class CdsDoor:
@@ -134,7 +141,7 @@ class CdsDoor:
     async def _discover(self, _request: Request, _client: Client) -> Response:
         return _answer({"services": [service.described() for service in SERVICES.values()]})
 
-    async def _cards(self, request: Request, _client: Client) -> Response:
+    async def _cards(self, request: Request, client: Client) -> Response:
         service, body = _service(request), await _body(request)
         context = read_context(service, body)
         patient = patient_id(context)
@@ -152,26 +159,46 @@ class CdsDoor:
             if service.takes(kept.type) and _time(kept.time) >= oldest:
                 found[kept.card.uuid] = kept
         earlier = sorted(found.values(), key=lambda kept: kept.time, reverse=True)
-        said = {(one.type, one.card.summary) for one in judged or ()}
-        chosen = [(one.type, one.card) for one in judged or ()]
-        chosen += [(kept.type, kept.card) for kept in earlier if (kept.type, kept.card.summary) not in said]
-        chosen = sorted(chosen, key=lambda one: _ORDER[one[1].indicator])[:MOST_CARDS]
-        for type_, _ in chosen:
-            self._shown.labels(service.id, type_).inc()
+        chosen = list(judged or ())
+        said = {(one.type, one.card.summary) for one in chosen}
+        chosen += [CheckedCard(type=one.type, card=one.card) for one in earlier if (one.type, one.card.summary) not in said]
+        if service.orders:
+            chosen = await self._coordinated(service, body, client, chosen)
+        chosen = sorted(chosen, key=_order)[:MOST_CARDS]
+        for one in chosen:
+            self._shown.labels(service.id, one.type).inc()
         if chosen:
-            await self._kept.keep([(card.uuid, type_) for type_, card in chosen])
-        return _answer({"cards": [card for _, card in chosen]})
+            await self._kept.keep([(one.card.uuid, one.type) for one in chosen])
+        return _answer({"cards": [one.card for one in chosen]})
+
+    async def _coordinated(
+        self, service: Service, body: dict[str, Any], client: Client, cards: list[CheckedCard]
+    ) -> list[CheckedCard]:
+        """See ``gateway.cds_coordination``."""
+        selecting = "selections" in service.needs
+        if not coordination.wants(body, coordination.REMEMBER if selecting else coordination.LEAVE_OUT):
+            return cards
+        name = coordination.place(self._index, client.issuer, body["context"])
+        if selecting:
+            shown = sorted(cards, key=_order)[:MOST_CARDS]
+            await self._kept.remember(name, frozenset().union(*map(coordination.marks, shown)))
+            return cards
+        known = await self._kept.remembered(name)
+        left = [one for one in cards if known.isdisjoint(coordination.marks(one))]
+        if len(left) == len(cards):
+            return cards
+        return [*sorted(left, key=_order)[: MOST_CARDS - 1], coordination.told(name, len(cards) - len(left))]
 
     async def _judged(
         self, service: Service, context: dict[str, Any], record: list[dict[str, Any]]
     ) -> tuple[CheckedCard, ...] | None:
-        """Cards on the draft orders; ``None`` where nothing can be judged: another hook, or neither a record nor a second draft."""
+        """Cards on the draft orders; ``None`` where nothing can be judged: another hook, or neither a record nor a second draft nor an issue
+        of the one draft by itself (its dose)."""
         if not service.orders or self._check is None:
             return None
         asked = draft_check(context, record)
-        if not asked.record and len(asked.drafts) + len(asked.chosen) < 2:
-            return None
-        return await asyncio.to_thread(self._check, asked, datetime.fromtimestamp(self._clock(), UTC))
+        found = await asyncio.to_thread(self._check, asked, datetime.fromtimestamp(self._clock(), UTC))
+        return found if found or asked.record or len(asked.drafts) + len(asked.chosen) > 1 else None
 
     def _rows(self, patient: str, resource: dict[str, Any] | None) -> Iterable[str]:
         """Places where the patient's cards may lie: by every identifier of the Patient, else by the id under the site's authority."""
@@ -244,6 +271,10 @@ async def _body(request: Request) -> dict[str, Any]:
     except MalformedMessage:
         raise Bad(400, "not a JSON object") from None
     return body
+
+
+def _order(one: CheckedCard) -> int:
+    return _ORDER[one.card.indicator]
 
 
 def _output(label: CardFeedback) -> Output:

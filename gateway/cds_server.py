@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import httpx
 import structlog
@@ -26,6 +27,8 @@ from streams.store import Store, connect
 
 _log = structlog.get_logger("cds")
 _DAY_S = 86_400
+#: How long what was shown at selection is kept for the signing.
+_ORDERING_S = 12 * 3600
 
 
 async def fetch(store: Store, rows: Sequence[str]) -> list[bytes]:
@@ -57,6 +60,17 @@ class ShownInStore:
             answers = await pipe.execute()
         found = next((answer for answer in answers if answer is not None), None)
         return found.decode() if isinstance(found, bytes) else found
+
+    async def remember(self, place: str, marks: frozenset[str]) -> None:
+        if marks:
+            async with self._store.pipeline(transaction=False) as pipe:
+                pipe.hset(place, mapping=dict.fromkeys(marks, b"1"))
+                pipe.expire(place, _ORDERING_S)
+                await pipe.execute()
+
+    async def remembered(self, place: str) -> frozenset[str]:
+        fields: Iterable[Any] = await self._store.hgetall(place)
+        return frozenset(field.decode() for field in fields)
 
     def _name(self, days_ago: int) -> str:
         return f"{self._prefix}{int(self._clock()) // _DAY_S - days_ago}"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agents.offline import Annotated, Offline
-from ops.messages import read_folder
+from agents.offline import Offline
+from ops.explain import read_file
 from schemas.flags import Opinion
 
 
@@ -24,14 +24,13 @@ class Agreement:
 
 
 def count(offline: Offline, folder: Path) -> list[Agreement]:
-    """Over every HL7, FHIR and ``.txt`` file of ``folder``; messages of one patient see each other. Raises Poison for a message that must not pass."""
+    """Over every HL7, FHIR (NDJSON too) and ``.txt`` file of ``folder``; messages of one patient see each other. Raises Poison for a message that must not pass."""
     found: dict[str, Agreement] = {}
-    for annotated in _read(offline, folder):
-        for opinion in annotated.decision.opinions:
-            if opinion.type:
-                row = found.get(opinion.type, Agreement(opinion.type))
-                cell = _cell(opinion)
-                found[opinion.type] = replace(row, **{cell: getattr(row, cell) + 1})
+    for opinion in _opinions(offline, folder):
+        if opinion.type:
+            row = found.get(opinion.type, Agreement(opinion.type))
+            cell = _cell(opinion)
+            found[opinion.type] = replace(row, **{cell: getattr(row, cell) + 1})
     return [found[name] for name in sorted(found)]
 
 
@@ -51,9 +50,7 @@ def _cell(opinion: Opinion) -> str:
     return ("both" if opinion.holds else "rule_only") if opinion.rule else ("model_only" if opinion.holds else "neither")
 
 
-def _read(offline: Offline, folder: Path) -> Iterator[Annotated]:
-    for file in sorted(folder.rglob("*.txt")):
-        yield offline.decide(offline.read_text(file.read_text("utf-8")))
-    for message in read_folder(folder):
-        if message.format != "ndjson":
-            yield offline.decide(offline.read_message(message.content_type, message.payload))
+def _opinions(offline: Offline, folder: Path) -> Iterator[Opinion]:
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for annotated in read_file(offline, file):
+            yield from annotated.decision.opinions

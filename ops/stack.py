@@ -33,7 +33,9 @@ Progress = Callable[[str], None]
 READY_TIMEOUT_S = 90.0
 #: All that needs no server of the site's own.
 STAGES = tuple(
-    row.stage for row in PIPELINE if row.stage not in {"deliver_fhir", "cards", "feedback_cards", "notify", "notify_results"}
+    row.stage
+    for row in PIPELINE
+    if row.stage not in {"deliver_fhir", "cards", "merge_cards", "feedback_cards", "notify", "notify_results"}
 )
 
 

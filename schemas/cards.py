@@ -44,7 +44,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     indicator: Indicator
     source: Source
     detail: str
-    override_reasons: tuple[Coding, ...]
+    override_reasons: tuple[Coding, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
     selection_behavior: Literal["", "at-most-one"] = ""
 
@@ -58,10 +58,11 @@ class KeptCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckedCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A card on a draft order of the request; ``type``: the flag's."""
+    """A card on a draft order of the request; ``type``: the flag's; ``products``: codes, else words, of the drafts that it is about."""
 
     type: str
     card: Card
+    products: tuple[str, ...] = ()
 
 
 class DraftCheck(msgspec.Struct, frozen=True, kw_only=True):

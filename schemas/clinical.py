@@ -69,6 +69,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         elapsed: minutes since the patient's own random epoch; ``None`` until de-identification attached it. Windows and
             order of events are computed from it and from nothing else.
         value: number exactly as written, or coded/text value in ``text``.
+        daily: of a medication order, the most that its coded dose and timing let a patient take in a day, in ``unit``; FHIR alone.
         order: of a medication: the order that states it, equal for every statement of that order; empty where it is a supply, an
             administration or a report.
         retracted: the sender withdrew it (HL7 OBX-11 ``D``/``W``, FHIR ``entered-in-error``/``cancelled``).
@@ -92,6 +93,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     elapsed: int | None = None
     version: int = 0
     order: str = ""
+    daily: Decimal | None = None
     retracted: bool = False
     part_of: str = ""
     details: dict[str, tuple[Coding, ...]] = {}

@@ -74,9 +74,20 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     onset: Onset | None = None
 
 
-class Relation(msgspec.Struct, frozen=True, kw_only=True):
+class Anchor(msgspec.Struct, frozen=True):
+    """Words of a note that place an event in the stay and are no mention ("discharge"): ``text[start:end]``."""
+
+    words: str
+    start: int
+    end: int
+
+
+class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``head`` and ``tail`` are mention ids. ``type``: medication-dosage, -form, -route, -frequency, -duration, -reason, -adverse_event;
-    test-value; finding-body_site (its head is a problem or a finding)."""
+    test-value; finding-body_site (its head is a problem or a finding); event-before, event-after, event-overlap: when the head happened, as
+    seen from the tail, which is empty where ``anchor`` names a time of the stay instead.
+
+    ``lag`` is how long between the two events, in ISO 8601 ("P2D"), empty where the words do not say."""
 
     id: str
     type: str
@@ -84,6 +95,8 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True):
     tail: str
     score: float
     source: str
+    anchor: Anchor | None = None
+    lag: str = ""
 
 
 class FindingsNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -204,7 +204,7 @@ class CdsIssuer(_Section):
 
 
 class Cds(_Section):
-    """CDS Hooks. ``enabled``: the stage ``cards`` runs by default. ``base_url``: as EHRs call it, for the audience of their tokens; ``issuers`` by ``iss``.
+    """CDS Hooks. ``enabled``: the stages ``cards`` and ``merge_cards`` run by default. ``base_url``: as EHRs call it, for the audience of their tokens; ``issuers`` by ``iss``.
 
     ``authority``: to whom the EHR's patient ids belong, where they are the patient's numbers; without it the prefetched Patient must carry an identifier.
     ``origins``: web pages that may call (CORS). ``development``: every caller is believed; for a sandbox, never for patients. ``days``: how long a card is shown.

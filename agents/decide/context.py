@@ -6,15 +6,15 @@ by version. A withdrawn fact stays as a tombstone, so that its older version can
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cached_property
 
 import msgspec
 
+from schemas.allergens import DOSED, is_allergen
 from schemas.clinical import Coding, Fact
-from schemas.findings import Assertion, Findings, Mention, MentionType
+from schemas.findings import Assertion, Findings, MentionType
 
 MINUTES_PER_HOUR = 60
 #: Longest look-back of any rule (the KDIGO baseline needs 365 days), plus one day.
@@ -25,17 +25,6 @@ MAX_FACTS = 4000
 _KEPT = frozenset({"lab", "vital", "problem", "medication", "allergy", "score"})
 #: Kinds that stay true until withdrawn.
 _TIMELESS = frozenset({"problem", "allergy"})
-#: Relations that say a drug is given, not why or with what result.
-_DOSED = frozenset(f"medication-{part}" for part in ("dosage", "form", "route", "frequency", "duration"))
-
-_BEFORE = re.compile(
-    r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|anaphyla\w+|hypersensitiv\w+)\s+(?:to|of|from|with)\b[^.;:\n]{0,40}\Z", re.I
-)
-_ALLERGY = re.compile(r"\ballerg(?:y|ic|ies)\b|\bintoleran(?:t|ce)\b|\banaphyla\w+", re.I)
-_VERBS = r"(?:start(?:ed|ing)?|g[ai]ven?|beg[iau]n|prescribed?|continu(?:es?|ed|ing)|administer(?:ed)?|received?|tak(?:es?|ing)|tolerat(?:es?|ed|ing))"
-_GIVING = re.compile(rf"\b{_VERBS}(?:\s+on)?\s+(?:[a-z]+\s+)?\Z", re.I)
-_GIVEN = re.compile(rf"\A\s+(?:(?:was|is|were|has\sbeen|is\sbeing)\s+)?{_VERBS}\b", re.I)
-_AFTER = re.compile(r"\A[\s-]{1,2}(?:allerg(?:y|ic|ies)|intoleran(?:t|ce)|anaphyla\w+)\b", re.I)
 
 
 class ContextFact(msgspec.Struct, frozen=True):
@@ -172,7 +161,7 @@ def read_mentions(findings: Findings, types: Iterable[MentionType]) -> list[Cont
     """The message's mentions of these types with what the notes around them say."""
     notes = {note.path: note for note in findings.notes}
     wanted = frozenset(types)
-    dosed = {relation.head for relation in findings.relations if relation.type in _DOSED}
+    dosed = {relation.head for relation in findings.relations if relation.type in DOSED}
     return [
         ContextMention(
             id=mention.id,
@@ -187,24 +176,11 @@ def read_mentions(findings: Findings, types: Iterable[MentionType]) -> list[Cont
             section=mention.section,
             codes=mention.codes,
             elapsed=findings.elapsed,
-            allergen=_allergen(mention, note.text, mention.id in dosed),
+            allergen=is_allergen(mention, note.text, dosed=mention.id in dosed),
         )
         for mention in findings.mentions
         if mention.type in wanted and (note := notes.get(mention.note)) is not None
     ]
-
-
-def _allergen(mention: Mention, text: str, dosed: bool) -> bool:
-    """Whether the text says that the patient does not tolerate it. Run-in allergy sections often run on into what is given: a drug
-    with a dose, or beside a word of giving, is not an allergen there."""
-    if mention.type != "medication":
-        return _ALLERGY.search(mention.text) is not None
-    before, after = text[max(0, mention.start - 80) : mention.start], text[mention.end : mention.end + 30]
-    if _BEFORE.search(before) is not None or _AFTER.match(after) is not None:
-        return True
-    if mention.section != "allergies" or dosed:
-        return False
-    return _GIVING.search(before) is None and _GIVEN.match(after) is None
 
 
 def fact_key(fact: Fact, findings: Findings) -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from agents.decide.joining import join
 from agents.decide.store import Change, ContextStore, RedisContextStore
-from schemas.envelope import DataClass, parse_headers
-from schemas.errors import Poison, Reason, SchemaMismatch, StoreUnavailable
-from schemas.merges import Merge
+from schemas.errors import Poison, Reason, StoreUnavailable
+from schemas.merges import Merge, read_merge
 from streams.record import Record
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
@@ -19,7 +16,6 @@ from streams.store import Store, connect
 STAGE = "merge"
 #: How often a merge is tried again because the decide stage wrote one of the two contexts meanwhile.
 _ATTEMPTS = 5
-_DECODER = msgspec.json.Decoder(Merge)
 
 
 class MergeStage:
@@ -46,7 +42,7 @@ class MergeStage:
         outcomes: list[Outcome] = []
         for record in records:
             try:
-                await apply(_read(record), self._contexts)
+                await apply(read_merge(record.headers, record.value)[1], self._contexts)
             except Poison as error:
                 outcomes.append(Refused(error))
             else:
@@ -70,17 +66,6 @@ async def apply(merge: Merge, store: ContextStore) -> None:
         if await store.merge(Change(merge.survivor, survivor.revision, context, {}), merge.retired, retired.revision):
             return
     raise StoreUnavailable(Reason.STORE_UNAVAILABLE, path="context")
-
-
-def _read(record: Record) -> Merge:
-    parse_headers(record.headers).require(DataClass.INTERNAL)
-    try:
-        merge = _DECODER.decode(record.value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None
-    if merge.survivor == merge.retired:
-        raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="retired")
-    return merge
 
 
 def build(settings: Settings) -> MergeStage:

@@ -18,6 +18,7 @@ from agents.decide.form.conditions import (
     Condition,
     Conflict,
     Denied,
+    FiltrationDiffers,
     FiltrationDrop,
     GivenBelow,
     GivenWith,
@@ -45,6 +46,7 @@ from agents.decide.form.index import (
     OnDenials,
     OnDoses,
     OnDrugs,
+    OnFiltration,
     OnMeasure,
     OnPairs,
     OnScore,
@@ -78,6 +80,7 @@ _FITS: dict[type, tuple[type, ...]] = {
     OnScore: (Total, Single, Stated, AnyOf, AllOf),
     OnDrugs: (Together, OrderedTwice, Written, AlsoGiven, Older, Measured, Stated, AnyOf, AllOf, NoneOf),
     OnContraindications: (GivenWith, GivenBelow),
+    OnFiltration: (FiltrationDiffers,),
     OnDoses: (OverMaximum,),
     OnAllergens: (Unlisted,),
     OnDenials: (Denied,),
@@ -276,6 +279,11 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
         need(rates, "index.filtration", "not measures of filtration or creatinine")
     elif isinstance(index, OnMeasure):
         need(isinstance(form.inputs.get(index.input), Measure), "index.input", "not a measure of this rule")
+        need(all(isinstance(form.inputs.get(name), Measure) for name in index.also), "index.also", "not measures of this rule")
+    elif isinstance(index, OnFiltration):
+        for place, name, analyte in (("charted", index.charted, "filtration"), ("creatinine", index.creatinine, "creatinine")):
+            measure = form.inputs.get(name)
+            need(isinstance(measure, Measure) and measure.analyte == analyte, f"index.{place}", f"not a measure of {analyte}")
     elif isinstance(index, OnTable):
         need(index.table in limits, "index.table", "no such table of limits")
     elif isinstance(index, OnStatements):
@@ -301,8 +309,9 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
                 bounds = (condition.at_least, condition.above, condition.at_most, condition.below)
                 need(sum(x is not None for x in bounds) == 1, where, "exactly one bound is needed")
             if isinstance(condition, FiltrationDrop) and isinstance(index, OnMeasure):
-                source = form.inputs[index.input]
-                need(isinstance(source, Measure) and source.analyte == "creatinine", where, "needs creatinine")
+                sources = [form.inputs[name] for name in index.measures]
+                rates = all(isinstance(one, Measure) and one.analyte in ("creatinine", "filtration") for one in sources)
+                need(rates, where, "needs creatinine or filtration")
             if isinstance(condition, Ratio):
                 need(condition.lowest_hours < condition.median_hours, where, "lowest_hours must be less than median_hours")
             if isinstance(condition, Present) and isinstance(index, OnStatements):

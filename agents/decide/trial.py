@@ -160,6 +160,8 @@ def _stated_fact(kind: Any, row: dict[str, Any], at: int) -> Fact:
         text=row["text"],
         status=row.get("status", ""),
         order=row.get("order", ""),
+        daily=Decimal(str(row["daily"])) if "daily" in row else None,
+        unit=row.get("unit", ""),
         elapsed=minutes(row["at"]) if "at" in row else at,
         version=row.get("version", 1),
         retracted=row.get("retracted", False),

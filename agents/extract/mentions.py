@@ -245,7 +245,17 @@ def _finish(
     rows: dict[int, list[Mention]] = {}
     for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
         rows.setdefault(_index(starts, mention.start), []).append(mention)
-    relations = [relation for row in rows.values() for relation in relate(text, row, origin.make)]
+    relations = [
+        relation
+        for index, row in rows.items()
+        for relation in relate(
+            text,
+            row,
+            origin.make,
+            start=sentences[index].start if sentences else 0,
+            end=sentences[index].end if sentences else len(text),
+        )
+    ]
     since = {
         name: onset
         for index, row in rows.items()

@@ -17,10 +17,10 @@ from schemas.findings import Mention, Onset
 #: A time farther from its mention than this many characters is not looked at; nor more mentions before it than this.
 _REACH = 60
 _MOST = 8
-_UNIT = r"(?:min(?:ute)?s?|h(?:ou)?rs?|days?|w(?:ee)?ks?|months?|mos?|y(?:ea)?rs?)"
-_COUNT = r"(?:(?<![\d.,/-])\d{1,3}|an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fourteen|several|many|a\sfew|few|a\scouple\sof)"
+UNIT = r"(?:min(?:ute)?s?|h(?:ou)?rs?|days?|w(?:ee)?ks?|months?|mos?|y(?:ea)?rs?)"
+COUNT = r"(?:(?<![\d.,/-])\d{1,3}|an?|one|two|three|four|five|six|seven|eight|nine|ten|twelve|fourteen|several|many|a\sfew|few|a\scouple\sof)"
 _SOME = r"(?:(?:about|approximately|almost|nearly|over|at\sleast|more\sthan|the|past|last|previous|preceding)\s){0,4}"
-_PERIOD = rf"(?:{_COUNT}[\s-]{_UNIT})"
+_PERIOD = rf"(?:{COUNT}[\s-]{UNIT})"
 _YEAR = r"(?:19|20)\d\d"
 _DAY = r"(?:yesterday|today|this\smorning|tonight|last\s(?:night|evening|week|month|year|winter|spring|summer|fall))"
 _EVENT = r"(?:admission|arrival|presentation|surgery|discharge|birth|childhood|infancy|adolescence|delivery)"
@@ -52,7 +52,7 @@ _IN_FRONT = re.compile(
 )
 _AGE = re.compile(r"\bage\s(?:of\s)?(\d{1,2})\b", re.IGNORECASE)
 _LAST = re.compile(r"\b(?:for|over|during)\sthe\s(?:last|past|previous)\s(day|week|month|year)$", re.IGNORECASE)
-_LENGTH = re.compile(rf"{_COUNT}[\s-]{_UNIT}", re.IGNORECASE)
+_LENGTH = re.compile(rf"{COUNT}[\s-]{UNIT}", re.IGNORECASE)
 
 
 def onsets(text: str, sentence: Sequence[Mention], end: int) -> dict[str, Onset]:

@@ -1,11 +1,11 @@
-"""Relations inside one sentence: a drug's dose, reason and adverse event, a test's value, where a problem is.
+"""Relations inside one sentence: a drug's dose, reason and adverse event, a test's value, where a problem is, what came first.
 
 - An attribute goes to the drug that it introduces ("2 g of ceftriaxone", "oral iron"), else to the nearest before it, else to the
   first after it; a duration only to one that it introduces or that stands before it with no problem between.
 - A value goes to the test that it introduces ("elevated creatinine"), else to the nearest before it within reach.
 - What is said once of a list holds for each member that has none of its own ("A and B were normal"), doses aside; "respectively" deals
   out one by one. Behind a name and its abbreviation in brackets the name is meant.
-- Reasons, adverse events: ``causes.py``. Body sites: ``places.py``.
+- Reasons, adverse events: ``causes.py``. Body sites: ``places.py``. Before, after and during: ``events.py``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from agents.extract.causes import causes
+from agents.extract.events import Ordered, events
 from agents.extract.places import places
 from agents.extract.rules import ATTRIBUTES, SOURCE
 from agents.extract.runs import REACH, any_within, between, first_after, last_before, runs
@@ -45,8 +46,10 @@ _SHARED = re.compile(r"[\s)]*(?:levels?\s)?(?:were|are|was|is|had|remained|showe
 _ALIAS = re.compile(r"\s?\(")
 
 
-def relate(text: str, sentence: Sequence[Mention], make_id: Callable[[str, str, str], str]) -> list[Relation]:
-    """Relations among the mentions of one sentence of ``text``, which stand in text order. ``make_id(type, head id, tail id)``."""
+def relate(
+    text: str, sentence: Sequence[Mention], make_id: Callable[[str, str, str], str], *, start: int = 0, end: int | None = None
+) -> list[Relation]:
+    """Relations among the mentions of one sentence, ``text[start:end]``, which stand in text order. ``make_id(type, head id, tail id)``."""
     found: dict[tuple[str, str, str], Relation] = {}
     for finder in (_attributes, _values, causes, places):
         for kind, head, tail in finder(text, sentence):
@@ -54,7 +57,17 @@ def relate(text: str, sentence: Sequence[Mention], make_id: Callable[[str, str, 
             score = min(head.score, tail.score)
             made = Relation(id=name, type=kind, head=head.id, tail=tail.id, score=score, source=SOURCE)
             found.setdefault((kind, head.id, tail.id), made)
-    return list(found.values())
+    ordered = [_event(one, make_id) for one in events(text, sentence, start, len(text) if end is None else end)]
+    return [*found.values(), *ordered]
+
+
+def _event(one: Ordered, make_id: Callable[[str, str, str], str]) -> Relation:
+    tail = one.tail.id if one.tail is not None else ""
+    name = make_id(one.order, one.head.id, tail or f"@{one.anchor.start if one.anchor else 0}")
+    score = one.head.score if one.tail is None else min(one.head.score, one.tail.score)
+    return Relation(
+        id=name, type=one.order, head=one.head.id, tail=tail, score=score, source=SOURCE, anchor=one.anchor, lag=one.lag
+    )
 
 
 def _attributes(text: str, sentence: Sequence[Mention]) -> Iterator[tuple[str, Mention, Mention]]:

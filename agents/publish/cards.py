@@ -65,6 +65,8 @@ def _detail(flag: Flag) -> str:
 def field_of(flag: Flag) -> str:
     """One card for each thing that a flag may say again: a newer one of the same key takes its place, one that ends it takes it away.
 
-    A hash, since the key names the patient's token, and the door, which knows the patient's number, must not learn it.
+    A hash of the key without the patient's token: the hash that holds the field is one patient's anyway, the door, which knows the patient's
+    number, must not learn the token, and after a merge of two tokens the same thing has the same field.
     """
-    return hashlib.sha256(flag.suppress_key.encode()).hexdigest()[:_DIGITS]
+    kind, _, rest = flag.suppress_key.partition("|")
+    return hashlib.sha256(f"{kind}|{rest.partition('|')[2]}".encode()).hexdigest()[:_DIGITS]

@@ -17,6 +17,7 @@ from schemas.deidentified import decode_map
 from schemas.envelope import DataClass, Envelope, parse_headers
 from schemas.errors import Poison, Reason, SchemaMismatch
 from schemas.flags import Decision
+from schemas.identity import Person
 from streams.card_index import CardIndex, rows_of
 from streams.keyring import read_keyring
 from streams.record import Record
@@ -26,7 +27,7 @@ from streams.store import Store, connect
 
 STAGE = "cards"
 _DECODER = msgspec.json.Decoder(Decision)
-_DAY_S = 86_400
+DAY_S = 86_400
 #: As the audit entry names the door.
 RECIPIENT = "cds-hooks"
 
@@ -37,10 +38,8 @@ class _Read:
     decision: Decision
 
 
-class CardsStage:
-    """See ``streams.stage.Stage``. Writing a card again writes the same."""
-
-    name = STAGE
+class CardWriter:
+    """What stages that write cards hold while they are open: the store, the key of its hashes, the vault."""
 
     def __init__(self, settings: Settings, releaser: Releaser | None = None) -> None:
         self._settings = settings
@@ -54,21 +53,37 @@ class CardsStage:
         self._index = CardIndex(await read_keyring(self._settings), self._settings.deid)
         self._store = connect(self._settings.redis)
 
-    async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
-        """Raises StoreUnavailable: the batch comes again."""
+    def opened(self) -> tuple[Store, CardIndex]:
         if self._store is None or self._index is None:
             raise RuntimeError("process before open")
+        return self._store, self._index
+
+    async def close(self) -> None:
+        await self._releaser.close()
+        if self._store is not None:
+            await self._store.aclose()
+            self._store = None
+
+
+class CardsStage(CardWriter):
+    """See ``streams.stage.Stage``. Writing a card again writes the same."""
+
+    name = STAGE
+
+    async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
+        """Raises StoreUnavailable: the batch comes again."""
+        store, index = self.opened()
         read = [_read(record) for record in records]
         flagged = [row.decision for row in read if isinstance(row, _Read) and row.decision.flags]
-        people = await self._releaser.people(decision.findings.subject for decision in flagged)
-        life = self._settings.cds.days * _DAY_S
-        async with self._store.pipeline(transaction=False) as pipe:
+        people = await self._releaser.survivors(decision.findings.subject for decision in flagged)
+        life = self._settings.cds.days * DAY_S
+        async with store.pipeline(transaction=False) as pipe:
             for decision in flagged:
                 subject = decision.findings.subject
                 person = people.get(subject)
                 if person is None:
                     continue  # erased meanwhile: nobody's card
-                rows = [self._index.row(one.system, one.value) for one in person.person.identifiers if one.value]
+                rows = hashes_of(index, person.person)
                 for row in rows:
                     for flag in decision.flags:
                         if flag.ended:
@@ -77,18 +92,17 @@ class CardsStage:
                             pipe.hset(row, field_of(flag), msgspec.json.encode(kept_card(flag, decision.findings)))
                     pipe.expire(row, life)
                 if rows:
-                    named = rows_of(self._settings.deid.tenant, subject)
+                    named = rows_of(self._settings.deid.tenant, person.into or subject)
                     pipe.sadd(named, *rows)
                     pipe.expire(named, life)
             if len(pipe):
                 await pipe.execute()
         return [_outcome(record, row, people) for record, row in zip(records, read, strict=True)]
 
-    async def close(self) -> None:
-        await self._releaser.close()
-        if self._store is not None:
-            await self._store.aclose()
-            self._store = None
+
+def hashes_of(index: CardIndex, person: Person) -> list[str]:
+    """Keys of the hashes of all the person's numbers."""
+    return [index.row(one.system, one.value) for one in person.identifiers if one.value]
 
 
 def _outcome(record: Record, row: _Read | Poison | None, people: Mapping[str, object]) -> Outcome:

@@ -21,7 +21,7 @@ Concept = Callable[[str, tuple[Coding, ...]], Object]
 
 @dataclass(frozen=True, slots=True)
 class Ties:
-    """Relations of one message by their ends; relations to a mention that is not there are left out."""
+    """Relations of one message by their ends; the order of events, which is not published, and what leads to no mention are left out."""
 
     _tails: dict[str, list[tuple[str, Mention]]]
     _heads: dict[str, list[tuple[str, Mention]]]
@@ -32,7 +32,7 @@ class Ties:
         tails: dict[str, list[tuple[str, Mention]]] = {}
         heads: dict[str, list[tuple[str, Mention]]] = {}
         for relation in findings.relations:
-            if relation.head in by_id and relation.tail in by_id:
+            if relation.head in by_id and relation.tail in by_id and not relation.type.startswith("event-"):
                 tails.setdefault(relation.head, []).append((relation.type, by_id[relation.tail]))
                 heads.setdefault(relation.tail, []).append((relation.type, by_id[relation.head]))
         return cls(tails, heads)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from agents.publish.bundle import render
 from agents.publish.check import Checker
 from agents.publish.names import Object, plain
@@ -76,6 +78,15 @@ class Releaser:
     async def people(self, tokens: Iterable[str]) -> People:
         """Who stands behind the tokens, as far as somebody does."""
         return {} if self._vault is None else await identify(self._vault, tokens)
+
+    async def survivors(self, tokens: Iterable[str]) -> People:
+        """As ``people``; of a token that was merged into another, the patient that it is now (``into`` still names the other token)."""
+        found = await self.people(tokens)
+        kept = await self.people({record.into for record in found.values() if record.into})
+        return {
+            token: msgspec.structs.replace(kept[record.into], into=record.into) if record.into in kept else record
+            for token, record in found.items()
+        }
 
     def release(self, decision: Decision, people: People, checker: Checker) -> Released | None:
         """``None`` where this installation releases nothing; raises as ``release`` does."""

@@ -33,19 +33,13 @@ from agents.publish.names import (
 from agents.publish.quantities import read_quantity
 from agents.publish.relatives import relationship
 from agents.publish.subject import Subject
+from schemas.allergens import is_allergen
 from schemas.clinical import Coding
 from schemas.findings import Findings, FindingsNote, Mention
 
 #: http://hl7.org/fhir/R4/datatypes.html#code, and systems that are URIs; other codings stay words.
 _CODE = re.compile(r"[^\s]+(?:\s[^\s]+)*")
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
-_ALLERGY_SECTION = "allergies"
-#: "allergic to penicillin", "penicillin allergy": an allergen in any section, also where a dose is told.
-_ALLERGIC_TO = re.compile(
-    r"\b(?:allerg(?:ic|y|ies)|intoleran(?:t|ce)|anaphyla\w+|hypersensitiv\w+)\s+(?:to|of|from|with)\b[^.;:\n]{0,40}\Z",
-    re.IGNORECASE,
-)
-_ITS_ALLERGY = re.compile(r"\A[\s-]{1,2}(?:allerg(?:y|ic|ies)|intoleran(?:t|ce)|anaphyla\w+)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +116,10 @@ def _body(place: Place, mention: Mention, text: str, tails: list[Mention]) -> Ob
         return None
     if assertion.family:
         return None if assertion.negated or mention.type not in ("problem", "finding") else _family(mention, text)
-    if mention.type == "medication" and _is_allergen(mention, text, dosed=any(tail.type in SIG for tail in tails)):
+    if mention.type == "medication" and is_allergen(mention, text, dosed=any(tail.type in SIG for tail in tails)):
         return _allergy(mention, tails)
     make = _MAKERS.get(mention.type)
     return make(place, mention, tails) if make else None
-
-
-def _is_allergen(mention: Mention, text: str, *, dosed: bool) -> bool:
-    """What has a dose is given, unless it is called an allergy."""
-    if mention.section == _ALLERGY_SECTION and not dosed:
-        return True
-    before, after = text[max(0, mention.start - 80) : mention.start], text[mention.end : mention.end + 30]
-    return _ALLERGIC_TO.search(before) is not None or _ITS_ALLERGY.match(after) is not None
 
 
 def _dressed(place: Place, mention: Mention, body: Object) -> Object:

@@ -27,7 +27,7 @@ def command(stages: tuple[str, ...]) -> None:
     settings = load()
     idle = {"deliver"} if settings.publish.receiver is None else set()
     idle |= {"deliver_fhir"} if settings.fhir_server.base_url is None else set()
-    idle |= set() if settings.cds.enabled else {"cards", "feedback_cards"}
+    idle |= set() if settings.cds.enabled else {"cards", "merge_cards", "feedback_cards"}
     idle |= _not_subscribed(settings)
     chosen = stages or tuple(name for name in BY_STAGE if name not in idle)
     if len(chosen) == 1:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.clinical import Coding, Fact, FactKind
+from schemas.fhir.dosing import daily_amount
 from schemas.fhir.references import Index
 from schemas.fhir.values import (
     Object,
@@ -56,7 +57,8 @@ USED = frozenset(
         "reaction.manifestation",
         "Procedure": "status code performedDateTime performedPeriod encounter",
         "Immunization": "status vaccineCode occurrenceDateTime doseQuantity encounter",
-        "MedicationRequest": "status medicationCodeableConcept medicationReference authoredOn dosageInstruction.doseAndRate encounter",
+        "MedicationRequest": "status medicationCodeableConcept medicationReference authoredOn dosageInstruction.doseAndRate "
+        "dosageInstruction.timing dosageInstruction.sequence dosageInstruction.maxDosePerPeriod encounter",
         "MedicationStatement": "status medicationCodeableConcept medicationReference effectiveDateTime effectivePeriod dateAsserted "
         "dosage.doseAndRate",
         "MedicationAdministration": "status medicationCodeableConcept medicationReference effectiveDateTime effectivePeriod "
@@ -247,11 +249,12 @@ def _medication(*times: str, code: str = "medicationCodeableConcept") -> Callabl
         named = source.index.resolve(reference.get("reference"), resource) or {}
         concept = resource.get(code) or named.get("code")
         amount, comparator, unit = _dose(resource)
+        ordered = string(resource, "resourceType") == "MedicationRequest"
         yield from _fact(
             source, "medication", codings(concept), source.time(*times),
             text=concept_text(concept) or string(reference, "display"),
             value=amount, comparator=comparator, unit=unit,
-            order=source.id if string(resource, "resourceType") == "MedicationRequest" else "",
+            order=source.id if ordered else "", daily=daily_amount(resource.get("dosageInstruction")) if ordered else None,
         )  # fmt: skip
 
     return read
@@ -260,7 +263,9 @@ def _medication(*times: str, code: str = "medicationCodeableConcept") -> Callabl
 def _dose(resource: Object) -> tuple[Any, Any, str]:
     dosage = first_object(resource.get("dosageInstruction") or resource.get("dosage"))
     rate = first_object(dosage.get("doseAndRate"))
-    return quantity(first_object(rate.get("doseQuantity") or dosage.get("dose") or resource.get("doseQuantity")))
+    return quantity(
+        first_object(rate.get("doseQuantity") or dosage.get("doseQuantity") or dosage.get("dose") or resource.get("doseQuantity"))
+    )
 
 
 def _questionnaire(source: _Source) -> Iterator[TimedFact]:

@@ -1,10 +1,10 @@
-"""Sides, onsets and expansions on sentences written by hand before the rules: nothing is said wrongly, and not less than was measured."""
+"""Sides, onsets, expansions and the order of events on sentences written by hand before the rules: nothing is said wrongly, and not less than was measured."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.understanding import expanded, read_marked, rows, same_words
+from benchmarks.understanding import expanded, read_marked, read_order, rows, same_words
 
 
 @pytest.mark.parametrize(("side", "sentence"), [*rows("laterality")])
@@ -30,3 +30,10 @@ def test_expansions() -> None:
     told = [(long, expanded(short, section, sentence)) for short, long, section, sentence in rows("expansions")]
     assert all(found in ("", long) for long, found in told)
     assert sum(bool(found) for _, found in told) >= 15
+
+
+@pytest.mark.parametrize(("order", "lag", "anchor", "sentence"), [*rows("events")])
+def test_order_of_events(order: str, lag: str, anchor: str, sentence: str) -> None:
+    """Which of two came first, or when in the stay one was; nothing where the sentence does not say, or the event did not happen."""
+    found = read_order(sentence)
+    assert found == (None if order == "-" else (order, "" if lag == "?" else lag, "" if anchor == "-" else anchor))

@@ -382,3 +382,55 @@ async def test_the_sandbox_calls_from_its_page(redis_server: str, tmp_path: Path
             answer = await client.post(path, json=body, headers={"origin": page} | site.bearer(path))
             assert (answer.status_code, answer.json()) == (200, {"cards": []})
             assert answer.headers["access-control-allow-origin"] == page
+
+
+def dosed(name: str, text: str, value: Any, unit: str = "", **repeat: Any) -> dict[str, Any]:
+    """A draft with a coded dose and timing."""
+    dose = {"value": value} | ({"unit": unit} if unit else {})
+    timing = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"} | repeat}
+    return ordered(name, text, status="draft") | {
+        "dosageInstruction": [{"timing": timing, "doseAndRate": [{"doseQuantity": dose}]}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("draft", "expected"),
+    [
+        (dosed("d", "Ketorolac", 60, "mg", frequency=2), None),
+        (dosed("d", "Ketorolac", 60.1, "mg", frequency=2), ("warning", "ketorolac up to 120.2 mg a day: over the label's maximum of 120 mg")),
+        (dosed("d", "Acetaminophen 500 MG Oral Tablet", 2, period=4, periodUnit="h"),
+         ("warning", "acetaminophen up to 6000 mg a day: over the label's maximum of 4000 mg")),
+        (dosed("d", "Amlodipine 10 MG Oral Tablet", 3, "tablet"),
+         ("critical", "amlodipine up to 30 mg a day: more than twice the label's maximum of 10 mg")),
+        (dosed("d", "Amlodipine 10 MG Oral Tablet", 30, "mL"), None),
+        (ordered("d", "Amlodipine 10 MG Oral Tablet", status="draft"), None),
+    ],
+    ids=["at the limit", "just over", "tablets every four hours", "over twice", "unknown unit", "no dose"],
+)  # fmt: skip
+async def test_the_dose_of_a_draft_is_held_against_the_label(
+    site: Site, draft: dict[str, Any], expected: tuple[str, str] | None
+) -> None:
+    """Dose times frequency over the maximum of the table: a card with the limit, and the suggestion to take the draft away; it needs no record."""
+    answer = await site.post("/cds-services/wardstream-order-sign", call("order-sign", [draft]))
+    if expected is None:
+        assert answer.status_code == 412  # one draft without a record: nothing else can be judged
+        body = call("order-sign", [draft], medications=bundle(ordered("r", "Lisinopril 10 MG")))
+        assert await answered(site, body) == []
+        return
+    (card,) = answer.json()["cards"]
+    assert (card["indicator"], card["summary"]) == expected
+    assert len(card["summary"]) < 140
+    assert "threshold daily dose above (mg)" in card["detail"]
+    assert [one["actions"][0]["resourceId"] for one in card["suggestions"]] == ["MedicationRequest/d"]
+
+
+async def test_only_the_doses_of_chosen_drafts_are_judged(site: Site) -> None:
+    """An older draft's dose and one of the record are not told again beside a new draft; a child's is not judged."""
+    drafts = [dosed("a", "Ketorolac", 500, "mg"), dosed("b", "Amlodipine", 5, "mg")]
+    record = bundle(dosed("r", "Tramadol", 900, "mg") | {"status": "active"})
+    assert await answered(site, call("order-select", drafts, "MedicationRequest/b", medications=record)) == []
+    (card,) = await answered(site, call("order-select", drafts, "MedicationRequest/a", medications=record))
+    assert card["source"]["topic"]["code"] == "drug.dose"
+    child = call("order-select", drafts, "MedicationRequest/a", medications=record)
+    child["prefetch"]["patient"]["birthDate"] = "2025-01-01"
+    assert await answered(site, child) == []

@@ -63,6 +63,7 @@ class Site:
     key: Any
     door: CdsDoor
     app: Starlette
+    vault: MemoryVault
     produced: list[Output] = field(default_factory=list)
     number: int = 0
 
@@ -177,7 +178,7 @@ async def opened(
         settings.cds, CardIndex(RING, settings.deid), Tokens(settings.cds.issuers, seen), read, produce, ShownInStore(store, settings.deid.tenant, settings.cds.days),
         check=CHECKER.check, reader=FhirReader(settings.cds.fhir_servers, 2.0, client), clock=clock,
     )  # fmt: skip
-    made = Site(store, settings, stage, answer.subject, key, door, door.app())
+    made = Site(store, settings, stage, answer.subject, key, door, door.app(), vault)
     yield made
     await client.aclose()
     await stage.close()

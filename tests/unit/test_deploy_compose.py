@@ -70,7 +70,7 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items()}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver"]} == {"deliver"}
     assert {name for name, wanted in profiles.items() if wanted == ["deliver_fhir"]} == {"deliver_fhir"}
-    assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "cds", "feedback_cards"}
+    assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "merge_cards", "cds", "feedback_cards"}
     assert {name for name, wanted in profiles.items() if wanted == ["notify"]} == {"notify", "notify_results"}
     assert {name for name, wanted in profiles.items() if wanted == ["mon"]} == {"prometheus", "grafana"}
     assert all(
@@ -82,6 +82,7 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
             "deliver_fhir",
             "cards",
             "feedback_cards",
+            "merge_cards",
             "cds",
             "notify",
             "notify_results",
@@ -264,7 +265,7 @@ def test_the_access_list_of_the_page_is_the_pipeline() -> None:
 
 
 def test_the_master_key_goes_where_tokens_are_made_or_resolved() -> None:
-    """Only what makes the keyring, the doors (record and card keys), deidentify, publish and cards hold the key-encryption key."""
+    """Only what makes the keyring, the doors (record and card keys), deidentify, publish, cards and merge_cards hold the key-encryption key."""
     assert {name for name, service in SERVICES.items() if "master_key" in service.get("secrets", [])} == {
-        "gateway", "deidentify", "publish", "keyring", "cards", "cds",
+        "gateway", "deidentify", "publish", "keyring", "cards", "merge_cards", "cds",
     }  # fmt: skip

@@ -91,6 +91,7 @@ def test_a_stage_that_is_missing_altogether_is_noticed() -> None:
         "deliver_fhir",
         "cards",
         "feedback_cards",
+        "merge_cards",
         "notify",
         "notify_results",
     }

@@ -23,24 +23,27 @@ from agents.feedback.cards_agent import FeedbackCardsStage
 from agents.feedback.drift import Group
 from agents.feedback.watch_store import WatchStore
 from agents.pipeline import BY_STAGE
+from agents.publish.cards import card
 from agents.publish.notification import News
 from agents.publish.outbox import Outbox, State
 from agents.publish.subscriptions import Subscription
 from agents.vault.backend import RedisBackend
 from agents.vault.contract import link
 from gateway.duplicates import RedisLedger
-from schemas.cards import CardFeedback
+from schemas.cards import CardFeedback, KeptCard
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.errors import StoreUnavailable, UnsupportedContent
 from schemas.flags import Basis, Decision, Flag, Rule
 from schemas.merges import Merge
 from streams import drift_marks, embedded
+from streams.card_index import forget_cards, move_cards, rows_of
 from streams.record import Record
 from streams.sealing import Seal
 from streams.settings import Cds, Redis, Settings
 from streams.stage import Done
 from streams.store import Store, connect
 from streams.suspects import Suspects
+from tests.support.cds import flag
 from tests.support.decide import TOKEN, findings, note
 from tests.support.deid import patient_request, vault_on
 from tests.support.keyring import RING, known_keyring
@@ -118,14 +121,14 @@ async def test_the_door_seals_deidentify_opens_and_erase_destroys(guarded: tuple
 
 
 async def test_deidentify_makes_tokens_and_publish_only_reads_them(guarded: tuple[str, Path]) -> None:
-    """The vault works for deidentify; publish re-identifies and can write nothing (cards as publish); nobody else sees a row."""
+    """The vault works for deidentify; publish re-identifies and can write nothing (cards and merge_cards as publish); nobody else sees a row."""
     writer = vault_on(RedisBackend(_store(guarded, "deidentify"), "default"), seed=1, tenant="default")
     (made,) = await writer.resolve([patient_request(link("north", "100200300"))])
     reader = vault_on(RedisBackend(_store(guarded, "publish"), "default"), seed=2, tenant="default")
     assert (await reader.reidentify(made.subject)).epoch == made.epoch
     with pytest.raises(StoreUnavailable):
         await reader.resolve([patient_request(link("north", "999"))])
-    for user in sorted({"gateway", "cds", *BY_STAGE} - {"deidentify", "publish", "cards"}):
+    for user in sorted({"gateway", "cds", *BY_STAGE} - {"deidentify", "publish", "cards", "merge_cards"}):
         other = vault_on(RedisBackend(_store(guarded, user), "default"), seed=3, tenant="default")
         with pytest.raises(StoreUnavailable):
             await other.reidentify(made.subject)
@@ -141,6 +144,26 @@ async def test_merge_moves_a_context_that_decide_wrote(guarded: tuple[str, Path]
     await apply(Merge(id="m", time="2026-03-02T10:15:00.000Z", survivor="m1", retired="m2", delta_minutes=5), merge)
     held, _ = await decide.load(["m1", "m2"], [])
     assert (held["m1"].context.sex, held["m2"].revision) == ("F", 0)
+
+
+async def test_merge_cards_moves_what_cards_wrote(guarded: tuple[str, Path]) -> None:
+    """The user of the stage may do exactly what moving cards needs, and cards itself may not; the door reads them and an erasure reaches them."""
+    cards, merging, door = (_store(guarded, user) for user in ("cards", "merge_cards", "cds"))
+    kept = msgspec.json.encode(KeptCard(type="t", time="2026-03-02T10:15:00.000Z", card=card(flag())))
+    await cards.hset("h:default:c:old", "f", kept)
+    await cards.sadd(rows_of("default", "u"), "h:default:c:old")
+    with pytest.raises(StoreUnavailable):
+        await move_cards(cards, "default", "u", "t", ["h:default:c:new"], 60)
+    await move_cards(merging, "default", "u", "t", ["h:default:c:new"], 60)
+    assert await door.hvals("h:default:c:new") == [kept]
+    assert await door.hvals("h:default:c:old") == []
+    with pytest.raises(StoreUnavailable):
+        await merging.hset("c:t", "c", b"")
+    erase = _store(guarded, "erase")
+    await forget_cards(erase, "default", ["t"])
+    assert await door.hvals("h:default:c:new") == []
+    for store in (cards, merging, door, erase):
+        await store.aclose()
 
 
 @pytest.mark.parametrize("stage", ["notify", "notify_results"])

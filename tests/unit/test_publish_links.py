@@ -82,6 +82,15 @@ def test_what_is_called_an_allergy_is_one_in_any_section(text: str) -> None:
     assert not of("MedicationStatement", found)
 
 
+def test_what_is_given_in_an_allergy_section_is_no_allergy() -> None:
+    """A run-in section runs on into what is given: rules and resources read it in the same way."""
+    text = "No known allergies. Started on lisinopril, penicillin rash"
+    rest = note(text, ("lisinopril", "medication", None), ("penicillin", "medication", None), section="allergies")
+    found = resources(findings(1, 0, **rest))
+    assert [one["code"]["text"] for one in of("AllergyIntolerance", found)] == ["penicillin"]
+    assert [one["medicationCodeableConcept"]["text"] for one in of("MedicationStatement", found)] == ["lisinopril"]
+
+
 def test_a_duration_bounds_its_timing() -> None:
     rest = note("amoxicillin daily for 7 days", ("amoxicillin", "medication", None), ("daily", "frequency", None),
                 ("for 7 days", "duration", None))  # fmt: skip

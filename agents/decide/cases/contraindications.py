@@ -9,6 +9,7 @@ from typing import Literal
 
 from agents.decide.cases.case import below, shown
 from agents.decide.cases.evidence import Evidence, rounded
+from agents.decide.cases.filtration import Rate, computed_rate
 from agents.decide.cases.patient import Patient, elapsed_of, recent
 from agents.decide.context import ContextFact, ContextMention
 from agents.decide.form.conditions import Condition, GivenBelow, GivenWith
@@ -18,17 +19,6 @@ from agents.decide.form.rule import RuleForm
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.inputs import Reading, readings, takes_fact, takes_mention
 from agents.decide.reading.pairs import Stated
-from agents.decide.reading.renal import egfr
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A filtration rate in mL/min/1.73 m2, charted or computed from a creatinine; ``missing`` says why there is none."""
-
-    row: ContextFact
-    value: Decimal | None
-    comparator: str
-    missing: str = ""
 
 
 @dataclass(slots=True)
@@ -148,17 +138,4 @@ def _latest(form: RuleForm, index: OnContraindications, patient: Patient) -> Rat
     (_, charted, _), found = newest
     if charted or found.value is None:
         return Rate(found.row, found.value, found.comparator, found.missing)
-    return _computed(found.row, found.value, found.comparator, patient)
-
-
-#: More creatinine is less filtration: "above" of one is "below" of the other.
-_TURNED = {"": "", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-
-
-def _computed(row: ContextFact, creatinine: Decimal | None, comparator: str, patient: Patient) -> Rate:
-    if creatinine is None or patient.age_years is None:
-        return Rate(row, None, "", "age")
-    value = egfr(creatinine, patient.age_years, patient.sex)
-    if value is None:
-        return Rate(row, None, "", "age" if patient.age_years < 18 else "sex")
-    return Rate(row, value, _TURNED.get(comparator, "?"))
+    return computed_rate(found, patient.age_years, patient.sex)

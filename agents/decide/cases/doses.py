@@ -1,16 +1,16 @@
-"""A medication that a note gives, with the dose that stands beside it."""
+"""A medication that a note or a coded order gives, with the dose that stands beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from agents.decide.cases.case import By, shown
 from agents.decide.cases.evidence import Evidence
-from agents.decide.context import ContextMention
+from agents.decide.context import ContextFact, ContextMention
 from agents.decide.form.conditions import Condition, OverMaximum
-from agents.decide.reading.doses import daily_mg
+from agents.decide.reading.doses import daily_mg, ordered_mg
 from agents.decide.reading.drugs import DrugLexicon
 from agents.decide.reading.pairs import Stated
 from schemas.findings import Relation
@@ -18,7 +18,7 @@ from schemas.findings import Relation
 
 @dataclass(slots=True)
 class DoseCase:
-    """``daily_mg`` is the most that the text lets the patient take in a day; ``None``: it does not say."""
+    """``daily_mg`` is the most that the note or the order lets the patient take in a day; ``None``: it does not say."""
 
     medication: Stated
     parts: tuple[ContextMention, ...]
@@ -41,9 +41,8 @@ class DoseCase:
         bound = condition.times * self.maximum_mg
         if self.daily_mg is None or self.daily_mg <= bound:
             return None
-        source = self.medication.source
-        return Evidence(
-            mentions=(*((source,) if isinstance(source, ContextMention) else ()), *self.parts),
+        return replace(
+            Evidence.of((self.medication.source, *self.parts)),
             computed={"daily dose (mg)": self.daily_mg},
             thresholds={"daily dose above (mg)": bound},
             words={
@@ -60,15 +59,28 @@ class DoseCase:
 
 
 def dose_cases(
-    given: Sequence[Stated], mentions: Sequence[ContextMention], relations: Sequence[Relation], lexicon: DrugLexicon
+    given: Sequence[Stated],
+    mentions: Sequence[ContextMention],
+    relations: Sequence[Relation],
+    changed: frozenset[str],
+    lexicon: DrugLexicon,
 ) -> Iterator[DoseCase]:
-    """One case for each medication of ``mentions`` (the message's) that has a dose and is one ingredient with a maximum."""
+    """One case for each medication of ``mentions`` (the message's), or of an order that the message changes, that has a dose and is one
+    ingredient with a maximum."""
     by_id = {mention.id: mention for mention in mentions}
     for medication in given:
-        if medication.ref not in by_id or len(medication.substance.ingredients) != 1:
+        if len(medication.substance.ingredients) != 1:
             continue
         (ingredient,) = medication.substance.ingredients
         maximum = lexicon.maxima.get(ingredient)
+        if isinstance(medication.source, ContextFact):
+            fact = medication.source.fact
+            if maximum is not None and fact.daily is not None and fact.id in changed:
+                product = fact.text or next((coding.display for coding in fact.codes if coding.display), "")
+                yield DoseCase(medication, (), ordered_mg(fact.daily, fact.unit, product), maximum)
+            continue
+        if medication.ref not in by_id:
+            continue
         tails = [(one.type, by_id[one.tail]) for one in relations if one.head == medication.ref and one.tail in by_id]
         doses = [tail for kind, tail in tails if kind == "medication-dosage"]
         often = [tail for kind, tail in tails if kind == "medication-frequency"]

@@ -8,6 +8,7 @@ from agents.decide.cases.allergies import PairCase
 from agents.decide.cases.case import Case
 from agents.decide.cases.contraindications import contraindication_cases
 from agents.decide.cases.doses import dose_cases
+from agents.decide.cases.filtration import filtration_cases
 from agents.decide.cases.interactions import drug_cases
 from agents.decide.cases.measures import MeasureCase, TableCase
 from agents.decide.cases.patient import Patient
@@ -21,6 +22,7 @@ from agents.decide.form.index import (
     OnDenials,
     OnDoses,
     OnDrugs,
+    OnFiltration,
     OnMeasure,
     OnPairs,
     OnScore,
@@ -66,9 +68,12 @@ def cases_of(form: RuleForm, rules: RuleSet, view: View) -> Iterator[Case]:
     elif isinstance(index, OnDoses | OnAllergens | OnDenials):
         yield from _note_cases(form, index, rules, view)
     elif isinstance(index, OnMeasure):
-        measure = form.inputs[index.input]
-        assert isinstance(measure, Measure)
-        yield from _measure_cases(measure, index, form.staleness_hours, view)
+        for name in index.measures:
+            measure = form.inputs[name]
+            assert isinstance(measure, Measure)
+            yield from _measure_cases(measure, index, form.staleness_hours, view)
+    elif isinstance(index, OnFiltration):
+        yield from filtration_cases(form, index, _patient(form, view), view.changed)
     elif isinstance(index, OnTable):
         table = rules.limits[index.table]
         for row in view.context.current(("lab", "vital", "score")):
@@ -159,7 +164,7 @@ def _note_cases(form: RuleForm, index: OnDoses | OnAllergens | OnDenials, rules:
     assert isinstance(given_form, Medications)
     given = medications(view.context, given_form, lexicon, view.now)
     if isinstance(index, OnDoses):
-        yield from dose_cases(given, mentions, view.findings.relations, lexicon)
+        yield from dose_cases(given, mentions, view.findings.relations, view.changed, lexicon)
     else:
         known = allergens(view.context, Allergies(), lexicon)
         yield from denial_cases(view.findings, mentions, view.context, given, known, lexicon)

@@ -161,32 +161,46 @@ class MeasureCase:
         return None
 
     def _drop(self, condition: FiltrationDrop) -> Evidence | None:
-        """Both values under the age and sex that the index message knows; without either there is no eGFR."""
-        value = self._comparable()
+        """Both values under the age and sex that the index message knows; without either there is no eGFR of a creatinine."""
+        charted, sign = self.measure.analyte == "filtration", self.reading.comparator
+        value = self.reading.value if charted else self._comparable()
         if value is None:
             return None
-        now = None if self.age_years is None else egfr(value, self.age_years, self.sex)
+        now = self._rate(value)
         if now is None:
             self.missing.add("age" if self.age_years is None else "sex")
             return None
         window = self._window(0, condition.hours)
+        if charted:
+            window = [one for one in window if _one_code(one, self.reading)]
         if not window:
             self.missing.add("earlier value")
             return None
         latest = max(window, key=lambda r: (r.elapsed or 0, _number(r)))
-        before = egfr(_number(latest), self.age_years or 0, self.sex)
-        if before is None or now >= condition.below or before < condition.below:
+        before = self._rate(_number(latest))
+        if before is None or not below(now, sign if charted else "", condition.below) or before < condition.below:
             return None
         return Evidence(
             (self.reading.row, latest.row),
             computed={"eGFR": rounded(now), "eGFR before": rounded(before)},
             thresholds={"eGFR below (mL/min/1.73m2)": condition.below},
-            words=self._own_words() | {"egfr": shown(now.quantize(Decimal("0.1")))},
+            words=self._own_words() | {"egfr": (sign if charted else "") + shown(now.quantize(Decimal("0.1")))},
         )
+
+    def _rate(self, value: Decimal) -> Decimal | None:
+        """The filtration rate that a charted value is, or that a creatinine gives."""
+        if self.measure.analyte == "filtration":
+            return value
+        return None if self.age_years is None else egfr(value, self.age_years, self.sex)
 
     def _comparable(self) -> Decimal | None:
         """The index value where it is exact or a lower bound."""
         return self.reading.value if self.reading.comparator in ("", ">", ">=") else None
+
+
+def _one_code(one: Reading, other: Reading) -> bool:
+    codes = {coding.code for coding in one.row.fact.codes}
+    return any(coding.code in codes for coding in other.row.fact.codes)
 
 
 def _number(reading: Reading) -> Decimal:

@@ -21,10 +21,15 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Code(Form, frozen=True, kw_only=True):
-    """``code`` ending in ``*`` stands for every code that begins so (ICD-10-CM 7th characters). An empty system is any system."""
+    """``code`` with ``*``, ``?`` or ``[...]`` is a pattern as in ``fnmatch`` (ICD-10-CM: ``T14.91*`` for every 7th character, ``T4[0-9].??2*``
+    for the character that says the intent). An empty system is any system."""
 
     code: str
     system: str = ""
+
+    @property
+    def pattern(self) -> bool:
+        return any(sign in self.code for sign in "*?[")
 
 
 class Plausible(Form, frozen=True, kw_only=True):

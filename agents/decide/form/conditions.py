@@ -54,10 +54,20 @@ class Single(Form, frozen=True, kw_only=True, tag="single", tag_field="test"):
 
 
 class FiltrationDrop(Form, frozen=True, kw_only=True, tag="egfr_drop", tag_field="test"):
-    """eGFR (CKD-EPI 2021) of the index creatinine is below ``below``, and that of the latest one within ``hours`` before was not."""
+    """eGFR of the index is below ``below``, and that of the latest one within ``hours`` before was not: by CKD-EPI 2021 from a creatinine, or
+    charted under one code (two equations may differ without any change of the kidney)."""
 
     below: Decimal
     hours: Hours
+
+
+class FiltrationDiffers(Form, frozen=True, kw_only=True, tag="egfr_differs", tag_field="test"):
+    """The higher of the charted and the computed rate is at least ``factor`` times and ``least`` above the lower, which is under ``below``
+    (mL/min/1.73 m2)."""
+
+    factor: Decimal
+    least: Decimal
+    below: Decimal
 
 
 class Limits(Form, frozen=True, kw_only=True, tag="limits", tag_field="test"):
@@ -157,7 +167,7 @@ class GivenBelow(Form, frozen=True, kw_only=True, tag="given_below", tag_field="
 
 
 class OverMaximum(Form, frozen=True, kw_only=True, tag="over_maximum", tag_field="test"):
-    """The most that the text lets the patient take in a day is over ``times`` the maximum of ``table`` (an ingredient's ``maximum_mg``)."""
+    """The most that the text or the order lets the patient take in a day is over ``times`` the maximum of ``table`` (an ingredient's ``maximum_mg``)."""
 
     table: str
     times: Decimal = Decimal(1)
@@ -193,6 +203,7 @@ Condition = (
     | Rise
     | Ratio
     | FiltrationDrop
+    | FiltrationDiffers
     | Total
     | Single
     | Limits

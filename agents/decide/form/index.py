@@ -11,10 +11,15 @@ from agents.decide.form.base import Form, Hours
 
 
 class OnMeasure(Form, frozen=True, kw_only=True, tag="measure", tag_field="each"):
-    """Each value of ``input`` that the message changes, and each later one within ``reach_hours`` of it."""
+    """Each value of ``input`` that the message changes, and each later one within ``reach_hours`` of it; ``also``: measures that are series of their own."""
 
     input: str
     reach_hours: Hours
+    also: tuple[str, ...] = ()
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return (self.input, *self.also)
 
 
 class OnTable(Form, frozen=True, kw_only=True, tag="table", tag_field="each"):
@@ -94,8 +99,16 @@ class OnContraindications(Form, frozen=True, kw_only=True, tag="contraindication
     hours: Hours = 2160
 
 
+class OnFiltration(Form, frozen=True, kw_only=True, tag="filtration", tag_field="each"):
+    """Each charted filtration rate with the creatinine nearest to it, within ``hours`` before or after, where the message changes one of the two."""
+
+    charted: str
+    creatinine: str
+    hours: Hours
+
+
 class OnDoses(Form, frozen=True, kw_only=True, tag="doses", tag_field="each"):
-    """Each medication that a note of the message gives with a dose."""
+    """Each medication that a note of the message gives with a dose, or that it orders with a coded dose and timing."""
 
     medications: str
 
@@ -112,4 +125,16 @@ class OnDenials(Form, frozen=True, kw_only=True, tag="denials", tag_field="each"
     medications: str
 
 
-Index = OnMeasure | OnTable | OnStatements | OnPairs | OnScore | OnDrugs | OnContraindications | OnDoses | OnAllergens | OnDenials
+Index = (
+    OnMeasure
+    | OnTable
+    | OnStatements
+    | OnPairs
+    | OnScore
+    | OnDrugs
+    | OnContraindications
+    | OnFiltration
+    | OnDoses
+    | OnAllergens
+    | OnDenials
+)

@@ -32,12 +32,14 @@ class Asserted(Form, frozen=True, kw_only=True):
 class Statement(Form, frozen=True, kw_only=True, tag="statement", tag_field="is"):
     """A coded fact or a mention. Either ``codes`` or one of ``terms`` (whole words, any case) must match.
 
+    ``not_terms``: a text with one of these is not taken, whatever else it says ("accidental overdose").
     ``inferred``: a mention's codes that a vocabulary linked to its text count too. ``past``: facts that are resolved, inactive or not certain
     count too; refuted ones and errors never.
     """
 
     codes: tuple[Code, ...] = ()
     terms: tuple[str, ...] = ()
+    not_terms: tuple[str, ...] = ()
     inferred: bool = False
     past: bool = False
     facts: tuple[FactKind, ...] = ()

@@ -31,6 +31,9 @@ _COUNT = re.compile(
     rf"(?<![\w.,/-])(?:(\d{{1,2}}(?:\.\d)?)(?:{_TO}(\d{{1,2}}))?|({'|'.join(_WORDS)}))\s?(?:tab|tablet|cap|capsule|pill|puff|caplet)s?\b",
     re.IGNORECASE,
 )
+#: Units that count pieces (a bare number too), and products that come in pieces.
+_PIECE = re.compile(r"|1|#|each|ea|(?:tab|tbl|tablet|cap|capsule|caplet|pill)s?|(?:oral|film[- ]coated)? ?(?:tablet|capsule)s?")
+_PIECES = re.compile(r"\b(?:tablet|tab|capsule|cap|caplet|pill)s?\b", re.IGNORECASE)
 _A_DAY = re.compile(r"\A\s?(?:/|per|a|every|each)\s?(?:day|d|24\s?h(?:ours?|rs?)?)\b|\A\s?(?:total\s)?daily\b", re.IGNORECASE)
 #: By weight, surface, volume, another drug's strength, or rate: no daily dose follows from the text.
 _RELATIVE = re.compile(r"\A\s?(?:/|per)\s?(?!d\b|day|24)\w", re.IGNORECASE)
@@ -63,6 +66,19 @@ def daily_mg(doses: Iterable[str], frequencies: Iterable[str]) -> Decimal | None
     times = {_times(text) for text in frequencies}
     often = times.pop() if len(times) == 1 else None
     return mg * counts.pop() * often if len(counts) == 1 and often is not None else None
+
+
+def ordered_mg(daily: Decimal, unit: str, product: str) -> Decimal | None:
+    """Milligrams of ``daily``, an amount in ``unit`` (a mass, or pieces of a product whose one strength stands in its name: "Ketorolac 10 MG Oral Tablet").
+
+    ``None``: another unit, no or several strengths, or a strength by volume."""
+    written = unit.strip("{}[] ").lower()
+    if written in _IN_MG:
+        return daily * _IN_MG[written]
+    if _PIECE.fullmatch(written) is None or _PIECES.search(product) is None:
+        return None
+    strength = _mass(product)
+    return None if strength is None or strength[1] else daily * strength[0]
 
 
 def _mass(text: str) -> tuple[Decimal, bool] | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from agents.decide.form.base import Code
@@ -47,9 +48,7 @@ class Substance:
 def code_matches(coding: Coding, wanted: Code) -> bool:
     if wanted.system and coding.system and coding.system != wanted.system:
         return False
-    if wanted.code.endswith("*"):
-        return coding.code.startswith(wanted.code[:-1])
-    return coding.code == wanted.code
+    return fnmatchcase(coding.code, wanted.code) if wanted.pattern else coding.code == wanted.code
 
 
 class DrugLexicon:

@@ -64,9 +64,9 @@ def readings(
 ) -> list[Reading]:
     """Every fact of the record that is this measure, by time, then id; ``withdrawn`` ones only where asked, ``span``: of those minutes alone."""
     rows: Iterable[ContextFact]
-    if len(measure.codes) == 1 and not measure.codes[0].code.endswith("*"):
+    if len(measure.codes) == 1 and not measure.codes[0].pattern:
         rows = context.coded(measure.codes[0].code)
-    elif any(code.code.endswith("*") for code in measure.codes):
+    elif any(code.pattern for code in measure.codes):
         rows = sorted(context.facts.values(), key=by_time)
     else:
         rows = sorted({row.fact.id: row for code in measure.codes for row in context.coded(code.code)}.values(), key=by_time)
@@ -109,9 +109,10 @@ def takes_fact(fact: Fact, statement: Statement) -> bool:
         return False
     if fact.status.lower() in (_NEVER if statement.past else _NOT_CURRENT):
         return False
-    return has_code(fact.codes, statement.codes) or has_term(
-        (fact.text, *(coding.display for coding in fact.codes)), statement.terms
-    )
+    written = (fact.text, *(coding.display for coding in fact.codes))
+    if has_term(written, statement.not_terms):
+        return False
+    return has_code(fact.codes, statement.codes) or has_term(written, statement.terms)
 
 
 def holds_now(fact: Fact) -> bool:
@@ -125,7 +126,7 @@ def takes_mention(mention: ContextMention, statement: Statement) -> bool:
         return False
     if statement.sections and mention.section not in statement.sections:
         return False
-    if not allowed(mention.assertion, statement.assertion):
+    if not allowed(mention.assertion, statement.assertion) or has_term((mention.text,), statement.not_terms):
         return False
     return has_code(mention.codes, statement.codes, inferred=statement.inferred) or has_term((mention.text,), statement.terms)
 
