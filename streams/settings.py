@@ -193,7 +193,7 @@ class FhirServer(_Section):
     client_id: str | None = None
     client_key_file: Path | None = None
     client_key_id: str | None = None
-    scope: str = "system/*.cu"
+    scope: str = "system/*.cus"
 
 
 class CdsIssuer(_Section):

@@ -224,7 +224,7 @@ def main() -> None:
         if arguments.record:  # after each: a run of hours that is cut off has its rows
             record(rows)
         console.print(
-            f"{test.id:11} {test.title}: {'holds' if row['holds'] else 'DOES NOT HOLD'} ({row['seconds']} s) {json.dumps({k: row[k] for k in ('lost', 'doubled', 'raw_doubles', 'changed', 'order', 'recovery_s', 'sent_again', 'exit_codes')})}"
+            f"{test.id:11} {test.title}: {'holds' if row['holds'] else 'DOES NOT HOLD'} ({row['seconds']} s) {json.dumps({k: row[k] for k in ('lost', 'doubled', 'raw_doubles', 'changed', 'order', 'stale', 'dead', 'reasons', 'recovery_s', 'sent_again', 'exit_codes')})}"
         )
     table = Table("", "fault", "faults", *_COLUMNS, "holds")
     for row in rows:
