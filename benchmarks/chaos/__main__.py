@@ -38,7 +38,20 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "reliability
 _BEGIN, _END = "<!-- table: python -m benchmarks.chaos --page -->", "<!-- end of the table -->"
 #: For a worker that runs on after a pause to write what it held.
 _ZOMBIE_S = 6
-_COLUMNS = ("sent", "published", "dead", "lost", "doubled", "redelivered", "changed", "order", "stale", "stall", "recovery", "memory")
+_COLUMNS = (
+    "sent",
+    "published",
+    "dead",
+    "lost",
+    "doubled",
+    "redelivered",
+    "changed",
+    "order",
+    "stale",
+    "stall",
+    "recovery",
+    "memory",
+)
 
 
 def payloads(test: Test, count: int) -> list[bytes]:

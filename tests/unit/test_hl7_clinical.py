@@ -360,6 +360,8 @@ def test_what_is_not_a_path_is_refused(path: str) -> None:
 
 def test_the_time_in_a_version_is_where_its_path_says() -> None:
     """OBR-22 of the result's own request, else the message's time."""
-    raw = message("OBR|1||F1|A^B|||||||||||||||||||20240105", "OBX|1|NM|1^A^LN||5||||||F", "OBR|2||F2|A^B", "OBX|2|NM|1^A^LN||5||||||F")
+    raw = message(
+        "OBR|1||F1|A^B||||||||||||||||||20240105", "OBX|1|NM|1^A^LN||5||||||F", "OBR|2||F2|A^B", "OBX|2|NM|1^A^LN||5||||||F"
+    )
     found = {path: version for path, (_, version) in fact_paths(raw).items()}
     assert found == {"OBR[1]": "OBR[1]-22", "OBX[1]": "OBR[1]-22", "OBR[2]": "MSH-7", "OBX[2]": "MSH-7"}
