@@ -62,6 +62,7 @@ class Test(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     disk_mib: int | None = None
     clock: bool = False
     previous: bool = False
+    supervised: bool = False
     seal: bool = True
     connections: int = 4
     must: Must = Must()

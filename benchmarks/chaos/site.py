@@ -54,6 +54,9 @@ def missing(test: Test) -> str | None:
     return None
 
 
+_SUPERVISOR = (
+    "import sys; from agents import worker; from streams.settings import load; sys.exit(worker.supervise(sys.argv[1:], load()))"
+)
 #: Ends the name of a worker of the version before.
 _BEFORE = "before"
 
@@ -73,10 +76,12 @@ class Site:
         control: Control,
         seed: int,
         before: dict[str, str] | None = None,
+        supervised: bool = False,
     ) -> None:
         self.stack, self._brokers, self._store = stack, brokers, store
         self._control = control
         self._before = before
+        self._supervised = supervised
         self._steady: dict[int, int] = {}
         self.growth = 1.0
         self._random = random.Random(seed)
@@ -89,13 +94,15 @@ class Site:
 
     def start(self, stage: str, *, before: bool = False) -> Child:
         """One more worker; ``before``: of the version before. Not waited for."""
-        if not self._control and not before:
+        if not self._control and not before and not self._supervised:
             return self.stack.start_worker(stage)
         port = free_port()
-        arguments = ("agents.worker", stage) if before else ("benchmarks.chaos.careless", self._control, stage)
+        arguments = ("-m", "agents.worker", stage) if before else ("-m", "benchmarks.chaos.careless", self._control, stage)
+        if self._supervised:
+            arguments = ("-c", _SUPERVISOR, stage)
         child = start(
-            f"{stage}-{port}-{_BEFORE if before else 'careless'}",
-            python("-m", *arguments),
+            f"{stage}-{port}-{_BEFORE if before else 'other'}",
+            python(*arguments),
             env={**self.stack.env, **(self._before or {} if before else {}), "WARDSTREAM_WORKER__METRICS_PORT": str(port)},
             logs=self.stack.logs,
             ready_url=f"http://127.0.0.1:{port}/readyz",
@@ -126,8 +133,11 @@ class Site:
         match event.do:
             case "kill":
                 victim = self._one(event.stage)
-                self.stack.kill_worker(victim)
-                self._replace(victim, event.stage)
+                if self._supervised:
+                    os.kill(_child_of(victim.process.pid), signal.SIGKILL)
+                else:
+                    self.stack.kill_worker(victim)
+                    self._replace(victim, event.stage)
             case "term":
                 victim = self._one(event.stage)
                 victim.process.send_signal(signal.SIGTERM)
@@ -233,6 +243,16 @@ class Site:
             self.start(stage, before=before)
 
 
+def _child_of(pid: int) -> int:
+    """The worker of a supervisor, waited for while it is between two."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            return int(children[0])
+        time.sleep(0.1)
+    raise RuntimeError("the supervisor has no worker")
+
+
 def resident(pid: int) -> int:
     """Resident bytes of a process; 0 when it is gone."""
     try:
@@ -276,7 +296,7 @@ def site(root: Path, test: Test, *, seed: int) -> Iterator[Site]:
         bootstrap = Server(first.name, ",".join(broker.server.address for broker in brokers), first.pid)
         with run_stack(root, "kafka", stages=(), overrides=overrides, servers=(bootstrap, store.server)) as stack:
             before = previous.export(root / "before") if test.previous else None
-            made = Site(stack, brokers, store, control=test.control, seed=seed, before=before)
+            made = Site(stack, brokers, store, control=test.control, seed=seed, before=before, supervised=test.supervised)
             if before is not None:
                 made.start_gateway(before=True)
             for stage in STAGES:
