@@ -105,6 +105,7 @@ class Gateway(_Section):
     http_max_body_bytes: int = Field(16_777_216, ge=1024)
     http_max_depth: int = Field(64, ge=8)
     max_in_flight: int = Field(2000, ge=1)
+    max_in_flight_per_sender: int = Field(500, ge=1)
     dedupe_ttl_s: int = Field(86_400 * 7, ge=1)
 
 

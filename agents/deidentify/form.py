@@ -191,7 +191,7 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def _load(raw: bytes, name: str) -> dict[str, Any]:
     try:
-        document = yaml.load(raw, Loader=_LOADER)
+        document = yaml.load(raw, Loader=_LOADER)  # noqa: S506 - one of the two safe ones
     except yaml.YAMLError:
         raise ConfigurationError(path=name, detail="not YAML") from None
     if not isinstance(document, dict):

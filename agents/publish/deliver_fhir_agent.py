@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 from agents.publish.disclosure import disclosed
-from agents.publish.fhir_sender import FhirSender, Overtaken
-from agents.publish.transaction import facts, stored, transaction
+from agents.publish.fhir_sender import FhirSender, Overtaken, ServerFault
+from agents.publish.transaction import facts, probe, stored, transaction
 from schemas.envelope import FHIR_JSON, DataClass, parse_headers
 from schemas.errors import ConfigurationError, Poison, Reason, SchemaMismatch
 from streams.record import Record
@@ -96,7 +96,15 @@ class DeliverFhirStage:
 
 
 async def _send(bundle: bytes, sender: FhirSender) -> None:
-    """Raises as ``FhirSender.send``."""
+    """Raises as ``FhirSender.send``. A Bundle at which the server stumbles (500) although it takes transactions is refused: it must not hold up the others."""
+    try:
+        await _send_newest(bundle, sender)
+    except ServerFault:
+        await sender.send(probe(bundle))
+        raise Poison(Reason.RECEIVER_REFUSED, path="http.500") from None
+
+
+async def _send_newest(bundle: bytes, sender: FhirSender) -> None:
     wanted = facts(bundle)
     for reading in range(_READINGS):
         known = stored([row for kind, names in wanted.items() for row in await sender.find(kind, names)])

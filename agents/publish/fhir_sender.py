@@ -94,6 +94,10 @@ def open_client(settings: FhirServer) -> httpx.AsyncClient:
     return httpx.AsyncClient(verify=context, timeout=settings.timeout_s, trust_env=False)
 
 
+class ServerFault(ReceiverUnavailable):
+    """500 to the very end: the server, or something in what was sent that it stumbles over."""
+
+
 class Overtaken(ReceiverUnavailable):
     """What was read at the server is not there any more: read again."""
 
@@ -122,6 +126,7 @@ class FhirSender:
 
         Raises:
             Overtaken: only of a guarded one.
+            ServerFault: a ReceiverUnavailable that may be due to the Bundle.
             ReceiverUnavailable: no answer, or one that says "later", as often as we asked; whether it was stored is unknown, and sending
                 it again is safe.
             Poison: ``RECEIVER_REFUSED``; the path names the code of the server's OperationOutcome.
@@ -154,6 +159,8 @@ class FhirSender:
                 raise Poison(Reason.RECEIVER_REFUSED, path=refusal(answer.content))
             if attempt + 1 < ATTEMPTS:
                 await self._sleep(self._delay(attempt, answer))
+        if answer is not None and answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR:
+            raise ServerFault(path="fhir_server.base_url")
         raise ReceiverUnavailable(path="fhir_server.base_url")
 
     async def close(self) -> None:

@@ -78,6 +78,14 @@ def transaction(bundle: bytes, known: Mapping[str, Stored] = {}) -> bytes:
     return request
 
 
+def probe(bundle: bytes) -> bytes:
+    """A transaction of the Bundle's Devices alone, which are never written over and tell of no patient: a server that takes it takes transactions.
+
+    Raises as ``transaction``."""
+    entries = [_entry(url, resource) for url, resource in _entries(bundle) if resource["resourceType"] == "Device"]
+    return encode({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+
+
 def _entries(bundle: bytes) -> list[tuple[str, Object]]:
     try:
         found = decode(bundle)

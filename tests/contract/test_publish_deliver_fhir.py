@@ -266,6 +266,29 @@ async def test_a_server_that_stays_busy_holds_the_patient_and_loses_nothing() ->
     assert [names(request) for request in server.requests] == [names(json.loads(transaction(one))) for one in sent]
 
 
+async def test_a_bundle_that_the_server_stumbles_over_is_refused_and_the_others_pass() -> None:
+    """500 for one Bundle as often as it is sent, while the server takes transactions: a dead letter; the patient's next Bundle is stored."""
+    async with FhirServer(lambda n: outcome(500, "exception") if n < ATTEMPTS else None) as server:
+        stage = await opened(server)
+        outcomes = await stage.process(RECORDS[:2])
+        await stage.close()
+        devices = [row["resource"]["resourceType"] for row in server.requests[ATTEMPTS]["entry"]]
+    assert isinstance(outcomes[0], Refused)
+    assert (outcomes[0].error.reason, outcomes[0].error.path) == (Reason.RECEIVER_REFUSED, "http.500")
+    assert isinstance(outcomes[1], Done)
+    assert set(devices) == {"Device"}, "what is asked with tells of no patient"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_a_server_that_takes_nothing_is_waited_for(status: int) -> None:
+    """However long: no dead letter."""
+    async with FhirServer(lambda _: outcome(status, "exception")) as server:
+        stage = await opened(server)
+        with pytest.raises(ReceiverUnavailable):
+            await stage.process(RECORDS[:2])
+        await stage.close()
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [(400, "invalid"), (403, "forbidden"), (412, "multiple-matches"), (422, "business-rule"), (501, "not-supported")],
