@@ -35,7 +35,7 @@ def facts(bundle: bytes) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for _, resource in _entries(bundle):
         name = _token(resource)
-        if name is not None and _version(resource) is not None:
+        if name is not None and fact_version(resource) is not None:
             found.setdefault(str(resource["resourceType"]), []).append(name)
     return found
 
@@ -45,7 +45,7 @@ def stored(resources: Iterable[Object]) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
     several: set[str] = set()
     for resource in resources:
-        name, version = _token(resource), _version(resource)
+        name, version = _token(resource), fact_version(resource)
         if name is not None and isinstance(resource.get("id"), str):
             if name in found:
                 several.add(name)
@@ -65,7 +65,7 @@ def transaction(bundle: bytes, known: Mapping[str, Stored] = {}) -> bytes:
     entries, elsewhere = [], {}
     for url, resource in _entries(bundle):
         there = known.get(_token(resource) or "")
-        version = _version(resource)
+        version = fact_version(resource)
         if there is None or version is None:
             entries.append(_entry(url, resource))
         elif there.version > version:
@@ -99,7 +99,7 @@ def _entries(bundle: bytes) -> list[tuple[str, Object]]:
     return rows
 
 
-def _version(resource: Object) -> Decimal | None:
+def fact_version(resource: Object) -> Decimal | None:
     """Of a fact; ``None`` for what is none."""
     rows = resource.get("extension")
     for row in rows if isinstance(rows, list) else ():
