@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib
 import os
 import signal
@@ -20,8 +22,9 @@ import structlog
 
 from agents.pipeline import BY_STAGE
 from schemas.errors import ConfigurationError, WardstreamError
-from streams import logs, runner
-from streams.settings import Settings, load
+from streams import logs, membership, runner
+from streams.faust_app import group_id
+from streams.settings import Kafka, Settings, load
 from streams.stage import Stage
 
 #: A worker that was asked to stop and is still there after this long is killed: a broker that is down can hold one for good.
@@ -102,7 +105,7 @@ def supervise(
     try:
         while not stop.is_set():
             for slot in slots:
-                ended = _tend(slot, clock(), log)
+                ended = _tend(slot, clock(), settings.kafka, log)
                 if ended in _STOPPING:
                     code = ended or code
                     stop.set()
@@ -119,7 +122,15 @@ def _environment(settings: Settings, index: int) -> dict[str, str]:
     return {"WARDSTREAM_WORKER__METRICS_PORT": str(port + index)} if port else {}
 
 
-def _tend(slot: _Slot, now: float, log: structlog.typing.FilteringBoundLogger) -> int | None:
+def _expel(stage: str, pid: int, kafka: Kafka, log: structlog.typing.FilteringBoundLogger) -> None:
+    """Its partitions need not wait for the end of its session. Where the broker cannot be asked, they do."""
+    group = group_id(kafka, stage)
+    with contextlib.suppress(WardstreamError):
+        if asyncio.run(membership.expel(kafka, group, membership.member_name(group, pid))):
+            log.info("worker_expelled", stage=stage, pid=pid, group=group)
+
+
+def _tend(slot: _Slot, now: float, kafka: Kafka, log: structlog.typing.FilteringBoundLogger) -> int | None:
     """Start what is due; returns the exit code of a child that has just ended."""
     if slot.process is None:
         if now >= slot.restart_at:
@@ -136,6 +147,8 @@ def _tend(slot: _Slot, now: float, log: structlog.typing.FilteringBoundLogger) -
         return None
     if now - slot.started > _WELL_AFTER_S:
         slot.delay = _FIRST_RESTART_S
+    if code != runner.EX_OK:
+        threading.Thread(target=_expel, args=(slot.stage, slot.process.pid, kafka, log), daemon=True).start()
     log.warning("worker_ended", stage=slot.stage, pid=slot.process.pid, exit_code=code, delay_s=slot.delay)
     slot.process, slot.restart_at = None, now + slot.delay
     slot.delay = min(_LONGEST_RESTART_S, 2 * slot.delay)

@@ -90,27 +90,35 @@ class Paced(threading.Thread):
 
 @dataclass(slots=True)
 class Watched:
-    """Resident bytes and open files of every process over time."""
+    """Resident bytes, open files and processor seconds of every process over time."""
 
-    rows: dict[str, list[tuple[float, int, int]]] = field(default_factory=dict)
+    rows: dict[str, list[tuple[float, int, int, float]]] = field(default_factory=dict)
 
     def look(self, stack: Stack) -> None:
-        for child in (stack.gateway, *stack.workers):
-            if child.running:
-                files = len(os.listdir(f"/proc/{child.process.pid}/fd"))
-                self.rows.setdefault(child.name, []).append((time.monotonic(), resident(child.process.pid), files))
+        running = {child.name: child.process.pid for child in (stack.gateway, *stack.workers) if child.running}
+        for name, pid in {**running, "broker": stack.broker.pid, "store": stack.redis.pid}.items():
+            files = len(os.listdir(f"/proc/{pid}/fd"))
+            self.rows.setdefault(name, []).append((time.monotonic(), resident(pid), files, processor_s(pid)))
 
     def report(self) -> dict[str, Any]:
-        """By process: MiB at the end, MiB an hour (least squares over the second half), files at the start of that half and at the end."""
+        """By process: MiB at the end, MiB an hour (least squares over the second half), files at the start of that half and at the end, and the
+        share of one core that it took in that half."""
         found = {}
         for name, rows in self.rows.items():
             half = rows[len(rows) // 2 :]
             found[name] = {
                 "mib": round(rows[-1][1] / 2**20, 1),
-                "mib_per_hour": round(slope([(at / 3600, size / 2**20) for at, size, _ in half]), 1),
+                "mib_per_hour": round(slope([(at / 3600, size / 2**20) for at, size, *_ in half]), 1),
+                "core": round(slope([(at, used) for at, *_, used in half]), 2),
                 "files": [half[0][2], half[-1][2]],
             }
         return found
+
+
+def processor_s(pid: int) -> float:
+    """Processor time of a process so far, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

@@ -6,6 +6,7 @@ Every answer under ``/fhir`` is FHIR JSON, errors are OperationOutcomes without 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,8 @@ from gateway.body import Bodies, BodyTimeout
 from gateway.bulk import take_lines
 from gateway.capability import statement
 from gateway.fhir import FhirDoor
+from gateway.intake import Busy
+from gateway.shares import Shares
 from schemas.envelope import FHIR_JSON
 from schemas.errors import Reason, UnsupportedContent, WardstreamError
 from streams.logs import describe
@@ -52,11 +55,13 @@ class HttpDoor:
         max_body_bytes: int,
         registry: CollectorRegistry,
         readiness: Readiness,
+        max_in_flight_per_sender: int = 500,
         needed: frozenset[str] = frozenset({"broker"}),
     ) -> None:
         self._needed = needed
         self._fhir = fhir
         self._bodies = Bodies(max_body_bytes)
+        self._shares = Shares(max_in_flight_per_sender)
         self._registry = registry
         self._readiness = readiness
 
@@ -79,6 +84,9 @@ class HttpDoor:
 
     async def post(self, request: Request) -> Response:
         """Take a resource, a Bundle or NDJSON."""
+        sender = _sender(request)
+        if not self._shares.take(sender):
+            return refused(Busy(detail="the sender's share"))
         try:
             return await self._post(request)
         except BodyTimeout:
@@ -90,6 +98,8 @@ class HttpDoor:
         except Exception as error:
             _log.error("request_failed", **describe(error))
             return problem(500, "exception", Reason.UNEXPECTED.value)
+        finally:
+            self._shares.give(sender)
 
     async def _post(self, request: Request) -> Response:
         type_name = request.path_params.get("type_name")
@@ -129,6 +139,14 @@ class HttpDoor:
         texts = {404: ("not-found", "no such path"), 405: ("not-supported", "the method is not supported here")}
         code, text = texts.get(error.status_code, ("processing", "the request cannot be served"))
         return problem(error.status_code, code, text, error.headers)
+
+
+def _sender(request: Request) -> str:
+    """By its token, as a digest, else its address."""
+    token = request.headers.get("authorization")
+    if token is not None:
+        return hashlib.sha256(token.encode()).hexdigest()
+    return request.client.host if request.client else ""
 
 
 def _content_type(request: Request) -> str:

@@ -1,7 +1,8 @@
 """MLLP over TCP and TLS: connections, deadlines, order. What a message means is ``gateway.hl7``.
 
 A hostile or broken peer costs at most its own connection: frames and connections are capped, a frame must end by its deadline,
-answers go out in the order of the frames, reading pauses while a peer has too many answers outstanding or does not read them.
+answers go out in the order of the frames, reading pauses while a peer has too many answers outstanding or does not read them. All connections
+of one sender together have no more outstanding than its share.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.acknowledge import UNAVAILABLE, Outcome
+from gateway.shares import Shares
 from schemas.errors import Reason
 from schemas.mllp import FrameDecoder, encode_frame
 
@@ -40,6 +42,7 @@ class Limits:
     frame_deadline_s: float = 30
     idle_timeout_s: float = 600
     max_connections: int = 1024
+    max_in_flight_per_sender: int = 500
 
 
 class Door(Protocol):
@@ -73,6 +76,9 @@ class MllpServer:
         self.monotonic = monotonic
         self.connections: set[Connection] = set()
         self.refused: set[Connection] = set()
+        self.shares = Shares(limits.max_in_flight_per_sender)
+        #: Connections with frames that wait for their sender's share.
+        self.held: dict[str, dict[Connection, None]] = {}
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -103,6 +109,12 @@ class MllpServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
 
+    def give(self, sender: str, count: int) -> None:
+        """So many answers are done: the sender's connections that wait for them go on, in the order in which they began to wait."""
+        self.shares.give(sender, count)
+        for connection in self.held.pop(sender, ()):
+            connection.proceed()
+
     async def _sweep(self) -> None:
         shortest = min(self.limits.frame_deadline_s, self.limits.idle_timeout_s, REFUSAL_DEADLINE_S)
         while True:
@@ -122,6 +134,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[tuple[bytes, Outcome | None]] = deque()
         self._answers: deque[asyncio.Future[bytes | None]] = deque()
         self._transport: asyncio.Transport | None = None
+        self._sender = ""
         self._since = server.monotonic()
         self._blocked_since: float | None = None
         self._lingers_since: float | None = None
@@ -134,6 +147,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._sender = _sender(transport)
         server = self._server
         if len(server.connections) < server.limits.max_connections:
             server.connections.add(self)
@@ -225,6 +239,9 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         door = self._server.door
         while self._waiting and len(self._answers) < PIPELINE and self._blocked_since is None:
+            if not self._server.shares.take(self._sender):
+                self._server.held.setdefault(self._sender, {})[self] = None
+                break
             frame, outcome = self._waiting.popleft()
             answer = asyncio.ensure_future(door.answer(frame) if outcome is None else _ready(door.refuse(frame, outcome)))
             self._answers.append(answer)
@@ -235,8 +252,9 @@ class Connection(asyncio.Protocol):
 
     def _flush(self, _: asyncio.Future[bytes | None]) -> None:
         ready: list[bytes] = []
-        answers = self._answers
+        answers, done = self._answers, 0
         while answers and answers[0].done():
+            done += 1
             answer = answers.popleft().result()
             if answer is not None:
                 ready.append(encode_frame(answer))
@@ -244,6 +262,12 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"".join(ready))
         if not answers:
             self._since = self._server.monotonic()
+        self._begin()
+        if done:
+            self._server.give(self._sender, done)
+
+    def proceed(self) -> None:
+        """There may be room in the sender's share."""
         self._begin()
 
     def _flow(self) -> None:
@@ -278,6 +302,14 @@ class Connection(asyncio.Protocol):
         transport.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()
+
+
+def _sender(transport: asyncio.Transport) -> str:
+    """Who its certificate says, else its address; kept in memory as long as something of it is in flight."""
+    if certificate := transport.get_extra_info("peercert"):
+        return str(certificate.get("subject"))
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
 
 
 async def _ready(answer: bytes | None) -> bytes | None:

@@ -85,7 +85,13 @@ class Gateway:
             charset_fallback=own.charset_fallback,
             observe=lambda outcome: metrics.observe("mllp", outcome),
         )
-        limits = Limits(own.mllp_max_frame_bytes, own.mllp_frame_deadline_s, own.mllp_idle_timeout_s, own.mllp_max_connections)
+        limits = Limits(
+            own.mllp_max_frame_bytes,
+            own.mllp_frame_deadline_s,
+            own.mllp_idle_timeout_s,
+            own.mllp_max_connections,
+            own.max_in_flight_per_sender,
+        )
         self._mllp = MllpServer(self._hl7, limits, metrics, monotonic=asyncio.get_running_loop().time)
         self._mllp_tls = server_context(
             "gateway.mllp_tls", own.mllp_tls_certificate_file, own.mllp_tls_key_file, own.mllp_tls_client_ca_file
@@ -103,6 +109,7 @@ class Gateway:
             max_body_bytes=own.http_max_body_bytes,
             registry=metrics.registry,
             readiness=readiness,
+            max_in_flight_per_sender=own.max_in_flight_per_sender,
             needed=frozenset({"broker", "store"} if seal else {"broker"}),
         )
         tokens = Tokens.load(own.http_token_file) if own.http_token_file is not None else None

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from agents.publish.transaction import fact_version
 from schemas.errors import ConfigurationError, Poison
 from schemas.fhir.json import decode, encode
 from schemas.ids import derived_id
@@ -74,7 +75,7 @@ class BulkExport:
             except Poison:
                 self.unread += 1
             else:
-                kept = [row for row in rows if not self._types or row[0] in self._types]
+                kept = [row for row in rows if (not self._types or row[0] in self._types) and not self._outdated(*row)]
                 self._store.executemany("INSERT OR REPLACE INTO resource VALUES (?, ?, ?)", kept)
             self._places[record.partition] = record.offset
             taken += 1
@@ -98,6 +99,14 @@ class BulkExport:
         }
         _replace(self._folder / MANIFEST, [json.dumps(manifest, indent=2).encode() + b"\n"])
         return counts
+
+    def _outdated(self, kind: str, name: str, line: bytes) -> bool:
+        """A late older version of a fact: what was corrected already stays."""
+        version = fact_version(decode(line))
+        if version is None:
+            return False
+        known = self._store.execute("SELECT json FROM resource WHERE type = ? AND id = ?", (kind, name)).fetchone()
+        return known is not None and (fact_version(decode(known[0])) or 0) > version
 
     def _commit(self) -> None:
         self._store.executemany("INSERT OR REPLACE INTO place VALUES (?, ?)", self._places.items())

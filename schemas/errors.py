@@ -48,6 +48,7 @@ class Reason(StrEnum):
     RECEIVER_UNAVAILABLE = "receiver_unavailable"
     RECEIVER_REFUSED = "receiver_refused"
     PAYLOAD_ERASED = "payload_erased"
+    PAYLOAD_KEY_LOST = "payload_key_lost"
     UNKNOWN_TOKEN = "unknown_token"  # noqa: S105 - a pseudonym token, not a secret
     CONFIGURATION = "configuration"
     UNEXPECTED = "unexpected"

@@ -67,6 +67,13 @@ def fact_time_paths(parsed: Parsed) -> dict[str, str]:
     return fhir_clinical.fact_time_paths(parsed) if isinstance(parsed, dict) else hl7_clinical.fact_time_paths(parsed)
 
 
+def fact_paths(parsed: Parsed) -> dict[str, tuple[str, str]]:
+    """``Fact.path`` -> paths of the dates that the fact's time and the time in its version were read from; FHIR versions hold no time."""
+    if isinstance(parsed, dict):
+        return {path: (time, "") for path, time in fhir_clinical.fact_time_paths(parsed).items()}
+    return hl7_clinical.fact_paths(parsed)
+
+
 def replace_part(parsed: Parsed, path: str, text: str) -> None:
     """Put ``text`` where ``path`` of a ``NotePart`` points, so that reading the message again gives exactly ``text`` there.
 

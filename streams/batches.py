@@ -78,6 +78,11 @@ class Batches:
         self._open.append(batch)
         self._queue.put_nowait(batch)
 
+    async def room(self) -> None:
+        """Wait until ``submit`` would not wait."""
+        await self._slots.acquire()
+        self._slots.release()
+
     async def close(self) -> None:
         """Stop without waiting; batches that are not acknowledged stay so."""
         self._finisher.cancel()

@@ -17,7 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from schemas.errors import ConfigurationError
-from streams import clients
+from streams import clients, membership
 from streams.settings import Kafka, Settings
 
 FAUST_VERSION = "0.15.3"
@@ -62,6 +62,7 @@ def make_app(settings: Settings, stage_name: str) -> faust.App:
         group_id(kafka, stage_name),
         broker=[f"kafka://{address.strip()}" for address in kafka.bootstrap.split(",")],
         broker_credentials=clients.faust_credentials(kafka),
+        broker_client_id=membership.member_name(group_id(kafka, stage_name)),
         store="memory://",
         # Faust makes a folder here whatever the store; the working directory may be read-only, and is nobody's place for it.
         datadir=Path(tempfile.gettempdir()) / "wardstream-faust",

@@ -20,7 +20,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -32,14 +31,14 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import BrokerUnavailable, ConfigurationError, PrivacyViolation, Retryable
-from streams import clients, logs, memory, store
+from streams import clients, logs, membership, memory, store
 from streams.batches import Batches
 from streams.faust_app import group_id, make_app
+from streams.gathering import Gathering
 from streams.health import Health, HealthServer
 from streams.metrics import StreamMetrics
 from streams.processing import FIRST_DELAY_S, LONGEST_DELAY_S, Processing
 from streams.producer import Producer
-from streams.record import Record
 from streams.settings import Settings
 from streams.stage import Observed, Stage
 from streams.suspects import Suspects
@@ -124,7 +123,7 @@ class Runner:
 
     async def _open(self, stop: asyncio.Event) -> bool:
         """Wait for the broker and open the stage; False when asked to stop before both are there."""
-        for step in (self._find_topic, self._stage.open):
+        for step in (self._find_topic, self._take_over, self._stage.open):
             deadline = time.monotonic() + self._settings.worker.retry_patience_s
             delay = FIRST_DELAY_S
             while not stop.is_set():
@@ -153,6 +152,12 @@ class Runner:
         if found.error is not None:
             raise _TopicMissing(path=self._reads, detail="the topic does not exist; run wardstream topics apply")
 
+    async def _take_over(self) -> None:
+        """In a restarted container the one that died there has this name: its partitions need not wait for the end of its session."""
+        with contextlib.suppress(Retryable):
+            if await membership.expel(self._settings.kafka, self._group, membership.member_name(self._group)):
+                self._log.info("predecessor_expelled", stage=self._stage.name, group=self._group)
+
     async def _consume(self, stop: asyncio.Event) -> None:
         settings, log = self._settings, self._log
         redis = store.connect(settings.redis)
@@ -176,7 +181,11 @@ class Runner:
             now=lambda: datetime.now(UTC),
             log=log,
         )
-        app = self._application(batches, suspects)
+        worker = settings.worker
+        gathering = Gathering(
+            batches, size=worker.batch_size, wait_s=worker.batch_wait_s, prefix=len(settings.kafka.topic_prefix)
+        )
+        app = self._application(gathering, suspects)
         watchdog = Watchdog(
             settings.kafka,
             self._group,
@@ -202,20 +211,16 @@ class Runner:
             await asyncio.wait_for(app.stop(), DRAIN_S)
         finally:
             watchdog.stop()
+            await gathering.close()
             await batches.close()
             await producer.close()
             await redis.aclose()
 
-    def _application(self, batches: Batches, suspects: Suspects) -> faust.App:
-        worker, prefix = self._settings.worker, len(self._settings.kafka.topic_prefix)
+    def _application(self, gathering: Gathering, suspects: Suspects) -> faust.App:
         app = make_app(self._settings, self._stage.name)
         topic = app.topic(self._settings.kafka.topic_prefix + self._reads, key_type=bytes, value_type=bytes, allow_empty=True)
 
-        async def agent(stream: Any) -> None:
-            async for events in stream.noack_take(worker.batch_size, within=worker.batch_wait_s):
-                await batches.submit([_record(event.message, prefix) for event in events], _acknowledgement(events))
-
-        app.agent(topic, name=f"{self._group}-agent", concurrency=1)(agent)
+        app.agent(topic, name=f"{self._group}-agent", concurrency=1)(gathering.follow)
 
         async def assigned(_app: Any, assigned: Any = (), **_: Any) -> None:
             self._assigned = frozenset((tp.topic, tp.partition) for tp in assigned)
@@ -265,26 +270,6 @@ class Runner:
             **logs.describe(error),
         )
         return code
-
-
-def _record(message: Any, prefix: int) -> Record:
-    return Record(
-        topic=message.topic[prefix:],
-        partition=message.partition,
-        offset=message.offset,
-        timestamp=round(message.timestamp * 1000) if message.timestamp else 0,
-        key=message.key,
-        value=message.value,
-        headers=tuple(message.headers or ()),
-    )
-
-
-def _acknowledgement(events: Sequence[Any]) -> Callable[[], None]:
-    def acknowledge() -> None:
-        for event in events:
-            event.ack()
-
-    return acknowledge
 
 
 def exit_process(code: int) -> None:

@@ -3,7 +3,9 @@
 Sealed: ``MAGIC``, key id (8 bytes), nonce (12), AES-256-GCM of the payload; bound to tenant, topic, content type, record key and key id. The data key lies
 in Redis under the record key (``s:{tenant}:<record key>``), wrapped under a generation of the keyring (``streams.keyring``).
 
-Only a tombstone (``s:{tenant}:x:<key id>``) says *erased*. A key that is missing without one was lost with its store, and processing stops.
+Only a tombstone (``s:{tenant}:x:<key id>``) says *erased*. A key that is missing without one, in a store that has its keyring, was lost with an older
+state of the store or has ended its time: a state of that record, which holds up nobody else's. A store without its keyring is no store of ours, and
+whoever asks it waits.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from typing import Final, NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.errors import MalformedMessage, Reason, StoreUnavailable, UnsupportedContent
+from schemas.errors import MalformedMessage, Reason, StoreUnavailable, UnsupportedContent, WardstreamError
 from streams import topics
-from streams.keyring import Keyring, StaleKeyring, checked, keyring_row, open_keyring
+from streams.keyring import Keyring, StaleKeyring, checked, keyring_lost, keyring_row, open_keyring
 from streams.settings import Settings
 from streams.store import Store, store_errors
 
@@ -127,9 +129,9 @@ class Seal:
         """The payload; one that is not sealed comes back as it is.
 
         Raises:
-            UnsupportedContent: ``payload_erased``, its key was destroyed.
-            MalformedMessage: damaged, or moved from another record.
-            StoreUnavailable: the key cannot be asked for now, or is not there although nobody destroyed it: the store has lost it.
+            UnsupportedContent: ``payload_erased``, its key was destroyed; ``payload_key_lost``, it is not there although nobody destroyed it.
+            MalformedMessage: damaged.
+            StoreUnavailable: the key cannot be asked for now: the store does not answer, or has lost its keyring too.
         """
         if not is_sealed(payload):
             return payload
@@ -137,13 +139,21 @@ class Seal:
         key_id, nonce, sealed = payload[at : at + _ID], payload[at + _ID : at + _ID + _NONCE], payload[at + _ID + _NONCE :]
         data_key = await self._data_key(key, make=False)
         if data_key is None or data_key.id != key_id:
-            if await self._store.exists(_tombstone(self._tenant, key_id)):
-                raise UnsupportedContent(Reason.PAYLOAD_ERASED, path="value")
-            raise StoreUnavailable(path="payload key", detail="lost: restore the store from its backup")
+            raise await self._missing(key_id)
         try:
             return data_key.cipher.decrypt(nonce, sealed, self._bound(key, content_type, key_id))
         except InvalidTag:
             raise MalformedMessage(Reason.SCHEMA_MISMATCH, path="value", detail="the seal does not fit the record") from None
+
+    async def _missing(self, key_id: bytes) -> WardstreamError:
+        """Why there is no key of this id. Raises StoreUnavailable when the store does not answer."""
+        with store_errors():
+            erased, ours = await asyncio.gather(
+                self._store.exists(_tombstone(self._tenant, key_id)), self._store.exists(keyring_row(self._tenant))
+            )
+        if erased:
+            return UnsupportedContent(Reason.PAYLOAD_ERASED, path="value")
+        return UnsupportedContent(Reason.PAYLOAD_KEY_LOST, path="value") if ours else keyring_lost()
 
     async def close(self) -> None:
         """Let go of the store."""

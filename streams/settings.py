@@ -36,8 +36,8 @@ class Kafka(_Section):
     sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = "SCRAM-SHA-512"
     sasl_username: str | None = None
     sasl_password_file: Path | None = None
-    session_timeout_s: float = Field(10, ge=6)
-    heartbeat_interval_s: float = Field(3, gt=0)
+    session_timeout_s: float = Field(7, ge=6)
+    heartbeat_interval_s: float = Field(1, gt=0)
     commit_interval_s: float = Field(0.3, gt=0)
     delivery_timeout_s: float = Field(30, gt=0)
     max_record_bytes: int = Field(20_971_520, ge=1_048_576)
@@ -105,6 +105,7 @@ class Gateway(_Section):
     http_max_body_bytes: int = Field(16_777_216, ge=1024)
     http_max_depth: int = Field(64, ge=8)
     max_in_flight: int = Field(2000, ge=1)
+    max_in_flight_per_sender: int = Field(500, ge=1)
     dedupe_ttl_s: int = Field(86_400 * 7, ge=1)
 
 
@@ -193,7 +194,7 @@ class FhirServer(_Section):
     client_id: str | None = None
     client_key_file: Path | None = None
     client_key_id: str | None = None
-    scope: str = "system/*.cu"
+    scope: str = "system/*.cus"
 
 
 class CdsIssuer(_Section):
@@ -265,7 +266,7 @@ class Watch(_Section):
 
 class Worker(_Section):
     batch_size: int = Field(64, ge=1)
-    batch_wait_s: float = Field(0.05, gt=0)
+    batch_wait_s: float = Field(0.01, ge=0)
     batches_in_flight: int = Field(2, ge=1)
     retry_patience_s: float = Field(60, gt=0)
     metrics_host: str = "127.0.0.1"

@@ -18,11 +18,12 @@ from agents.extract.mentions import NoteResult, Origin, TaggedSpan, read_given, 
 from agents.extract.patterns import VERSION
 from models.bundle import shelf_bundle
 from models.tagger import Execution, Tagger
-from schemas.clinical import ClinicalMessage, Note
+from schemas.clinical import ClinicalMessage, Fact, Note
 from schemas.deidentified import DeidMap, SpanMap
 from schemas.errors import Poison
 from schemas.findings import Findings, FindingsNote, Mention, Versions
-from schemas.message import fact_time_paths, parse, read_clinical
+from schemas.hl7.clinical import on_patient_clock
+from schemas.message import fact_paths, parse, read_clinical
 from streams.settings import Models, Settings
 
 
@@ -198,15 +199,19 @@ def _read(request: Request) -> ClinicalMessage | Poison:
     try:
         parsed = parse(request.content_type, request.payload)
         message = read_clinical(parsed)
-        paths = fact_time_paths(parsed)
+        paths = fact_paths(parsed)
     except Poison as error:
         return error
-    times, received = request.deid_map.times, request.deid_map.received
-    facts = tuple(
-        msgspec.structs.replace(fact, elapsed=times.get(paths.get(fact.path, ""), received)) if fact.elapsed is None else fact
-        for fact in message.facts
-    )
+    facts = tuple(_on_clock(fact, *paths.get(fact.path, ("", "")), request.deid_map) for fact in message.facts)
     return msgspec.structs.replace(message, facts=facts)
+
+
+def _on_clock(fact: Fact, time_path: str, version_path: str, deid_map: DeidMap) -> Fact:
+    """Its time, and the time in its version, on the patient's own clock: of the calendar only the year may be left."""
+    elapsed = deid_map.times.get(time_path, deid_map.received) if fact.elapsed is None else fact.elapsed
+    stamp = deid_map.times.get(version_path)
+    version = fact.version if stamp is None else on_patient_clock(fact.version, stamp)
+    return msgspec.structs.replace(fact, elapsed=elapsed, version=version)
 
 
 def _note_record(note: Note) -> FindingsNote:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from agents.publish.immunizations import render_immunization
-from agents.publish.names import ALLERGY_CLINICAL, Object, coded, plain, urn
+from agents.publish.names import ALLERGY_CLINICAL, FACT_VERSION, Object, coded, plain, urn
 from agents.publish.quantities import stated_quantity
 from agents.publish.resources import Place, concept, first_words
 from schemas.clinical import Fact
@@ -82,13 +82,19 @@ def render_facts(place: Place) -> Iterator[Object]:
         time = place.timed(_TIMING.get(kind, "recordedDate"), fact.elapsed)
         if kind == "Immunization" and "occurrenceDateTime" not in time:
             time["occurrenceString"] = "not told"  # one of the two must be there
-        made.append(dressed | time | body)
+        extensions = [*versioned(fact), *time.get("extension", ())]
+        made.append(dressed | time | ({"extension": extensions} if extensions else {}) | body)
         if kind == "DiagnosticReport":
             made[-1]["result"] = results.setdefault(fact.id, [])
         elif kind == "Observation" and fact.part_of:
             results.setdefault(fact.part_of, []).append({"reference": urn(str(dressed["id"]))})
     for resource in made:
         yield {name: value for name, value in resource.items() if value != []}
+
+
+def versioned(fact: Fact) -> list[Object]:
+    """The extension by which receivers tell an older version of a fact that comes late from a newer one."""
+    return [{"url": FACT_VERSION, "valueDecimal": fact.version}] if fact.version else []
 
 
 def _segment(fact: Fact) -> str:

@@ -1,6 +1,7 @@
 """The stage ``deliver_fhir``: Bundles of ``phi.result.published.v1`` to the site's FHIR server, stored there before the offset moves.
 
-A patient's Bundles go one after another in the order of the topic; those of different patients side by side. HL7 v2 records pass.
+A patient's Bundles go one after another in the order of the topic; those of different patients side by side. HL7 v2 records pass. A fact that the
+server has in a newer version is not written over: what a laboratory corrected may come before what it corrects.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 from agents.publish.disclosure import disclosed
-from agents.publish.fhir_sender import FhirSender
-from agents.publish.transaction import transaction
+from agents.publish.fhir_sender import FhirSender, Overtaken, ServerFault
+from agents.publish.transaction import facts, probe, stored, transaction
 from schemas.envelope import FHIR_JSON, DataClass, parse_headers
 from schemas.errors import ConfigurationError, Poison, Reason, SchemaMismatch
 from streams.record import Record
@@ -23,6 +24,8 @@ STAGE = "deliver_fhir"
 _AT_ONCE = 8
 #: What the server took of a batch that had to be given back is not sent again by this process.
 _REMEMBERED = 10_000
+#: How often what the server has is read before a conflict is taken for the server's own.
+_READINGS = 3
 
 
 class DeliverFhirStage:
@@ -83,13 +86,33 @@ class DeliverFhirStage:
             if record.value is None:
                 raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value")
             if envelope.id not in self._delivered:
-                await sender.send(transaction(record.value))
+                await _send(record.value, sender)
                 self._delivered[envelope.id] = None
                 if len(self._delivered) > _REMEMBERED:
                     self._delivered.popitem(last=False)
         except Poison as error:
             return Refused(error)
         return Done((disclosed(STAGE, record, envelope, sender.base),))
+
+
+async def _send(bundle: bytes, sender: FhirSender) -> None:
+    """Raises as ``FhirSender.send``. A Bundle at which the server stumbles (500) although it takes transactions is refused: it must not hold up the others."""
+    try:
+        await _send_newest(bundle, sender)
+    except ServerFault:
+        await sender.send(probe(bundle))
+        raise Poison(Reason.RECEIVER_REFUSED, path="http.500") from None
+
+
+async def _send_newest(bundle: bytes, sender: FhirSender) -> None:
+    wanted = facts(bundle)
+    for reading in range(_READINGS):
+        known = stored([row for kind, names in wanted.items() for row in await sender.find(kind, names)])
+        try:
+            await sender.send(transaction(bundle, known), guarded=bool(known) and reading + 1 < _READINGS)
+        except Overtaken:
+            continue
+        return
 
 
 def build(settings: Settings) -> DeliverFhirStage:

@@ -29,6 +29,8 @@ BASIS = f"{_BASE}/StructureDefinition/basis"
 MISSING = f"{_BASE}/StructureDefinition/missing"
 SUPERSEDES = f"{_BASE}/StructureDefinition/supersedes"
 ELAPSED = f"{_BASE}/StructureDefinition/elapsed-minutes"
+#: ``Fact.version`` of what a message states: of two resources with one identifier the higher holds, whatever comes first.
+FACT_VERSION = f"{_BASE}/StructureDefinition/fact-version"
 FLAG_TYPES = f"{_BASE}/CodeSystem/flag-type"
 
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"

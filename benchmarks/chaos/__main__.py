@@ -26,16 +26,32 @@ from rich.table import Table
 from benchmarks import synthetic
 from benchmarks.chaos import checker
 from benchmarks.chaos.checker import following
+from benchmarks.chaos.corrections import corrected, stale
 from benchmarks.chaos.plan import Event, Size, Test, events, load
 from benchmarks.chaos.sender import Sender
-from benchmarks.chaos.site import STAGES, missing, site
+from benchmarks.chaos.site import ROLLED_BACK, STAGES, UPGRADED, missing, site
+from streams import topics
+from streams.tail import tail
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "chaos.json"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "reliability.md"
 _BEGIN, _END = "<!-- table: python -m benchmarks.chaos --page -->", "<!-- end of the table -->"
 #: For a worker that runs on after a pause to write what it held.
 _ZOMBIE_S = 6
-_COLUMNS = ("sent", "published", "dead", "lost", "doubled", "redelivered", "changed", "order", "stall", "recovery", "memory")
+_COLUMNS = (
+    "sent",
+    "published",
+    "dead",
+    "lost",
+    "doubled",
+    "redelivered",
+    "changed",
+    "order",
+    "stale",
+    "stall",
+    "recovery",
+    "memory",
+)
 
 
 def payloads(test: Test, count: int) -> list[bytes]:
@@ -47,6 +63,8 @@ def payloads(test: Test, count: int) -> list[bytes]:
     for number in every(test.late, count):
         found[number] = found[number].replace(b"|2026", b"|2016" if number % 4 < 2 else b"|2036")
     again = set(every(test.repeats, count))
+    if test.corrections:
+        return corrected(found, every(test.corrections, count), again)
     later: deque[tuple[int, bytes]] = deque()
     rows = []
     for number, payload in enumerate(found):
@@ -67,12 +85,13 @@ def every(share: float, count: int) -> range:
 def run(test: Test, size: Size, *, seed: int = 3) -> dict[str, Any]:
     """One test: what was done and what was found. Raises ConfigurationError when it cannot run here."""
     count = test.messages[size]
-    plan = events(test, size, STAGES)
+    plan = events(test, size, STAGES, {"upgrade": UPGRADED, "downgrade": ROLLED_BACK})
     with tempfile.TemporaryDirectory(prefix="wardstream-chaos-") as place, site(Path(place), test, seed=seed) as made:
         kafka = made.stack.settings.kafka
         watcher = threading.Thread(target=made.watch, name="watcher", daemon=True)
         watcher.start()
         rows = payloads(test, count)
+        unique = len(set(rows))
         doors = made.stack.doors
         sender = Sender(doors.mllp_host, doors.mllp_port, rows, patience_s=240, connections=test.connections)
         begun = time.monotonic()
@@ -87,26 +106,28 @@ def run(test: Test, size: Size, *, seed: int = 3) -> dict[str, Any]:
                 else:
                     made.do(event)
             sender.join()
-            wanted = count if sender.given_up == 0 else sender.acknowledged
-            patience = time.monotonic() + (30 if "some" in (test.must.lost, test.must.doubled) else 240)
+            wanted = unique if sender.given_up == 0 else sender.acknowledged
+            patience = time.monotonic() + (30 if test.must.control else 240)
             while progress.ended < wanted - sender.refused and time.monotonic() < patience:
                 time.sleep(0.2)
         seconds = time.monotonic() - begun
-        acknowledged = sender.acknowledged - (len(rows) - count)
+        acknowledged = sender.acknowledged - (len(rows) - unique)
         settled = checker.settled(kafka, acknowledged, timeout_s=10 if test.must.lost == "some" else 60)
         made.finish()
         watcher.join()
         time.sleep(_ZOMBIE_S if any(event.do == "pause" for event in plan) else 1)
         found = checker.check(kafka, acknowledged)
+        outdated = stale(tail(kafka, (topics.BUNDLE,), to_end=True), rows) if test.corrections else 0
         recovery = checker.recovery_s(found, made.happened)
     row = asdict(found)
     del row["times"]
+    row["stale"] = outdated
     return {
         "id": test.id,
         "title": test.title,
         "size": size,
         "day": datetime.now(UTC).date().isoformat(),
-        "sent": count,
+        "sent": unique,
         **row,
         "acknowledged": sender.acknowledged,
         "refused_at_the_door": sender.refused,
@@ -121,16 +142,16 @@ def run(test: Test, size: Size, *, seed: int = 3) -> dict[str, Any]:
         "offered_per_s": round(len(rows) / sender.seconds, 1),
         "processed_per_s": round(found.published / seconds, 1),
         "seconds": round(seconds, 1),
-        "holds": verdict(test, row | {"sent": count, "growth": made.growth}, sender, made.exit_codes),
+        "holds": verdict(test, row | {"sent": unique, "growth": made.growth}, sender, made.exit_codes),
     }
 
 
 def verdict(test: Test, row: dict[str, Any], sender: Sender, exit_codes: list[int]) -> bool:
     """Whether what must hold holds; of a control, whether it failed as it must."""
     must = test.must
-    if "some" in (must.lost, must.doubled):
-        return bool(row["lost"] > 0 if must.lost == "some" else row["doubled"] > 0)
-    clean = not any(row[name] for name in ("lost", "doubled", "order")) and sender.given_up == 0
+    if must.control:
+        return all(row[name] > 0 for name in must.control)
+    clean = not any(row[name] for name in ("lost", "doubled", "order", "stale")) and sender.given_up == 0
     if must.changed == "none":
         clean = clean and row["changed"] == 0
     if must.growth is not None:
@@ -143,7 +164,7 @@ def verdict(test: Test, row: dict[str, Any], sender: Sender, exit_codes: list[in
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         str(row["sent"]), str(row["published"]), str(row["dead"] + row["refused_at_the_door"]), str(row["lost"]), str(row["doubled"]), str(row["raw_doubles"]),
-        str(row["changed"]), str(row["order"]), f"{row['stall_ms'] / 1000:.1f} s", f"{row['recovery_s']} s", f"{row['memory_mib']} MiB",
+        str(row["changed"]), str(row["order"]), str(row.get("stale", 0)), f"{row['stall_ms'] / 1000:.1f} s", f"{row['recovery_s']} s", f"{row['memory_mib']} MiB",
     )  # fmt: skip
 
 
@@ -216,7 +237,7 @@ def main() -> None:
         if arguments.record:  # after each: a run of hours that is cut off has its rows
             record(rows)
         console.print(
-            f"{test.id:11} {test.title}: {'holds' if row['holds'] else 'DOES NOT HOLD'} ({row['seconds']} s) {json.dumps({k: row[k] for k in ('lost', 'doubled', 'raw_doubles', 'changed', 'order', 'recovery_s', 'sent_again', 'exit_codes')})}"
+            f"{test.id:11} {test.title}: {'holds' if row['holds'] else 'DOES NOT HOLD'} ({row['seconds']} s) {json.dumps({k: row[k] for k in ('lost', 'doubled', 'raw_doubles', 'changed', 'order', 'stale', 'dead', 'reasons', 'recovery_s', 'sent_again', 'exit_codes')})}"
         )
     table = Table("", "fault", "faults", *_COLUMNS, "holds")
     for row in rows:

@@ -1,7 +1,8 @@
 """The negative controls: a worker of the product with one thing wrong.
 
 ``acknowledges-first``: a batch is acknowledged before it is processed. ``ids-by-chance``: what a stage makes gets a new id each time, so that nothing
-downstream can tell a redelivery from a second effect.
+downstream can tell a redelivery from a second effect. ``other-shape``: findings lack a field that readers of the version before demand.
+``last-come-wins``: what a message states in coded segments is published without its version.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import asyncio
 import sys
 import uuid
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 import schemas.ids
 from streams import batches, runner
@@ -30,11 +34,38 @@ def by_chance(source: str, stage: str, *, policy: str = "", model: str = "", ord
     return str(uuid.uuid4())
 
 
+def unversioned() -> None:
+    from agents.publish import coded
+
+    coded.versioned = lambda _fact: []
+
+
+def reshape() -> None:
+    from agents.extract import agent
+
+    class Json:
+        @staticmethod
+        def encode(value: Any, **options: Any) -> bytes:
+            found = msgspec.to_builtins(value)
+            del found["kind"]
+            return msgspec.json.encode(found, **options)
+
+    class Msgspec:
+        json = Json
+
+    agent.msgspec = Msgspec  # type: ignore[assignment]
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "acknowledges-first":
-        runner.Batches = Careless  # type: ignore[misc]
-    else:
-        schemas.ids.derived_id = by_chance  # before any stage takes the name from there
+    match sys.argv[1]:
+        case "acknowledges-first":
+            runner.Batches = Careless  # type: ignore[misc]
+        case "other-shape":
+            reshape()
+        case "last-come-wins":
+            unversioned()
+        case _:
+            schemas.ids.derived_id = by_chance  # before any stage takes the name from there
     from agents import worker
 
     runner.exit_process(worker.main(sys.argv[2:]))

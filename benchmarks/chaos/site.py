@@ -13,14 +13,20 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from benchmarks.chaos import previous
 from benchmarks.chaos.plan import Control, Event, Test
 from benchmarks.chaos.servers import Restartable, fill_disk, fill_store, restore_older, slow_store, small_disk, together
 from ops.processes import Child, python, start, wait_ready
 from ops.stack import Stack, run_stack
+from schemas.errors import ConfigurationError
 from streams import embedded, kafka_local
 from streams.embedded import Server, free_port
 
 STAGES = ("deidentify", "extract", "decide", "publish")
+GATEWAY = "gateway"
+#: As the runbook has it: who reads a record is upgraded before who writes it, and goes back after.
+UPGRADED = (*reversed(STAGES), GATEWAY)
+ROLLED_BACK = (GATEWAY, *STAGES)
 #: So that a dead worker is noticed within the ten seconds that are asked for.
 OVERRIDES = {
     "WARDSTREAM_WORKER__BATCH_SIZE": "32",
@@ -40,18 +46,42 @@ def missing(test: Test) -> str | None:
         return "no libfaketime (apt install libfaketime)"
     if test.disk_mib is not None and os.geteuid() != 0:
         return "a small disk needs the right to mount"
+    if test.previous:
+        try:
+            previous.revision()
+        except ConfigurationError as error:
+            return error.detail
     return None
+
+
+_SUPERVISOR = (
+    "import sys; from agents import worker; from streams.settings import load; sys.exit(worker.supervise(sys.argv[1:], load()))"
+)
+#: Ends the name of a worker of the version before.
+_BEFORE = "before"
 
 
 class Site:
     """A running stack under faults; ``happened`` says what was done and when (seconds since 1970): a worker's end, a server's return.
 
-    ``growth``: most resident memory of a process of ours as a multiple of what it had when ``steady`` was called, and of which.
+    ``before``: environment in which the version before runs, where the test has one. ``growth``: most resident memory of a process of ours as a multiple of what it had when ``steady`` was called, and of which.
     """
 
-    def __init__(self, stack: Stack, brokers: Sequence[Restartable], store: Restartable, *, control: Control, seed: int) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        brokers: Sequence[Restartable],
+        store: Restartable,
+        *,
+        control: Control,
+        seed: int,
+        before: dict[str, str] | None = None,
+        supervised: bool = False,
+    ) -> None:
         self.stack, self._brokers, self._store = stack, brokers, store
         self._control = control
+        self._before = before
+        self._supervised = supervised
         self._steady: dict[int, int] = {}
         self.growth = 1.0
         self._random = random.Random(seed)
@@ -62,19 +92,37 @@ class Site:
         self.most_memory = 0
         self._threads: list[threading.Thread] = []
 
-    def start(self, stage: str) -> Child:
-        if not self._control:
+    def start(self, stage: str, *, before: bool = False) -> Child:
+        """One more worker; ``before``: of the version before. Not waited for."""
+        if not self._control and not before and not self._supervised:
             return self.stack.start_worker(stage)
         port = free_port()
+        arguments = ("-m", "agents.worker", stage) if before else ("-m", "benchmarks.chaos.careless", self._control, stage)
+        if self._supervised:
+            arguments = ("-c", _SUPERVISOR, stage)
         child = start(
-            f"{stage}-{len(self.stack.workers)}-careless",
-            python("-m", "benchmarks.chaos.careless", self._control, stage),
-            env={**self.stack.env, "WARDSTREAM_WORKER__METRICS_PORT": str(port)},
+            f"{stage}-{port}-{_BEFORE if before else 'other'}",
+            python(*arguments),
+            env={**self.stack.env, **(self._before or {} if before else {}), "WARDSTREAM_WORKER__METRICS_PORT": str(port)},
             logs=self.stack.logs,
             ready_url=f"http://127.0.0.1:{port}/readyz",
         )
         self.stack.workers.append(child)
         return child
+
+    def start_gateway(self, *, before: bool) -> None:
+        """In place of the one that runs, which is asked to stop first."""
+        old = self.stack.gateway
+        old.process.send_signal(signal.SIGTERM)
+        self.exit_codes.append(old.process.wait(40))
+        if not before:
+            self.stack.restart(old)
+        else:
+            env = {**self.stack.env, **(self._before or {})}
+            self.stack.gateway = start(
+                "gateway-before", python("-m", "ops.cli", "gateway"), env=env, logs=self.stack.logs, ready_url=old.ready_url
+            )
+        self.stack.wait_ready(120)
 
     def do(self, event: Event) -> None:
         """One fault; returns when it has happened (a pause runs on in a thread of its own)."""
@@ -85,13 +133,25 @@ class Site:
         match event.do:
             case "kill":
                 victim = self._one(event.stage)
-                self.stack.kill_worker(victim)
-                self._replace(victim, event.stage)
+                if self._supervised:
+                    os.kill(_child_of(victim.process.pid), signal.SIGKILL)
+                else:
+                    self.stack.kill_worker(victim)
+                    self._replace(victim, event.stage)
             case "term":
                 victim = self._one(event.stage)
                 victim.process.send_signal(signal.SIGTERM)
                 self.exit_codes.append(victim.process.wait(40))
                 self._replace(victim, event.stage)
+                self.stack.wait_ready(120)
+            case "upgrade" | "downgrade" if event.stage == GATEWAY:
+                self.start_gateway(before=event.do == "downgrade")
+            case "upgrade" | "downgrade":
+                back = event.do == "downgrade"
+                victim = self._one(event.stage, before=not back)
+                victim.process.send_signal(signal.SIGTERM)
+                self.exit_codes.append(victim.process.wait(40))
+                self._replace(victim, event.stage, before=back)
                 self.stack.wait_ready(120)
             case "pause":
                 victim = self._one(event.stage)
@@ -151,7 +211,7 @@ class Site:
                     self.most_memory = max(self.most_memory, resident(child.process.pid))
                     self._grown(child)
                 elif child in self.stack.workers and child not in self._handled():
-                    self._replace(child, child.name.partition("-")[0])
+                    self._replace(child, child.name.partition("-")[0], before=child.name.endswith(_BEFORE))
 
     def _grown(self, child: Child) -> None:
         before = self._steady.get(child.process.pid)
@@ -161,23 +221,36 @@ class Site:
     def _handled(self) -> list[Child]:
         return self._added
 
-    def _one(self, stage: str) -> Child:
+    def _one(self, stage: str, *, before: bool | None = None) -> Child:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             running = [
                 child
                 for child in self.stack.workers
-                if child.name.startswith(stage) and child.running and child not in self._added
+                if child.name.startswith(stage)
+                and child.running
+                and child not in self._added
+                and (before is None or child.name.endswith(_BEFORE) is before)
             ]
             if running:
                 return self._random.choice(running)
             time.sleep(0.1)
         raise RuntimeError(f"no worker of {stage} is running")
 
-    def _replace(self, child: Child, stage: str) -> None:
+    def _replace(self, child: Child, stage: str, *, before: bool = False) -> None:
         if child in self.stack.workers:
             self.stack.workers.remove(child)
-            self.start(stage)
+            self.start(stage, before=before)
+
+
+def _child_of(pid: int) -> int:
+    """The worker of a supervisor, waited for while it is between two."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            return int(children[0])
+        time.sleep(0.1)
+    raise RuntimeError("the supervisor has no worker")
 
 
 def resident(pid: int) -> int:
@@ -222,10 +295,13 @@ def site(root: Path, test: Test, *, seed: int) -> Iterator[Site]:
         first = brokers[0].server
         bootstrap = Server(first.name, ",".join(broker.server.address for broker in brokers), first.pid)
         with run_stack(root, "kafka", stages=(), overrides=overrides, servers=(bootstrap, store.server)) as stack:
-            made = Site(stack, brokers, store, control=test.control, seed=seed)
+            before = previous.export(root / "before") if test.previous else None
+            made = Site(stack, brokers, store, control=test.control, seed=seed, before=before, supervised=test.supervised)
+            if before is not None:
+                made.start_gateway(before=True)
             for stage in STAGES:
                 for _ in range(test.workers):
-                    made.start(stage)
+                    made.start(stage, before=test.previous)
             stack.wait_ready(240)
             yield made
 

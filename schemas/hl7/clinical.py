@@ -12,7 +12,7 @@ from schemas.hl7.facts import on_patient_clock, read_facts
 from schemas.hl7.notes import read_notes
 from schemas.hl7.paths import add_picture, read_leaf, replace_part
 
-__all__ = ["add_picture", "fact_time_paths", "on_patient_clock", "read_clinical", "read_leaf", "replace_part"]
+__all__ = ["add_picture", "fact_paths", "fact_time_paths", "on_patient_clock", "read_clinical", "read_leaf", "replace_part"]
 
 _YEAR = re.compile(r"(?:18|19|20)\d\d")
 _NUMBERS = re.compile(r"\[\d+\]")
@@ -49,7 +49,12 @@ def read_clinical(message: Message) -> ClinicalMessage:
 
 def fact_time_paths(message: Message) -> dict[str, str]:
     """``Fact.path`` -> path of the field that its time was read from (``OBX[2]-14``, ``OBR[1]-7``, ``MSH-7``)."""
-    return {timed.fact.path: timed.time_path for timed in read_facts(message)[0]}
+    return {path: time for path, (time, _) in fact_paths(message).items()}
+
+
+def fact_paths(message: Message) -> dict[str, tuple[str, str]]:
+    """``Fact.path`` -> paths of the fields that its time and the time in its version were read from."""
+    return {timed.fact.path: (timed.time_path, timed.version_path) for timed in read_facts(message)[0]}
 
 
 def _coverage(message: Message, used: set[tuple[str, int]], refused: dict[str, str]) -> Coverage:

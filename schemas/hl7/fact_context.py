@@ -23,10 +23,11 @@ _STAMP = re.compile(r"\d{4,14}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class TimedFact:
-    """``time_path`` is where ``fact.time`` stands; empty when the message gives no time at all."""
+    """``time_path`` is where ``fact.time`` stands, ``version_path`` where the time in ``fact.version``; empty when the message gives none."""
 
     fact: Fact
     time_path: str
+    version_path: str = ""
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Context:
     used: set[tuple[str, int]] = field(default_factory=set)
     _number: str | None = None
     _stamp: int | None = None
+    _stamp_path: str = ""
 
     def time(self, *candidates: tuple[tuple[str, Segment] | None, int]) -> tuple[str, str]:
         """The first time that is there: (value, path); MSH-7 at last."""
@@ -75,15 +77,25 @@ class Context:
     def version(self, rank: int) -> int:
         """Status rank, then OBR-22 (results changed) or MSH-7 as digits."""
         if self._stamp is None:
-            times = ((self.request, 22), (("MSH", self.message.header), 7))
-            found = (_STAMP.match(field_value(place[1], position)) for place, position in times if place is not None)
-            self._stamp = next((int(match.group().ljust(14, "0")) for match in found if match), 0)
+            self._stamp, self._stamp_path = self._find_stamp()
         return rank * VERSION_RANK + self._stamp
+
+    @property
+    def version_path(self) -> str:
+        """Where the time of the last ``version`` stands."""
+        return self._stamp_path
+
+    def _find_stamp(self) -> tuple[int, str]:
+        for place, position in ((self.request, 22), (("MSH", self.message.header), 7)):
+            if place is not None and (match := _STAMP.match(field_value(place[1], position))):
+                return int(match.group().ljust(14, "0")), f"{place[0]}-{position}"
+        return 0, ""
 
     def begin(self, *, order: tuple[str, Segment] | None, request: tuple[str, Segment] | None) -> None:
         """A new ORC or OBR: what follows belongs to it."""
         self.order, self.request, self.report = order, request, ""
         self._number = self._stamp = None
+        self._stamp_path = ""
 
 
 def timed_fact(

@@ -56,13 +56,18 @@ def read_facts(message: Message) -> tuple[list[TimedFact], set[tuple[str, int]]]
             case "SPM":
                 context.report = ""  # what follows is said of the specimen
         if segment.id in _READERS:
-            facts.extend(_READERS[segment.id](path, segment, context))
+            found = _READERS[segment.id](path, segment, context)
+            facts.extend(TimedFact(row.fact, row.time_path, context.version_path) for row in found)
     return facts, context.used
+
+
+#: A version on the patient's clock sorts after every version of its rank that still has calendar digits (years before 3000).
+_CLOCK = 3 * 10**13
 
 
 def on_patient_clock(version: int, minutes: int) -> int:
     """The version with the patient's own clock in place of a calendar time that de-identification cut to the year."""
-    return version // VERSION_RANK * VERSION_RANK + max(0, minutes)
+    return version // VERSION_RANK * VERSION_RANK + _CLOCK + max(0, minutes)
 
 
 def _report(path: str, segment: Segment, context: Context) -> Iterator[TimedFact]:

@@ -18,6 +18,7 @@ from schemas.fhir.validate import validate
 from streams import admin, topics
 from streams.record import Record
 from streams.settings import Settings
+from tests.contract.test_publish_deliver_fhir import potassium
 from tests.support.publish import clinical_message, decided
 from tests.support.streams_site import Site
 
@@ -74,6 +75,15 @@ def test_the_latest_version_of_a_resource_stands_once(tmp_path: Path) -> None:
         both.read([record(0, old), record(1, new)])
         assert once.write(NOW) == both.write(NOW)
     assert files(tmp_path / "once") == files(tmp_path / "both")
+
+
+@pytest.mark.parametrize("turns", [(1, 3, 2), (3, 1, 2), (3, 2, 1)])
+def test_a_late_older_version_of_a_fact_is_not_the_latest(tmp_path: Path, turns: tuple[int, ...]) -> None:
+    """The corrected value stands, whichever comes last."""
+    with BulkExport(tmp_path / "out", types=["Observation"]) as export:
+        export.read(record(offset, potassium(offset, f"4.{turn}", turn)) for offset, turn in enumerate(turns))
+        export.write(NOW)
+    assert [row["valueQuantity"]["value"] for row in files(tmp_path / "out")["Observation"]] == [4.3]
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:

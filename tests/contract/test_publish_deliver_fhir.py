@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from streams import settings as config
 from streams import topics
 from streams.record import Record
 from streams.settings import Settings
-from streams.stage import Done, Refused
+from streams.stage import Done, Outcome, Refused
 from tests.support.decide import TOKEN
 from tests.support.fhir_server import FhirServer, outcome
 from tests.support.publish import RECORD, clinical_message, decided
@@ -55,6 +58,10 @@ def record(
         subject=key,
     ).headers()
     return Record(topics.RESULT, 0, number, 0, key.encode(), value, headers)
+
+
+def names(request: dict[str, Any]) -> list[str]:
+    return [row["fullUrl"] for row in request["entry"]]
 
 
 RECORDS = [record(number, value) for number, value in enumerate(BUNDLES)]
@@ -148,6 +155,80 @@ async def test_a_replay_leaves_the_server_as_it_was() -> None:
     assert any(name.startswith("DetectedIssue?") for name in server.stored)
 
 
+def potassium(number: int, value: str, version: int) -> bytes:
+    """A released result with one potassium in this version; the report and the fact are the same in all of them."""
+    message = clinical_message(number)
+    (fact,) = [fact for fact in message.facts if fact.path.startswith("OBX")][:1]
+    fact = msgspec.structs.replace(fact, value=Decimal(value), version=version)
+    message = msgspec.structs.replace(message, facts=(fact,), mentions=(), relations=())
+    return release(decided(message), RECORD, application="WARDSTREAM", facility="NLP", oru=False).bundle
+
+
+def observed(server: FhirServer) -> list[str]:
+    rows = [row for name, row in server.stored.items() if name.startswith("Observation?")]
+    return [str(row["valueQuantity"]["value"]) for row in rows if "valueQuantity" in row]
+
+
+async def delivered(server: FhirServer, *bundles: bytes) -> list[Outcome]:
+    """Each in a batch of its own, as the topic has them."""
+    stage = await opened(server)
+    outcomes = [(await stage.process([record(number, value)]))[0] for number, value in enumerate(bundles)]
+    await stage.close()
+    return outcomes
+
+
+@pytest.mark.parametrize("turns", list(itertools.permutations([1, 2, 3])))
+async def test_a_late_older_version_does_not_take_a_newer_ones_place(turns: tuple[int, ...]) -> None:
+    """Preliminary, final and corrected in whatever order, the last of them twice: the server ends with the corrected one, and points at it."""
+    async with FhirServer() as server:
+        made = [potassium(turn, f"4.{turn}", turn) for turn in turns]
+        outcomes = await delivered(server, *made, made[-1])
+        assert observed(server) == ["4.3"]
+        assert all(isinstance(one, Done) for one in outcomes)
+    told = {row["fullUrl"] for request in server.requests for row in request["entry"]}
+    pointed = set(re.findall(r'"reference": "(urn:uuid:[^"]+)"', json.dumps(server.requests)))
+    assert pointed <= told, "nothing points at what was left out"
+
+
+async def test_versions_that_are_not_told_are_written_as_they_come() -> None:
+    """Negative control: without the extension the late older one stands."""
+    async with FhirServer() as server:
+        await delivered(server, potassium(3, "4.3", 0), potassium(1, "4.1", 0))
+        assert observed(server) == ["4.1"]
+        assert server.searches == []
+
+
+async def test_what_another_sender_wrote_meanwhile_is_read_again() -> None:
+    """Between our look and our write a newer version came: the server refuses ours, we look again and leave it."""
+    newest = potassium(3, "4.3", 3)
+
+    async with FhirServer() as server:
+
+        def meanwhile(number: int) -> None:
+            if number == 1:
+                (name,) = [name for name in server.stored if name.startswith("Observation?")]
+                (row,) = [
+                    row["resource"] for row in json.loads(newest)["entry"] if row["resource"]["resourceType"] == "Observation"
+                ]
+                server.stored[name] = row
+                server.writes.append(name)
+
+        server.script = meanwhile
+        outcomes = await delivered(server, potassium(1, "4.1", 1), potassium(2, "4.2", 2))
+        assert observed(server) == ["4.3"]
+    assert isinstance(outcomes[1], Done)
+    assert len(server.requests) == 3
+
+
+async def test_a_server_that_may_not_be_searched_is_told_by_a_dead_letter() -> None:
+    """Without the search nobody could tell what is newer: nothing is written."""
+    async with FhirServer(may_search=False) as server:
+        (one,) = await delivered(server, potassium(1, "4.1", 1))
+        assert server.stored == {}
+    assert isinstance(one, Refused)
+    assert (one.error.reason, one.error.path) == (Reason.RECEIVER_REFUSED, "OperationOutcome.issue.forbidden")
+
+
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
 async def test_later_is_asked_again_with_growing_waits(status: int) -> None:
     """Until the server takes it."""
@@ -182,7 +263,30 @@ async def test_a_server_that_stays_busy_holds_the_patient_and_loses_nothing() ->
         await stage.close()
     assert all(isinstance(one, Done) for one in outcomes)
     sent = [BUNDLES[2], BUNDLES[0], *[BUNDLES[1]] * (ATTEMPTS + 1), BUNDLES[2]]
-    assert server.requests == [json.loads(transaction(one)) for one in sent]
+    assert [names(request) for request in server.requests] == [names(json.loads(transaction(one))) for one in sent]
+
+
+async def test_a_bundle_that_the_server_stumbles_over_is_refused_and_the_others_pass() -> None:
+    """500 for one Bundle as often as it is sent, while the server takes transactions: a dead letter; the patient's next Bundle is stored."""
+    async with FhirServer(lambda n: outcome(500, "exception") if n < ATTEMPTS else None) as server:
+        stage = await opened(server)
+        outcomes = await stage.process(RECORDS[:2])
+        await stage.close()
+        devices = [row["resource"]["resourceType"] for row in server.requests[ATTEMPTS]["entry"]]
+    assert isinstance(outcomes[0], Refused)
+    assert (outcomes[0].error.reason, outcomes[0].error.path) == (Reason.RECEIVER_REFUSED, "http.500")
+    assert isinstance(outcomes[1], Done)
+    assert set(devices) == {"Device"}, "what is asked with tells of no patient"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_a_server_that_takes_nothing_is_waited_for(status: int) -> None:
+    """However long: no dead letter."""
+    async with FhirServer(lambda _: outcome(status, "exception")) as server:
+        stage = await opened(server)
+        with pytest.raises(ReceiverUnavailable):
+            await stage.process(RECORDS[:2])
+        await stage.close()
 
 
 @pytest.mark.parametrize(
@@ -250,7 +354,7 @@ async def test_smart_backend_services(tmp_path: Path, algorithm: str) -> None:
     assert first["iss"] == first["sub"] == "ws"
     assert first["jti"] != second["jti"]
     assert first["header"] == {"alg": algorithm, "kid": "k1", "typ": "JWT"}
-    assert (first["form"]["grant_type"], first["form"]["scope"]) == ("client_credentials", "system/*.cu")
+    assert (first["form"]["grant_type"], first["form"]["scope"]) == ("client_credentials", "system/*.cus")
 
 
 async def test_a_client_that_the_token_endpoint_does_not_know_loses_nothing(tmp_path: Path) -> None:

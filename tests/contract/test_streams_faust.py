@@ -14,7 +14,7 @@ from faust.streams import Stream
 from faust.transport.consumer import Consumer
 
 from schemas.errors import ConfigurationError
-from streams import faust_app
+from streams import faust_app, membership
 from streams.faust_app import FAUST_VERSION, OrderedRevokeConsumer, make_app
 from streams.settings import Kafka, Settings
 
@@ -24,7 +24,7 @@ READ = {
     Consumer.wait_empty: "e4662fe24f094819",
     Consumer._new_offset: "1d2c7ea89a7ad4f1",
     App._on_partitions_revoked: "d5c895bbe57dc73a",
-    Stream.noack_take: "f2cc2dbfc162d200",
+    Stream.events: "c62f4dd3a73fe7aa",
 }
 
 
@@ -72,7 +72,8 @@ def test_the_application_has_the_settings_that_the_promises_rest_on() -> None:
     assert conf.id == "p.wardstream-extract"
     assert [str(url) for url in conf.broker] == ["kafka://a:1", "kafka://b:2"]
     assert conf.processing_guarantee.value == "at_least_once"
-    assert (conf.broker_session_timeout, conf.broker_heartbeat_interval, conf.broker_commit_interval) == (10, 3, 0.3)
+    assert (conf.broker_session_timeout, conf.broker_heartbeat_interval, conf.broker_commit_interval) == (7, 1, 0.3)
+    assert conf.broker_client_id == membership.member_name("p.wardstream-extract")
     assert not conf.topic_allow_declare
     assert conf.topic_disable_leader
     assert not conf.web_enabled

@@ -46,4 +46,4 @@ def test_one_module_makes_agents() -> None:
     assert makers == {"streams/runner.py"}
     text = (ROOT / "streams" / "runner.py").read_text(encoding="utf-8")
     assert "concurrency=1" in text
-    assert "noack_take" in text
+    assert "enable_acks = False" in (ROOT / "streams" / "gathering.py").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from redis import ResponseError
 
 from schemas.envelope import HL7_V2
 from schemas.errors import MalformedMessage, Reason, StoreUnavailable, UnsupportedContent
-from streams.keyring import Keyring
+from streams.keyring import Keyring, keyring_row
 from streams.sealing import MAGIC, Seal, is_sealed, row_of, tombstone_of
 from streams.settings import Redis
 from streams.store import Store, connect
@@ -61,15 +61,29 @@ async def test_a_destroyed_key_takes_every_copy_with_it(store: Store, tenant: st
     assert await door.unseal(b"cd34", HL7_V2, other) == PAYLOAD
 
 
-async def test_a_lost_key_is_no_erasure(store: Store, tenant: str) -> None:
-    """A store that came back empty stops the stream, retryable, also when the patient has a new key by now: nothing becomes a dead letter."""
+async def test_a_lost_key_is_told_from_an_erasure(store: Store, tenant: str) -> None:
+    """Its record is refused by a code of its own, also when the patient has a new key by now; with the key back it opens."""
     door = Seal(store, RING, tenant=tenant, cache_s=0)
     old = await door.seal(b"ab12", HL7_V2, PAYLOAD)
+    kept = await store.get(row_of(tenant, b"ab12"))
     await store.delete(row_of(tenant, b"ab12"))
     for _ in range(2):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(UnsupportedContent) as lost:
             await door.unseal(b"ab12", HL7_V2, old)
+        assert lost.value.reason is Reason.PAYLOAD_KEY_LOST
         await door.seal(b"ab12", HL7_V2, PAYLOAD)
+    await store.set(row_of(tenant, b"ab12"), kept or b"")
+    assert await door.unseal(b"ab12", HL7_V2, old) == PAYLOAD
+
+
+async def test_an_emptied_store_stops_the_stream(store: Store, tenant: str) -> None:
+    """Without the keyring nobody can say what was lost: retryable, nothing becomes a dead letter."""
+    door = Seal(store, RING, tenant=tenant, cache_s=0)
+    sealed = await door.seal(b"ab12", HL7_V2, PAYLOAD)
+    await store.delete(row_of(tenant, b"ab12"), keyring_row(tenant))
+    with pytest.raises(StoreUnavailable) as caught:
+        await door.unseal(b"ab12", HL7_V2, sealed)
+    assert caught.value.path == "keyring"
 
 
 @pytest.mark.parametrize("change", ["payload", "content type", "record"])
@@ -81,7 +95,7 @@ async def test_what_was_changed_or_moved_does_not_open(change: str, store: Store
     key, kind = (b"cd34" if change == "record" else b"ab12"), ("text/plain" if change == "content type" else HL7_V2)
     if change == "payload":
         sealed = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    with pytest.raises(StoreUnavailable if change == "record" else MalformedMessage):
+    with pytest.raises(UnsupportedContent if change == "record" else MalformedMessage):
         await door.unseal(key, kind, sealed)
 
 

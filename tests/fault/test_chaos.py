@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from msgspec.structs import replace
 
 from benchmarks.chaos import __main__ as chaos
 from benchmarks.chaos.checker import judge
+from benchmarks.chaos.corrections import stale
 from benchmarks.chaos.plan import Must, events, load
 from benchmarks.chaos.plan import Test as Fault
 from benchmarks.chaos.sender import Sender
-from benchmarks.chaos.site import missing
+from benchmarks.chaos.site import ROLLED_BACK, STAGES, UPGRADED, missing
 from streams import topics
 from streams.record import Record
 
@@ -40,6 +44,49 @@ def test_repeated_late_and_poisoned_messages_are_as_many_as_the_schedule_says() 
     assert len(again) == 200
 
 
+def test_corrections_come_before_and_after_what_they_correct() -> None:
+    """Each under a number of its own; the older one is the last to come for one in three by its place, and for one in three once more."""
+    rows = chaos.payloads(replace(load()[0], corrections=0.2, repeats=0.1), 600)
+    assert len(rows) - len(set(rows)) == 60, "one in ten byte for byte"
+    last: dict[str, list[str]] = {}
+    for row in rows:
+        if mark := re.search(rb"LN\|\|4\.([05])(\d{5})\|", row):
+            last.setdefault(mark[2].decode(), []).append(mark[1].decode())
+    assert len(last) > 90
+    late = sum(marks[-1] == "0" for marks in last.values())
+    assert 0.5 < late / len(last) < 0.85
+
+
+def published(value: str, version: int | None) -> Record:
+    extension = (
+        []
+        if version is None
+        else [{"url": "https://wardstream.org/fhir/StructureDefinition/fact-version", "valueDecimal": version}]
+    )
+    resource = {
+        "resourceType": "Observation",
+        "identifier": [{"value": "fact"}],
+        "valueQuantity": {"value": float(value)},
+        "extension": extension,
+    }
+    return record(topics.BUNDLE, 0, "a", value=json.dumps({"entry": [{"resource": resource}]}).encode())
+
+
+@pytest.mark.parametrize(
+    ("came", "found"),
+    [
+        ([("4.000007", 1), ("4.500007", 2)], 0),
+        ([("4.500007", 2), ("4.000007", 1)], 0),
+        ([("4.500007", None), ("4.000007", None)], 2),
+        ([("4.000007", 1)], 2),
+    ],
+)
+def test_the_checker_sees_what_is_outdated(came: list[tuple[str, int | None]], found: int) -> None:
+    """A result that stands although it was corrected counts, and so does a correction that does not stand."""
+    sent = b"\rOBX|2|NM|2823-3^Potassium^LN||4.500007|mmol/L"
+    assert stale([published(*row) for row in came], [sent]) == found
+
+
 @pytest.mark.parametrize(
     ("must", "row", "holds"),
     [
@@ -57,13 +104,28 @@ def test_repeated_late_and_poisoned_messages_are_as_many_as_the_schedule_says() 
         (Must(dead="any"), {"dead": 1}, True),
         (Must(dead="any"), {"dead": 1, "lost": 1}, False),
         (Must(growth=1.5), {"growth": 1.6}, False),
+        (Must(dead="some"), {"dead": 1}, True),
+        (Must(dead="some"), {}, False),
+        (Must(stale="some"), {"stale": 1}, True),
+        (Must(stale="some"), {}, False),
+        (Must(), {"stale": 1}, False),
         (Must(redelivered="none"), {"raw_doubles": 1}, False),
         (Must(), {"raw_doubles": 1}, True),
     ],
 )
 def test_the_verdict(must: Must, row: dict[str, float], holds: bool) -> None:
     """One thing wrong at a time; of a control it must be wrong."""
-    clean = {"lost": 0, "doubled": 0, "changed": 0, "order": 0, "raw_doubles": 0, "dead": 0, "sent": 100, "growth": 1.0}
+    clean = {
+        "lost": 0,
+        "doubled": 0,
+        "changed": 0,
+        "order": 0,
+        "stale": 0,
+        "raw_doubles": 0,
+        "dead": 0,
+        "sent": 100,
+        "growth": 1.0,
+    }
     sender = Sender("127.0.0.1", 1, [], patience_s=1)
     assert chaos.verdict(replace(load()[0], must=must), clean | row, sender, []) is holds
 
@@ -112,6 +174,22 @@ def test_a_dead_letter_is_an_end() -> None:
     rows = [row for row in log("a", "b") if (row.topic, row.offset) != (topics.BUNDLE, 1)]
     found = judge([*rows, record(topics.dead_letter(topics.RAISED), 0, "b")], 2)
     assert (found.lost, found.dead, found.published) == (0, 1, 1)
+
+
+def test_an_upgrade_goes_from_readers_to_writers() -> None:
+    """As the runbook has it, one worker of each stage and then the other; the way back begins at the door."""
+    rows = events(
+        next(test for test in load() if test.id == "R18"), "small", STAGES, {"upgrade": UPGRADED, "downgrade": ROLLED_BACK}
+    )
+    assert [row.stage for row in rows if row.do == "upgrade"][:6] == [
+        "publish",
+        "decide",
+        "extract",
+        "deidentify",
+        "gateway",
+        "publish",
+    ]
+    assert [row.stage for row in rows if row.do == "downgrade"][:2] == ["gateway", "deidentify"]
 
 
 def test_the_schedule_says_what_happens_when() -> None:

@@ -239,3 +239,46 @@ async def test_garbage_storm_leaves_the_listener_alive() -> None:
             assert code(await client.receive()) in {"AA", "AE", "AR", "CA", "CE", "CR"}, i
         await client.close()
         assert await _good(gateway.port, "after") == "AA"
+
+
+async def test_a_sender_over_its_share_waits_and_another_is_served() -> None:
+    """Four connections of one address hold their share of six, whatever they send; from another address a message is answered meanwhile, and when
+    the log moves on everything is."""
+    log = MemoryLog()
+    log.gate = asyncio.Event()
+    async with await running(Limits(max_in_flight_per_sender=6), log=log, max_in_flight=10) as gateway:
+        flooding = [await Client.connect(gateway.port) for _ in range(4)]
+        for number, client in enumerate(flooding):
+            await client.raw(b"".join(encode_frame(hl7(f"f{number}-{n}")) for n in range(20)))
+        async with asyncio.timeout(5):
+            while gateway.intake.in_flight < 6:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert gateway.intake.in_flight == 6
+        other = await Client.connect(gateway.port, source="127.0.0.2")
+        await other.raw(encode_frame(hl7("other")))
+        async with asyncio.timeout(5):
+            while gateway.intake.in_flight < 7:
+                await asyncio.sleep(0.01)
+        log.gate.set()
+        assert code(await other.receive()) == "AA"
+        for client in flooding:
+            assert [code(await client.receive()) for _ in range(20)] == ["AA"] * 20
+        assert len(log.stored) == 81
+
+
+async def test_a_share_is_given_back_when_its_connection_is_gone() -> None:
+    """A sender that vanishes with its share taken finds it free when it comes again."""
+    log = MemoryLog()
+    log.gate = asyncio.Event()
+    async with await running(Limits(max_in_flight_per_sender=2), log=log) as gateway:
+        gone = await Client.connect(gateway.port)
+        await gone.raw(b"".join(encode_frame(hl7(f"g{n}")) for n in range(5)))
+        async with asyncio.timeout(5):
+            while gateway.intake.in_flight < 2:
+                await asyncio.sleep(0.01)
+        gone.writer.transport.abort()
+        await asyncio.sleep(0.05)
+        log.gate.set()
+        for n in range(6):
+            assert await _good(gateway.port, f"again{n}") == "AA"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import time
@@ -9,7 +10,12 @@ from collections import Counter
 
 import pytest
 
+from schemas.errors import BrokerUnavailable
+from streams.faust_app import group_id
+from streams.membership import expel, member_name
+from streams.settings import Kafka
 from tests.support.streams_site import Site, headers, values
+from tests.support.streams_stage import TestStage
 
 pytestmark = pytest.mark.kafka
 
@@ -76,3 +82,29 @@ def test_a_record_that_kills_the_process_is_refused_after_three_deaths(kafka_sit
     assert headers(letter)["x-error-code"] == b"unexpected"
     assert headers(letter)["x-attempts"] == b"3"
     assert deaths == 3
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "control"])
+def test_partitions_of_a_worker_that_is_known_to_be_dead_move_at_once(kafka_site: Site, told: bool) -> None:
+    """Within seconds where its session would last half a minute; the living one of the same stage is left alone. Untold, they stand still."""
+    site = kafka_site
+    site.session_timeout_s = 30
+    dead = site.start()
+    site.start()
+    kafka = site.settings.kafka
+    group = group_id(kafka, TestStage.name)
+    dead.send_signal(signal.SIGKILL)
+    dead.wait()
+    if told:
+        assert asyncio.run(expel(kafka, group, member_name(group, dead.pid))) == 1
+        assert asyncio.run(expel(kafka, group, member_name(group, dead.pid))) == 0
+    site.post((b"k%d" % n, b"m-%d" % n) for n in range(60))
+    out = set(values(site.read(distinct=60, timeout_s=15)))
+    assert (len(out) == 60) is told
+
+
+def test_without_a_broker_nobody_is_expelled() -> None:
+    """A coded error within seconds."""
+    kafka = Kafka(bootstrap="127.0.0.1:1")
+    with pytest.raises(BrokerUnavailable):
+        asyncio.run(expel(kafka, "g", member_name("g", 1)))

@@ -15,7 +15,7 @@ from schemas.findings import Assertion, Findings
 from streams import settings as config
 from streams.settings import Settings
 from streams.stage import Done
-from tests.contract.test_publish_deliver_fhir import record
+from tests.contract.test_publish_deliver_fhir import potassium, record
 from tests.support.publish import RECORD, clinical_message, decided
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -100,3 +100,21 @@ async def test_stored_once_read_back_and_updated(hapi_server: str) -> None:
         kinds = {row["resourceType"] for row in now.values()}
         rewritten = [row["resourceType"] for row in stored(client, kinds) if row["meta"]["versionId"] != "1"]
         assert rewritten == ["Condition"], "what did not change was not written again"
+
+
+async def test_a_late_older_version_of_a_fact_is_left_out(hapi_server: str) -> None:
+    """The first, its correction, and then one that is older than the correction: the server writes the correction over what was read there, and the last not at all."""
+    made = [potassium(7, f"4.{version}", version) for version in (1, 3, 2)]
+    name = next(row["resource"] for row in json.loads(made[0])["entry"] if row["resource"]["resourceType"] == "Observation")
+    (identifier,) = name["identifier"]
+    with httpx.Client(base_url=hapi_server, timeout=60, trust_env=False) as client:
+        values = []
+        for value in made:
+            await deliver(hapi_server, value)
+            (entry,) = client.get(
+                "/Observation",
+                params={"identifier": f"{identifier['system']}|{identifier['value']}"},
+                headers={"cache-control": "no-cache"},
+            ).json()["entry"]
+            values.append((str(entry["resource"]["valueQuantity"]["value"]), entry["resource"]["meta"]["versionId"]))
+    assert values == [("4.1", "1"), ("4.3", "2"), ("4.3", "2")]

@@ -21,6 +21,7 @@ from schemas.envelope import DataClass, parse_headers
 from tests.support.gateway import ROUTING, MemoryLog, clock
 
 TOKEN = "a-token-of-some-length"
+OTHER = "the-next-token-to-come"
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 FHIR = {**AUTH, "content-type": "application/fhir+json"}
 NDJSON = {**AUTH, "content-type": "application/fhir+ndjson"}
@@ -28,7 +29,7 @@ MAX_BODY = 20_000
 
 
 class Site:
-    def __init__(self, *, max_in_flight: int = 100, tokens: Tokens | None = None) -> None:
+    def __init__(self, *, max_in_flight: int = 100, max_in_flight_per_sender: int = 100, tokens: Tokens | None = None) -> None:
         self.log = MemoryLog()
         self.metrics = GatewayMetrics()
         self.parts = {"broker": True, "store": True}
@@ -38,8 +39,14 @@ class Site:
             max_depth=16,
             observe=lambda outcome: self.metrics.observe("fhir", outcome),
         )
-        door = HttpDoor(self.fhir, max_body_bytes=MAX_BODY, registry=self.metrics.registry, readiness=lambda: dict(self.parts))
-        self.app = door.app(tokens or Tokens([TOKEN, "the-next-token-to-come"]))
+        door = HttpDoor(
+            self.fhir,
+            max_body_bytes=MAX_BODY,
+            registry=self.metrics.registry,
+            readiness=lambda: dict(self.parts),
+            max_in_flight_per_sender=max_in_flight_per_sender,
+        )
+        self.app = door.app(tokens or Tokens([TOKEN, OTHER]))
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
 
     async def post(self, content: Any, path: str = "/fhir", headers: dict[str, str] = FHIR) -> httpx.Response:
@@ -249,6 +256,22 @@ async def test_too_much_in_flight() -> None:
         assert (second.status_code, second.headers["retry-after"], issues(second)[0][0]) == (429, "5", "throttled")
         site.log.gate.set()
         assert (await first).status_code == 202
+
+
+async def test_a_sender_over_its_share_is_told_to_come_back() -> None:
+    """429 for the sender whose share is taken, while another token's request is taken; afterwards the first is served again."""
+    site = Site(max_in_flight_per_sender=1)
+    site.log.gate = asyncio.Event()
+    async with site.http:
+        first = asyncio.create_task(site.post(observation()))
+        await asyncio.sleep(0.05)
+        second = await site.post(observation("p2"))
+        assert (second.status_code, issues(second)[0][0]) == (429, "throttled")
+        other = asyncio.create_task(site.post(observation("p3"), headers=FHIR | {"authorization": f"Bearer {OTHER}"}))
+        await asyncio.sleep(0.05)
+        site.log.gate.set()
+        assert [(await task).status_code for task in (first, other)] == [202, 202]
+        assert (await site.post(observation("p2"))).status_code == 202
 
 
 async def test_answer_only_after_the_delivery_report(site: Site) -> None:

@@ -126,9 +126,13 @@ class Client:
         self._frames: list[bytes] = []
 
     @classmethod
-    async def connect(cls, port: int, tls: ssl.SSLContext | None = None) -> Client:
+    async def connect(cls, port: int, tls: ssl.SSLContext | None = None, source: str | None = None) -> Client:
         server_name = "localhost" if tls else None
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=server_name))
+        return cls(
+            *await asyncio.open_connection(
+                "127.0.0.1", port, ssl=tls, server_hostname=server_name, local_addr=(source, 0) if source else None
+            )
+        )
 
     async def raw(self, data: bytes) -> None:
         self.writer.write(data)

@@ -37,13 +37,19 @@ class Site:
     directory: Path
     partitions: int = 4
     worker: dict[str, object] = field(default_factory=dict)
+    session_timeout_s: float = 6
     prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}.")
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
         return Settings(
-            kafka=Kafka(bootstrap=self.bootstrap, topic_prefix=self.prefix, partitions=self.partitions, session_timeout_s=6),
+            kafka=Kafka(
+                bootstrap=self.bootstrap,
+                topic_prefix=self.prefix,
+                partitions=self.partitions,
+                session_timeout_s=self.session_timeout_s,
+            ),
             redis=Redis(url=self.redis_url),
             worker=Worker(**{"retry_patience_s": 20.0, **self.worker}),  # type: ignore[arg-type]
         )

@@ -55,6 +55,13 @@ def test_mentions_of_a_note_stand_with_their_note() -> None:
     assert (asthma.assertion.negated, asthma.assertion.family, asthma.section) == (True, True, "family_history")
 
 
+def test_a_result_reported_anew_is_the_newer_version_within_the_year() -> None:
+    """Dates are cut to the year, so the time in a version is the patient's clock; without the map the two would be equal."""
+    first, later = (one(LABS, deid_map=DeidMap(times={"MSH-7": minutes})).facts[1].version for minutes in (5000, 5001))
+    assert first < later
+    assert one(LABS).facts[1].version == one(LABS).facts[1].version < first
+
+
 def test_facts_keep_their_exact_value_and_get_the_patients_clock() -> None:
     """``elapsed`` comes from the map by the path of the fact's own time, else from the message's."""
     found = one(LABS, deid_map=DeidMap(times={"OBX[1]-14": 4321}, received=5000, age_years=66, sender="A1", department="A2"))

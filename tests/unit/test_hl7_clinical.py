@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from schemas.clinical import Coding, Fact, Note
-from schemas.hl7.clinical import fact_time_paths, on_patient_clock, read_clinical, read_leaf, replace_part
+from schemas.hl7.clinical import fact_paths, fact_time_paths, on_patient_clock, read_clinical, read_leaf, replace_part
 from schemas.hl7.er7 import Message, parse
 
 
@@ -246,8 +246,9 @@ def test_patient_clock_orders_versions_of_one_rank() -> None:
     """With times cut to the year the message's minutes on the patient's clock order corrections."""
     cut = facts("OBR|1||F1|A^B", "OBX|1|NM|1^A^LN||5||||||C", time="2024")[0].version
     assert on_patient_clock(cut, 10) < on_patient_clock(cut, 11)
+    assert cut < on_patient_clock(cut, 0), "what was told before the clock was in versions stays the older one"
     final = facts("OBR|1||F1|A^B", "OBX|1|NM|1^A^LN||5||||||F", time="2024")[0].version
-    assert on_patient_clock(final, 999_999) < on_patient_clock(cut, 0)
+    assert on_patient_clock(final, 999_999_999) < on_patient_clock(cut, 0)
 
 
 def test_results_without_order_number_never_share_an_id_across_messages() -> None:
@@ -355,3 +356,12 @@ def test_what_is_not_a_path_is_refused(path: str) -> None:
         replace_part(message("OBX|1"), path, "x")
     with pytest.raises(KeyError):
         replace_part(message("OBX|1"), "NTE[1]-3", "x")
+
+
+def test_the_time_in_a_version_is_where_its_path_says() -> None:
+    """OBR-22 of the result's own request, else the message's time."""
+    raw = message(
+        "OBR|1||F1|A^B||||||||||||||||||20240105", "OBX|1|NM|1^A^LN||5||||||F", "OBR|2||F2|A^B", "OBX|2|NM|1^A^LN||5||||||F"
+    )
+    found = {path: version for path, (_, version) in fact_paths(raw).items()}
+    assert found == {"OBR[1]": "OBR[1]-22", "OBX[1]": "OBR[1]-22", "OBR[2]": "MSH-7", "OBX[2]": "MSH-7"}
