@@ -22,7 +22,9 @@ _TOKEN = re.compile(r"[a-z0-9][a-z0-9'.-]*[a-z0-9]|[a-z0-9]|,")
 _SENTENCE = re.compile(r"[^.!?;\n]+(?:\.(?=\d)[^.!?;\n]+)*")
 #: A word of denial reaches so many words forward, to the next comma or "but".
 _DENIAL_REACH = 6
-_STOPS = frozenset({",", "but"})
+_STOPS = frozenset({",", "but", "."})
+#: Between two sentences that are read as one; no word, so that no group finds it.
+_BREAK = "."
 
 
 class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,17 +32,26 @@ class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Row(_Form, frozen=True, kw_only=True):
-    """Every group of ``all`` has a word or phrase in one sentence; ``within``: words from the first to the last, at most."""
+    """Every group of ``all`` has a word or phrase in one sentence; ``within``: words from the first to the last, at most.
+
+    ``across``: two sentences that follow each other are as good as one. ``even_passed``: a word of ``never.resolved`` changes nothing.
+    """
 
     name: str
     all: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     within: Annotated[int, msgspec.Meta(gt=0)] = 30
     even_denied: bool = False
+    even_passed: bool = False
+    across: bool = False
 
 
 class Never(_Form, frozen=True, kw_only=True):
+    """``not_denied``: phrases whose word of denial denies nothing else; ``now``: beside one of these, a word of ``past`` says nothing."""
+
     denied: tuple[str, ...]
+    not_denied: tuple[str, ...] = ()
     past: tuple[str, ...]
+    now: tuple[str, ...] = ()
     general: tuple[str, ...]
     resolved: tuple[str, ...]
 
@@ -69,6 +80,11 @@ class Sentence:
 
     words: tuple[str, ...]
     places: tuple[tuple[int, int], ...]
+
+    def __add__(self, after: Sentence) -> Sentence:
+        """The two read as one."""
+        end = self.places[-1][1]
+        return Sentence((*self.words, _BREAK, *after.words), (*self.places, (end, end), *after.places))
 
 
 @dataclass(frozen=True)
@@ -114,7 +130,8 @@ class TriageTable:
         self._asks = {name: _Group("|".join(texts)) for name, texts in form.asks.items()}
         never = form.never
         self._denied = frozenset(never.denied)
-        self._silent = _Group("|".join((*never.past, *never.general, *never.resolved)))
+        self._not_denied, self._past, self._now = (_Group("|".join(x)) for x in (never.not_denied, never.past, never.now))
+        self._general, self._resolved = _Group("|".join(never.general)), _Group("|".join(never.resolved))
 
     @classmethod
     def load(cls, path: Path | None = None) -> TriageTable:
@@ -130,21 +147,35 @@ class TriageTable:
             raise ConfigurationError(path=source.name, detail="api_version is not triage/v1")
         return cls(form, hashlib.sha256(data).hexdigest())
 
-    def rows(self, sentence: Sentence) -> list[tuple[Urgency, Row, tuple[int, int]]]:
-        """Rows that hold in the sentence, with the place of their words in the text."""
-        if self._silent.places(sentence.words):
-            return []
-        found: list[tuple[Urgency, Row, tuple[int, int]]] = []
-        for level, row, groups in self._rows:
-            held = self._held(sentence, row, groups)
-            if held is not None:
-                found.append((level, row, (sentence.places[held[0]][0], sentence.places[held[1]][1])))
-        return found
+    def rows(self, found: Sequence[Sentence]) -> list[tuple[Urgency, Row, tuple[int, int]]]:
+        """Rows that hold in a text of these sentences, each once for a sentence or pair of them, with the place of their words in the text."""
+        rows: list[tuple[Urgency, Row, tuple[int, int]]] = []
+        before: Sentence | None = None
+        for sentence in found:
+            if self._is_silent(sentence):
+                before = None
+                continue
+            over = bool(self._resolved.places(sentence.words))
+            pair = sentence if before is None else before + sentence
+            for level, row, groups in self._rows:
+                if over and not row.even_passed:
+                    continue
+                place = self._held(sentence, row, groups) or (self._held(pair, row, groups) if row.across else None)
+                if place is not None:
+                    rows.append((level, row, place))
+            before = None if over else sentence
+        return rows
 
     def asks(self, sentence: Sentence) -> list[str]:
         return [name for name, group in self._asks.items() if group.places(sentence.words)]
 
+    def _is_silent(self, sentence: Sentence) -> bool:
+        """Whether the sentence speaks in general, or of the past and not of now too."""
+        words = sentence.words
+        return bool(self._general.places(words) or (self._past.places(words) and not self._now.places(words)))
+
     def _held(self, sentence: Sentence, row: Row, groups: list[_Group]) -> tuple[int, int] | None:
+        """Place in the text of the row's first to last word."""
         places: list[list[tuple[int, int]]] = []
         for group in groups:
             found = group.places(sentence.words)
@@ -155,19 +186,21 @@ class TriageTable:
             first, last = min(start for start, _ in chosen), max(end for _, end in chosen)
             apart = len({start for start, _ in chosen}) == len(chosen)
             if apart and last - first < row.within + len(groups) and (row.even_denied or not self._is_denied(sentence, chosen)):
-                return first, last
+                return sentence.places[first][0], sentence.places[last][1]
         return None
 
     def _is_denied(self, sentence: Sentence, chosen: Sequence[tuple[int, int]]) -> bool:
         """Whether a word of denial stands among the row's words, or before them in the same clause."""
         first, last = min(start for start, _ in chosen), max(end for _, end in chosen)
-        own = {position for start, end in chosen for position in range(start, end + 1)}
+        own = {
+            position for start, end in (*chosen, *self._not_denied.places(sentence.words)) for position in range(start, end + 1)
+        }
         if any(sentence.words[position] in self._denied for position in range(first, last) if position not in own):
             return True
         for position in range(first - 1, max(-1, first - 1 - _DENIAL_REACH), -1):
             if sentence.words[position] in _STOPS:
                 return False
-            if sentence.words[position] in self._denied:
+            if sentence.words[position] in self._denied and position not in own:
                 return True
         return False
 
