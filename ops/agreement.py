@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.offline import Annotated, Offline
 from ops.messages import read_folder
-from schemas.flags import Opinion
+from schemas.flags import Decision, Opinion
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,14 @@ class Agreement:
 
 def count(offline: Offline, folder: Path) -> list[Agreement]:
     """Over every HL7, FHIR and ``.txt`` file of ``folder``; messages of one patient see each other. Raises Poison for a message that must not pass."""
+    return counted(one.decision for one in _read(offline, folder))
+
+
+def counted(decisions: Iterable[Decision]) -> list[Agreement]:
+    """By type of flag, those of which the models speak."""
     found: dict[str, Agreement] = {}
-    for annotated in _read(offline, folder):
-        for opinion in annotated.decision.opinions:
+    for decision in decisions:
+        for opinion in decision.opinions:
             if opinion.type:
                 row = found.get(opinion.type, Agreement(opinion.type))
                 cell = _cell(opinion)

@@ -300,13 +300,13 @@ def test_beyond_loopback_it_wants_token_and_tls(host: str, tmp_path: Path) -> No
     """Neither is enough alone, and a name is not trusted to be this machine."""
     token, certificate = tmp_path / "token", tmp_path / "certificate"
     token.write_text(TOKEN)
-    for given, missing in (
+    for files, missing in (
         ({}, "token_file"),
         ({"tls_certificate_file": certificate}, "token_file"),
         ({"token_file": token}, "tls_certificate_file"),
     ):
         with pytest.raises(ConfigurationError) as error:
-            tokens_of("api", Api.model_validate({"host": host, **given}))
+            tokens_of("api", Api.model_validate({"host": host, **files}))
         assert error.value.path == f"api.{missing}"
     assert tokens_of("api", Api(host=host, token_file=token, tls_certificate_file=certificate)) is not None
 
