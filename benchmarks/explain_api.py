@@ -27,7 +27,7 @@ SAMPLE = Path(__file__).parents[1] / "ops" / "samples" / "mllp" / "04-progress-n
 
 def note() -> str:
     """The text of the sample's OBX segments."""
-    segments = SAMPLE.read_bytes().decode().split("\r")
+    segments = SAMPLE.read_text("utf-8").splitlines()
     return "\n".join(row.split("|")[5] for row in segments if row.startswith("OBX|") and row.split("|")[2] in ("TX", "FT", "ST"))
 
 
