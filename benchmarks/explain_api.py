@@ -48,19 +48,21 @@ def main() -> None:
     text = note()
     with tempfile.TemporaryDirectory() as folder:
         api = ApiProcess(Path(folder))
-        mentions = api.ask("/v1/annotate", text=text)["mentions"]
-        starts = cycle([mention["original"]["start"] for mention in mentions])
-        words = [len(api.ask("/v1/explain/entity", text=text, start=next(starts))["entity"]["words"]) for _ in mentions]
-        found = {
-            "characters of the note": len(text),
-            "entities": len(mentions),
-            "words of an entity's sentence, median": percentile(words, 0.5),
-            "annotate": timed(lambda: api.ask("/v1/annotate", text=text), given.requests),
-            "explain an entity": timed(lambda: api.ask("/v1/explain/entity", text=text, start=next(starts)), given.requests),
-            "explain flags": timed(lambda: api.ask("/v1/explain/flag", text=text), given.requests),
-            "explain flags in words": timed(lambda: api.ask("/v1/explain/flag", text=text, in_words=True), given.requests),
-        }
-        api.stop()
+        try:
+            mentions = api.ask("/v1/annotate", text=text)["mentions"]
+            starts = cycle([mention["original"]["start"] for mention in mentions])
+            words = [len(api.ask("/v1/explain/entity", text=text, start=next(starts))["entity"]["words"]) for _ in mentions]
+            found = {
+                "characters of the note": len(text),
+                "entities": len(mentions),
+                "words of an entity's sentence, median": percentile(words, 0.5),
+                "annotate": timed(lambda: api.ask("/v1/annotate", text=text), given.requests),
+                "explain an entity": timed(lambda: api.ask("/v1/explain/entity", text=text, start=next(starts)), given.requests),
+                "explain flags": timed(lambda: api.ask("/v1/explain/flag", text=text), given.requests),
+                "explain flags in words": timed(lambda: api.ask("/v1/explain/flag", text=text, in_words=True), given.requests),
+            }
+        finally:
+            api.stop()
     json.dump(found, sys.stdout, indent=2)
     if given.record:
         machine = f"{os.cpu_count()} cores, {platform.machine()}, one-minute load {os.getloadavg()[0]:.1f}"
