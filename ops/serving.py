@@ -65,8 +65,9 @@ def run(section: str, address: Address, make_app: Callable[[Tokens | None], Star
     Raises:
         ConfigurationError: as ``tokens_of``; unusable TLS files; the address cannot be taken.
     """
-    app = make_app(tokens_of(section, address))
+    tokens = tokens_of(section, address)
     tls = server_context(f"{section}.tls", address.tls_certificate_file, address.tls_key_file, None)
+    app = make_app(tokens)
 
     async def main() -> None:
         stop = asyncio.Event()
