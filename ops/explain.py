@@ -19,7 +19,7 @@ from models.session import Execution
 from models.tagger import Tagger
 from ops.messages import read_folder
 from schemas.envelope import FHIR_JSON
-from schemas.findings import Mention
+from schemas.findings import Findings, Mention
 from schemas.flags import Flag
 from streams.settings import Settings
 
@@ -142,12 +142,12 @@ def read_file(offline: Offline, file: Path) -> Iterator[Annotated]:
 def _entities(annotated: Annotated, word: str, tagger: Tagger) -> Iterator[Entity]:
     for mention in annotated.findings.mentions:
         if word.lower() in mention.text.lower():
-            yield told_entity(annotated, mention, tagger)
+            yield told_entity(annotated.findings, mention, tagger)
 
 
-def told_entity(annotated: Annotated, mention: Mention, tagger: Tagger) -> Entity:
+def told_entity(findings: Findings, mention: Mention, tagger: Tagger) -> Entity:
     """Which words of its sentence the mention rests on; one call of the model, a row for each word."""
-    text = next(note.text for note in annotated.findings.notes if note.path == mention.note)
+    text = next(note.text for note in findings.notes if note.path == mention.note)
     start, end = _around(text, mention)
     sentence = text[start:end]
     spans = [s for s in tagger.tag(sentence) if s.start < mention.end - start and mention.start - start < s.end]

@@ -159,11 +159,11 @@ class Annotator:
 
     def _entity(self, kind: str, body: bytes) -> EntityAnswer:
         question = _decode(_json_only(kind, body), EntityQuestion)
-        annotated = self._read(question)
-        mention = next((m for m in annotated.findings.mentions if m.note == question.note and _covers(m, question.start)), None)
+        findings = read(question, self._offline.apart()).findings
+        mention = next((m for m in findings.mentions if m.note == question.note and _covers(m, question.start)), None)
         if mention is None:
             raise _Absent
-        return EntityAnswer(entity=told_entity(annotated, mention, self._tagger), model=self._tagger.version)
+        return EntityAnswer(entity=told_entity(findings, mention, self._tagger), model=self._tagger.version)
 
     def _flag(self, kind: str, body: bytes) -> FlagAnswer:
         question = _decode(_json_only(kind, body), FlagQuestion)
