@@ -134,7 +134,7 @@ def test_where_no_entity_stands_there_is_none(api: ApiProcess) -> None:
 
 def test_a_text_without_stops_is_explained_by_the_words_around(api: ApiProcess) -> None:
     """A long text of one sentence costs no more than a few lines."""
-    text = "with some pain " * 2000 + "on metformin daily " + "and rest " * 1000
+    text = "with some pain " * 300 + "on metformin daily " + "and rest " * 200
     answer = api.ask("/v1/explain/entity", text=text, start=text.index("metformin"))
     assert 20 < len(answer["entity"]["words"]) < 200
 

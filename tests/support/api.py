@@ -29,7 +29,7 @@ class ApiProcess:
                 [sys.executable, "-m", "ops.cli", "serve"], cwd=ROOT, env=env, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL
             )
         self.url = f"http://127.0.0.1:{self._port()}"
-        self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=120, trust_env=False)
 
     def _port(self) -> int:
         """From the log, once it listens."""
