@@ -7,6 +7,7 @@ one object share a token, a clock and a context, as they would on the stream.
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,6 +68,13 @@ class Offline:
         self._decider = make_decider(settings)
         self._vault = MemoryVault(seed=seed)
         self._contexts: dict[str, PatientContext] = {}
+
+    def apart(self) -> Offline:
+        """The same steps and models with a vault and contexts of its own, for a caller whose messages must meet no other's; cheap."""
+        other = copy.copy(self)
+        other._vault = MemoryVault()
+        other._contexts = {}
+        return other
 
     def read_text(self, text: str, *, clean: bool = False, given: Sequence[GivenMention] | None = None) -> Read:
         """One bare text; ``clean`` skips de-identification, ``given`` replaces extraction by the given spans."""

@@ -6,7 +6,7 @@ Three sets: the hand-written messages of ``training/tasks/messages.toml`` (whoev
 messages); the 120 messages of ``tests/cases/triage/messages.toml``, made up and labelled by an author who saw neither table nor training messages, with 14 that
 hold alarming words for nothing (no row of the table may be written from them); and 1,000 questions of real people to a library (MeQSum; nobody who built the table read one): they are taken to be routine, since
 emergencies do not go to libraries, so that what is called urgent there is an alarm for nothing, or nearly so. Recall on emergencies of real people is not measured: no open data hold any.
-The table alone; with ``--bundle`` the model alone and both together too.
+A quarter of them was kept apart from the training of models, and stands by itself too. The table alone; with ``--bundle`` the model alone and both together too.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import json
 import sys
 import time
 import tomllib
-import zipfile
 from pathlib import Path
-from xml.etree import ElementTree
 
 import msgspec
 
@@ -30,9 +28,10 @@ from models.bundle import shelf_bundle
 from models.classifier import Classifier
 from schemas.findings import Findings, FindingsNote
 from streams.settings import Settings
+from training.data.meqsum import consumer_questions
+from training.tasks.texts import kept_apart
 
 RESULTS = Path(__file__).with_name("results") / "triage.json"
-_SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 Row = tuple[str, str]
 
 
@@ -51,18 +50,9 @@ def blind() -> list[Row]:
     return [(row["text"], row["urgency"]) for row in lists["message"]]
 
 
-def questions(data: Path) -> list[Row]:
-    """The questions as they were sent; the second column of the sheet."""
-    (path,) = sorted((data / "qa_meqsum").glob("*.xlsx"))
-    with zipfile.ZipFile(path) as book:
-        # a trusted local file of the corpus
-        shared = [
-            "".join(part.itertext()) for part in ElementTree.fromstring(book.read("xl/sharedStrings.xml")).iter(f"{_SHEET}si")
-        ]
-        rows = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml")).iter(f"{_SHEET}row")
-        cells = [list(row.iter(f"{_SHEET}c")) for row in rows]
-    texts = [shared[int(row[1].findtext(f"{_SHEET}v") or 0)] for row in cells[1:] if len(row) > 1]
-    return [(text, "routine") for text in texts if text.strip()]
+def questions(data: Path, *, unseen: bool) -> list[Row]:
+    """``unseen``: those alone that no model was trained on."""
+    return [(text, "routine") for text in consumer_questions(data) if not unseen or kept_apart(text)]
 
 
 def figures(triager: Triager, rows: list[Row]) -> dict[str, float]:
@@ -105,13 +95,13 @@ def main() -> None:
         model = Classifier.load(shelf_bundle(arguments.bundle, chosen.shelf), trusted_keys=chosen.trusted_keys)
         silent = TriageTable(msgspec.structs.replace(table.form, urgency={}), table.sha256)
         sides |= {"model": (silent, model), "both": (table, model)}
-    found = {
-        name: {
-            source: figures(Triager(*side), rows)
-            for source, rows in (("handwritten", handwritten()), ("blind", blind()), ("questions", questions(data_folder())))
-        }
-        for name, side in sides.items()
+    sets = {
+        "handwritten": handwritten(),
+        "blind": blind(),
+        "questions": questions(data_folder(), unseen=False),
+        "questions that no model was trained on": questions(data_folder(), unseen=True),
     }
+    found = {name: {source: figures(Triager(*side), rows) for source, rows in sets.items()} for name, side in sides.items()}
     json.dump(found, sys.stdout, indent=2)
     if arguments.record:
         RESULTS.write_text(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.answers import FhirResponse
@@ -27,9 +29,8 @@ class Tokens:
         self._digests = [hashlib.sha256(token.encode()).digest() for token in tokens]
 
     @classmethod
-    def load(cls, path: Path) -> Tokens:
-        """Raises ConfigurationError: the file cannot be read, is empty, or holds a token under 16 characters."""
-        setting = "gateway.http_token_file"
+    def load(cls, path: Path, setting: str = "gateway.http_token_file") -> Tokens:
+        """Raises ConfigurationError naming ``setting``: the file cannot be read, is empty, or holds a token under 16 characters."""
         tokens = [line.strip() for line in read_secret(path, setting).splitlines() if line.strip()]
         if not tokens or any(len(token) < 16 for token in tokens):
             raise ConfigurationError(path=setting, detail="needs tokens of at least 16 characters, one a line")
@@ -42,24 +43,36 @@ class Tokens:
         return any(matches)
 
 
+def _fhir_refusal(headers: Mapping[str, str]) -> Response:
+    return FhirResponse(outcome(issue("login", "a valid bearer token is needed")), 401, headers)
+
+
 class AccessControl:
     """ASGI middleware.
 
     Args:
-        tokens: ``None`` where the listener demands client certificates instead; then every connection is known already.
+        tokens: ``None`` where nobody is asked for one: the listener demands client certificates instead, or is on loopback.
+        public: paths that need none.
+        refusal: the answer 401, in the form of the door, with these headers.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        tokens: Tokens | None,
+        *,
+        public: Set[str] = PUBLIC,
+        refusal: Callable[[Mapping[str, str]], Response] = _fhir_refusal,
+    ) -> None:
         self._app = app
         self._tokens = tokens
+        self._public, self._refusal = public, refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC or self._tokens is None or self._allowed(scope):
+        if scope["type"] != "http" or scope["path"] in self._public or self._tokens is None or self._allowed(scope):
             await self._app(scope, receive, send)
             return
-        response = FhirResponse(
-            outcome(issue("login", "a valid bearer token is needed")), 401, {"www-authenticate": 'Bearer realm="wardstream"'}
-        )
+        response = self._refusal({"www-authenticate": 'Bearer realm="wardstream"'})
         await response(scope, receive, send)
 
     def _allowed(self, scope: Scope) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.intake import Busy
-from schemas.errors import MalformedMessage, Poison, Reason
+from schemas.errors import MalformedMessage, Poison, Reason, UnsupportedContent
 
 #: A body (or, in bulk, the next piece of it) must come within this time.
 DEADLINE_S = 30.0
@@ -105,3 +105,15 @@ class Hold:
 
     async def __aexit__(self, *_: object) -> None:
         self.release()
+
+
+def content_type_of(request: Request) -> str:
+    """Media type without parameters. Raises UnsupportedContent for a charset other than UTF-8 or an encoded body."""
+    name, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    for parameter in parameters.split(";"):
+        key, _, value = parameter.partition("=")
+        if key.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "utf8"):
+            raise UnsupportedContent(path="content-type")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedContent(path="content-encoding")
+    return name.strip()

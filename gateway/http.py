@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from gateway.access import AccessControl, Tokens
 from gateway.answers import RETRY_AFTER, FhirResponse, problem, refused, stored
-from gateway.body import Bodies, BodyTimeout
+from gateway.body import Bodies, BodyTimeout, content_type_of
 from gateway.bulk import take_lines
 from gateway.capability import statement
 from gateway.fhir import FhirDoor
@@ -105,7 +105,7 @@ class HttpDoor:
         type_name = request.path_params.get("type_name")
         if type_name is not None and not _TYPE.fullmatch(type_name):
             return problem(404, "not-found", "no such path")
-        content_type = _content_type(request)
+        content_type = content_type_of(request)
         trace = request.headers.get("traceparent", "")
         traceparent = trace if _TRACEPARENT.fullmatch(trace) else None
         if content_type in NDJSON:
@@ -147,15 +147,3 @@ def _sender(request: Request) -> str:
     if token is not None:
         return hashlib.sha256(token.encode()).hexdigest()
     return request.client.host if request.client else ""
-
-
-def _content_type(request: Request) -> str:
-    """Media type without parameters. Raises UnsupportedContent for a charset other than UTF-8 or an encoded body."""
-    name, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    for parameter in parameters.split(";"):
-        key, _, value = parameter.partition("=")
-        if key.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "utf8"):
-            raise UnsupportedContent(path="content-type")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedContent(path="content-encoding")
-    return name.strip()

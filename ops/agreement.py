@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.offline import Offline
-from ops.explain import read_file
-from schemas.flags import Opinion
+from schemas.flags import Decision, Opinion
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +23,19 @@ class Agreement:
 
 
 def count(offline: Offline, folder: Path) -> list[Agreement]:
-    """Over every HL7, FHIR (NDJSON too) and ``.txt`` file of ``folder``; messages of one patient see each other. Raises Poison for a message that must not pass."""
+    """Over every HL7, FHIR and ``.txt`` file of ``folder``; messages of one patient see each other. Raises Poison for a message that must not pass."""
+    return counted(one.decision for one in _read(offline, folder))
+
+
+def counted(decisions: Iterable[Decision]) -> list[Agreement]:
+    """By type of flag, those of which the models speak."""
     found: dict[str, Agreement] = {}
-    for opinion in _opinions(offline, folder):
-        if opinion.type:
-            row = found.get(opinion.type, Agreement(opinion.type))
-            cell = _cell(opinion)
-            found[opinion.type] = replace(row, **{cell: getattr(row, cell) + 1})
+    for decision in decisions:
+        for opinion in decision.opinions:
+            if opinion.type:
+                row = found.get(opinion.type, Agreement(opinion.type))
+                cell = _cell(opinion)
+                found[opinion.type] = replace(row, **{cell: getattr(row, cell) + 1})
     return [found[name] for name in sorted(found)]
 
 
@@ -50,7 +55,6 @@ def _cell(opinion: Opinion) -> str:
     return ("both" if opinion.holds else "rule_only") if opinion.rule else ("model_only" if opinion.holds else "neither")
 
 
-def _opinions(offline: Offline, folder: Path) -> Iterator[Opinion]:
+def _read(offline: Offline, folder: Path) -> Iterator[Annotated]:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        for annotated in read_file(offline, file):
-            yield from annotated.decision.opinions
+        yield from read_file(offline, file)

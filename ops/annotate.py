@@ -16,7 +16,7 @@ import msgspec
 
 from agents.offline import Annotated, GivenMention, Offline, Read
 from schemas.envelope import FHIR_JSON, HL7_V2
-from schemas.errors import Reason, WardstreamError
+from schemas.errors import Reason, SchemaMismatch, WardstreamError
 from schemas.findings import MENTION_TYPES, Mention
 
 #: Lines read ahead of the one being written, per thread: bounds memory on a fast producer.
@@ -24,25 +24,47 @@ READ_AHEAD = 4
 CONTENT_TYPES = {"hl7v2": HL7_V2, "fhir": FHIR_JSON}
 
 
-class _Given(msgspec.Struct, frozen=True):
+class Given(msgspec.Struct, frozen=True):
     start: int
     end: int
     type: str
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One input: a text or a message, in the form of ``docs/reference/annotate.md``."""
+
     id: str | int | None = None
     text: str | None = None
     format: Literal["hl7v2", "fhir"] | None = None
     message: str | dict[str, Any] | None = None
     deid: bool = True
-    mentions: list[_Given] | None = None
+    mentions: list[Given] | None = None
 
 
-class _BadLineError(Exception):
-    def __init__(self, detail: str, line_id: object = None) -> None:
-        self.detail, self.line_id = detail, line_id
-        super().__init__(detail)
+def check(item: Item) -> None:
+    """Raises SchemaMismatch where fields stand together that do not belong together, or a span lies outside its text."""
+    if (item.text is None) == (item.message is None):
+        raise SchemaMismatch(detail="exactly one of text and message is needed")
+    if item.message is not None and item.format is None:
+        raise SchemaMismatch(detail="message needs format: hl7v2 or fhir")
+    if item.text is None and (item.mentions is not None or not item.deid):
+        raise SchemaMismatch(detail="deid and mentions go with text only")
+    for mention in item.mentions or ():
+        if not 0 <= mention.start < mention.end <= len(item.text or ""):
+            raise SchemaMismatch(detail="a mention lies outside the text")
+        if mention.type not in MENTION_TYPES:
+            raise SchemaMismatch(detail="unknown mention type")
+    if item.mentions is not None and item.deid:
+        raise SchemaMismatch(detail='mentions need "deid": false, because their offsets are those of clean text')
+
+
+def read(item: Item, offline: Offline) -> Read:
+    """De-identification and extraction of a checked item. Raises Poison for what cannot be read or must not pass."""
+    if item.text is not None:
+        given = None if item.mentions is None else [GivenMention(m.start, m.end, m.type) for m in item.mentions]
+        return offline.read_text(item.text, clean=not item.deid, given=given)
+    payload = item.message.encode() if isinstance(item.message, str) else msgspec.json.encode(item.message)
+    return offline.read_message(CONTENT_TYPES[item.format or "hl7v2"], payload)
 
 
 def annotate(lines: Iterable[bytes], offline: Offline, *, threads: int) -> Iterator[tuple[bytes, bool]]:
@@ -65,37 +87,14 @@ def annotate(lines: Iterable[bytes], offline: Offline, *, threads: int) -> Itera
 
 def _submit(line: bytes, offline: Offline, pool: ThreadPoolExecutor) -> tuple[object, Future[Read]]:
     try:
-        item = _parse(line)
-    except _BadLineError as error:
+        item = msgspec.json.decode(line, type=Item)
+        check(item)
+    except (msgspec.MsgspecError, UnicodeDecodeError, SchemaMismatch) as error:
         failed: Future[Read] = Future()
-        failed.set_exception(error)
-        return error.line_id, failed
-    if item.text is not None:
-        given = None if item.mentions is None else [GivenMention(m.start, m.end, m.type) for m in item.mentions]
-        return item.id, pool.submit(offline.read_text, item.text, clean=not item.deid, given=given)
-    payload = item.message if isinstance(item.message, str) else msgspec.json.encode(item.message).decode()
-    return item.id, pool.submit(offline.read_message, CONTENT_TYPES[item.format or "hl7v2"], payload.encode())
-
-
-def _parse(line: bytes) -> _Line:
-    try:
-        item = msgspec.json.decode(line, type=_Line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise _BadLineError("not a JSON object of the documented form", _id_of(line)) from None
-    if (item.text is None) == (item.message is None):
-        raise _BadLineError("exactly one of text and message is needed", item.id)
-    if item.message is not None and item.format is None:
-        raise _BadLineError("message needs format: hl7v2 or fhir", item.id)
-    if item.text is None and (item.mentions is not None or not item.deid):
-        raise _BadLineError("deid and mentions go with text only", item.id)
-    for mention in item.mentions or ():
-        if not 0 <= mention.start < mention.end <= len(item.text or ""):
-            raise _BadLineError("a mention lies outside the text", item.id)
-        if mention.type not in MENTION_TYPES:
-            raise _BadLineError("unknown mention type", item.id)
-    if item.mentions is not None and item.deid:
-        raise _BadLineError('mentions need "deid": false, because their offsets are those of clean text', item.id)
-    return item
+        known = isinstance(error, SchemaMismatch)
+        failed.set_exception(error if known else SchemaMismatch(detail="not a JSON object of the documented form"))
+        return _id_of(line), failed
+    return item.id, pool.submit(read, item, offline)
 
 
 def _id_of(line: bytes) -> object:
@@ -110,13 +109,16 @@ def _id_of(line: bytes) -> object:
 def _finish(line_id: object, future: Future[Read], offline: Offline) -> tuple[bytes, bool]:
     try:
         annotated = offline.decide(future.result())
-    except _BadLineError as error:
-        return _error(line_id, Reason.SCHEMA_MISMATCH.value, error.detail), False
     except WardstreamError as error:
-        return _error(line_id, error.reason.value, str(error)), False
+        return _error(line_id, error.reason.value, told(error)), False
     except Exception as error:  # one line must not end the run; the type's name carries no text of the input
         return _error(line_id, Reason.UNEXPECTED.value, type(error).__name__), False
     return msgspec.json.encode({"id": line_id, **render(annotated)}), True
+
+
+def told(error: WardstreamError) -> str:
+    """Place and fixed words of an error, for ``detail``; its code stands beside it. Never a value of the input."""
+    return ": ".join(part for part in (error.path, error.detail) if part)
 
 
 def _error(line_id: object, code: str, detail: str) -> bytes:
@@ -147,19 +149,11 @@ def render(annotated: Annotated) -> dict[str, Any]:
 
 
 def _mention(mention: Mention) -> dict[str, Any]:
+    """What a mention always has, and what it has besides (``expansion``, ``relatives``, ``period``, ``laterality``, ``onset``)."""
     original = mention.original
     return {
-        "id": mention.id,
-        "note": mention.note,
-        "start": mention.start,
-        "end": mention.end,
-        "text": mention.text,
-        "type": mention.type,
-        "score": mention.score,
-        "source": mention.source,
-        "section": mention.section,
+        **{"section": "", "codes": [], **msgspec.to_builtins(mention)},
         "assertion": msgspec.structs.asdict(mention.assertion),
-        "codes": msgspec.to_builtins(mention.codes),
         "original": {
             "start": mention.start if original is None else original.start,
             "end": mention.end if original is None else original.end,

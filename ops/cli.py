@@ -13,6 +13,7 @@ from schemas.errors import ConfigurationError, WardstreamError
 COMMANDS = {
     "annotate": "de-identify, extract and decide offline: JSON Lines in, JSON Lines out",
     "explain": "why this flag and what would change it, which words an entity rests on; offline",
+    "serve": "annotate and explain over HTTP, one message a request",
     "demo": "run the whole stream on sample messages and show what happened",
     "up": "run the same stack until Ctrl-C",
     "gateway": "the MLLP and FHIR doors",

@@ -227,6 +227,21 @@ class Cds(_Section):
     fhir_timeout_s: float = Field(0.3, gt=0, le=10)
 
 
+class Api(_Section):
+    """``wardstream serve``. Beyond loopback it needs ``token_file`` (tokens of 16 characters or more, one a line) and TLS.
+
+    ``concurrency``: requests read at a time, ``waiting``: further ones that may wait for their turn; beyond both the answer is 429."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8091, ge=0, le=65535)
+    token_file: Path | None = None
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+    max_body_bytes: int = Field(1_048_576, ge=1024)
+    concurrency: int = Field(2, ge=1, le=64)
+    waiting: int = Field(16, ge=0)
+
+
 class Subscriptions(_Section):
     """Who is told of new results, for ``notify`` and ``notify_results``.
 
@@ -294,6 +309,7 @@ class Settings(BaseSettings):
     publish: Publish = Publish()
     fhir_server: FhirServer = FhirServer()
     cds: Cds = Cds()
+    api: Api = Api()
     subscriptions: Subscriptions = Subscriptions()
     feedback: Feedback = Feedback()
     labels: Labels = Labels()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -14,11 +13,7 @@ from rich.table import Table
 
 from ops.cli import EXIT_FAILED
 from schemas.errors import Poison
-from streams.settings import Settings, load
-
-if TYPE_CHECKING:
-    from models.generator import Generator
-    from models.tagger import Tagger
+from streams.settings import load
 
 _SUFFIXES = (".hl7", ".json", ".ndjson", ".txt")
 
@@ -37,24 +32,24 @@ def command(files: tuple[Path, ...], flag: str, entity: str, in_words: bool, as_
     Needs neither Kafka nor Redis; everything shown is de-identified. Exit 1 when a message cannot be read.
     """
     from agents.offline import Offline
-    from ops.explain import Told, explain
+    from ops.explain import Told, entity_tagger, explain, flag_writer
 
     for file in files:
         if file.suffix.lower() not in _SUFFIXES:
             raise click.UsageError(f"{file.name}: none of {', '.join(_SUFFIXES)}")
     settings = load()
-    tagger = _tagger(settings) if entity else None
-    generator = _generator(settings) if in_words else None
+    tagger = entity_tagger(settings) if entity else None
+    generator = flag_writer(settings) if in_words else None
     console = Console(soft_wrap=True)
 
     def show(told: Told) -> None:
         console.print(f"[bold]{escape(told.file)}[/]")
         for one in told.flags:
-            console.print(f"  [bold]{escape(one['type'])}[/]")
-            for part in one["explanation"].split(" | "):
+            console.print(f"  [bold]{escape(one.type)}[/]")
+            for part in one.explanation.split(" | "):
                 console.print(f"    {escape(part)}")
             if generator is not None:
-                sentence = one["in_words"] or "nothing that the evidence holds was written; read the basis above"
+                sentence = one.in_words or "nothing that the evidence holds was written; read the basis above"
                 console.print(f"    In words ({escape(generator.version)}): {escape(sentence)}")
         if not told.flags:
             named = {rule: outcome for rule, outcome in told.outcomes.items() if flag in ("", rule)}
@@ -81,23 +76,3 @@ def command(files: tuple[Path, ...], flag: str, entity: str, in_words: bool, as_
     finally:
         if tagger is not None:
             tagger.close()
-
-
-def _generator(settings: Settings) -> Generator:
-    from models.bundle import shelf_bundle
-    from models.generator import Execution, Generator
-
-    chosen = settings.models
-    return Generator.load(
-        shelf_bundle(chosen.explanations, chosen.shelf), execution=Execution("cpu", False, 1), trusted_keys=chosen.trusted_keys
-    )
-
-
-def _tagger(settings: Settings) -> Tagger:
-    from models.bundle import shelf_bundle
-    from models.session import Execution
-    from models.tagger import Tagger
-
-    chosen = settings.models
-    execution = Execution("cpu", False, chosen.threads)
-    return Tagger.load(shelf_bundle(chosen.entities, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)

@@ -71,6 +71,15 @@ def test_identifiers_leave_and_findings_stay(answers: dict[str, dict[str, Any]])
         assert NOTE[span["start"] : span["end"]] not in clean
 
 
+def test_what_a_mention_has_besides_is_told() -> None:
+    """The side and since when, where the note says them, as the page of the format promises."""
+    code, (line,), errors = run([{"id": 1, "text": "Left knee pain for 3 days."}], "--quiet")
+    assert code == 0, errors
+    told = {key: mention[key] for mention in line["mentions"] for key in ("laterality", "onset") if key in mention}
+    assert told["laterality"] == "left"
+    assert told["onset"]["ago"] == "P3D"
+
+
 def test_a_message_gives_facts_and_flags(answers: dict[str, dict[str, Any]]) -> None:
     """The critical potassium is a fact and raises its flag; the message is still HL7 without the patient's name."""
     line = answers["message"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,7 @@ from models.bundle import SHELF, load_manifest, shelf_bundle
 from models.signature import new_key_pair, sign
 from schemas.errors import ConfigurationError
 
+ATTRIBUTES = Path(__file__).parents[2] / "training" / "cards" / "attributes.toml"
 NAMES = tuple(sorted(path.name for path in SHELF.iterdir()))
 
 
@@ -138,6 +141,19 @@ def test_every_shelf_bundle_carries_the_31_source_attributes() -> None:
         attributes = load_manifest(shelf_bundle(name)).attributes
         assert len(attributes) == 31
         assert all(text.strip() and text != "Set by the bundle" and "{" not in text for text in attributes.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_card_states_the_31_in_their_nine_groups(name: str) -> None:
+    """Groups, names and order of ``training/cards/attributes.toml``, each with the statement that its signed manifest makes."""
+    folder = shelf_bundle(name)
+    stated = load_manifest(folder).attributes
+    text = (folder / "MODEL_CARD.md").read_text("utf-8").partition("## Source attributes")[2]
+    groups: dict[str, dict[str, str]] = tomllib.loads(ATTRIBUTES.read_text("utf-8"))
+    assert re.findall(r"^### (.+)$", text, re.MULTILINE) == list(groups)
+    rows = [row for row in re.findall(r"^\| (.+?) \| (.+) \|$", text, re.MULTILINE) if row[0] != "attribute"]
+    assert rows == [(key.replace("_", " "), stated[key]) for group in groups.values() for key in group]
+    assert len(rows) == 31
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 DRUGS = ("aspirin", "warfarin", "metformin", "digoxin", "heparin", "insulin")
@@ -102,4 +103,17 @@ def write(folder: Path) -> Path:
             for kind in ("information", "treatment", "symptoms", "causes")
         )
         _write(folder / f"qa_medquad/x/{k:03d}.xml", f"<Document><QAPairs>{pairs}</QAPairs></Document>")
+    _questions(folder / "qa_meqsum/questions.xlsx")
     return folder
+
+
+def _questions(path: Path) -> None:
+    """The two parts of a workbook that hold twelve questions, the number of each beside it."""
+    path.parent.mkdir(parents=True)
+    name = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    texts = ["CHQ", "Summary", *(f"I read about topic {k}, where can I learn more?" for k in range(12))]
+    strings = "".join(f"<si><t>{text}</t></si>" for text in texts)
+    rows = "".join(f'<row><c t="s"><v>1</v></c><c t="s"><v>{k}</v></c></row>' for k in (0, *range(2, 14)))
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("xl/sharedStrings.xml", f'<sst xmlns="{name}">{strings}</sst>')
+        book.writestr("xl/worksheets/sheet1.xml", f'<worksheet xmlns="{name}"><sheetData>{rows}</sheetData></worksheet>')

@@ -224,7 +224,74 @@ def test_every_row_of_the_table_can_hold() -> None:
         for row in rows:
             text = " ".join(dict.fromkeys(group.split("|")[0].rstrip("*") for group in row.all))
             if len(text.split()) >= len(row.all):
-                held = [name.name for _, name, _ in TABLE.rows(sentences(text)[0])]
+                held = [name.name for _, name, _ in TABLE.rows(sentences(text))]
                 assert row.name in held, (level, row.name, text)
-                denied = [name.name for _, name, _ in TABLE.rows(sentences(f"no {text}")[0])]
+                denied = [name.name for _, name, _ in TABLE.rows(sentences(f"no {text}"))]
                 assert (row.name in denied) == row.even_denied, (level, row.name, denied)
+
+
+def level(text: str) -> str:
+    """The most urgent row of the shipped table."""
+    levels = {found for found, _, _ in TABLE.rows(sentences(text))}
+    return next((name for name in ("emergency", "same-day") if name in levels), "routine")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I'm not sure why my chest hurts so badly", "emergency"),
+        ("It's not going away and my chest feels tight", "emergency"),
+        ("I have no chest pain and no trouble breathing", "routine"),
+        ("he is not himself and his speech is slurred", "emergency"),
+    ],
+)
+def test_a_denial_of_something_else_denies_nothing(text: str, expected: str) -> None:
+    assert level(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I have a history of angina and this morning my chest feels heavy", "emergency"),
+        ("I had chest pain years ago, all I need is a form", "routine"),
+        ("My dad's face drooped for ten minutes but he's back to normal", "emergency"),
+        ("My chest pain went away with the antacid", "routine"),
+    ],
+)
+def test_the_past_is_silent_unless_now_is_spoken_of_or_the_sign_calls_for_help_when_it_is_over(text: str, expected: str) -> None:
+    """A stroke's signs that pass are a warning (TIA)."""
+    assert level(text) == expected
+
+
+def test_two_sentences_that_follow_each_other_are_read_together() -> None:
+    """Only by rows that say so, and only neighbours."""
+    assert level("My son fell and hit his head an hour ago. He keeps vomiting.") == "emergency"
+    assert (
+        level("My son fell and hit his head. We had lunch then. We liked the soup. He wants to vomiting-proof his bed.")
+        != "emergency"
+    )
+    assert level("I had a chest film. Pain in my toe is the same.") == "routine"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can't catch my breath",
+        "grandpa suddenly can't lift his right arm",
+        "ate a cashew and my tongue is thick",
+        "hubby threw up blood",
+        "I haven't felt the baby kick all day and I'm 35 weeks",
+        "one of my testicles hurts like crazy since lunch",
+        "can't feel my privates when I wipe and my back is killing me",
+        "running 102 and I'm on chemo",
+        "my toddler got into grandma's pills",
+        "carbon monoxide alarm keeps going off and we have headaches",
+        "the spots on her legs don't fade under a glass and she has a fever",
+        "I gave myself double the insulin by mistake",
+        "everyone would be better off without me",
+        "my period is late and I have a stabbing pain on one side, feel faint",
+        "I quit drinking two days ago. I'm shaking and seeing things",
+    ],
+)
+def test_lay_words_of_known_red_flags_are_an_emergency(text: str) -> None:
+    assert level(text) == "emergency"

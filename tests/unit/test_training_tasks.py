@@ -55,6 +55,15 @@ def test_no_phrasing_stands_on_both_sides(name: str) -> None:
     assert not sides[0] & sides[1]
 
 
+def test_questions_to_a_library_are_routine_and_stand_on_one_side(data: Path) -> None:
+    """Read from the workbook without its head; none lost, none on both sides."""
+    sides = [messages.training(data, count=1, seed=1)["meqsum"], messages.development(data, seed=1)["meqsum"]]
+    texts = [{row.text for row in rows} for rows in sides]
+    assert texts[0] | texts[1] == {f"I read about topic {k}, where can I learn more?" for k in range(12)}
+    assert not texts[0] & texts[1]
+    assert {row.labels for rows in sides for row in rows} == {frozenset({"urgency:routine"})}
+
+
 def test_every_label_has_phrasings_on_both_sides() -> None:
     """No flag is learned without being measured, or measured without having been taught."""
     for side in (False, True):

@@ -77,18 +77,21 @@ def without_patient(note: str, first: str, last: str) -> str:
     return note
 
 
-def base_texts(data: Path) -> Iterator[str]:
-    """Free clinical texts: ACI-Bench notes, MTS-Dialog sections, MACCROBAT reports. Texts with masks or known names are left out
-    where these cannot be told from words."""
+def aci_notes(data: Path) -> Iterator[str]:
+    """ACI-Bench notes without their patients' names."""
     folder = data / "dialog_aci_bench/data/challenge_data"
     for part in ("train", "valid"):
         with (folder / f"{part}_metadata.csv").open(encoding="utf-8") as file:
             known = {r["encounter_id"]: (r["patient_firstname"], r["patient_familyname"]) for r in csv.DictReader(file)}
         with (folder / f"{part}.csv").open(encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                note = row["note"]
-                first, last = known.get(row["encounter_id"], ("", ""))
-                yield without_patient(note, first, last)
+                yield without_patient(row["note"], *known.get(row["encounter_id"], ("", "")))
+
+
+def base_texts(data: Path) -> Iterator[str]:
+    """Free clinical texts: ACI-Bench notes, MTS-Dialog sections, MACCROBAT reports. Texts with masks or known names are left out
+    where these cannot be told from words."""
+    yield from aci_notes(data)
     for part in ("Training", "Validation"):
         with (data / f"dialog_mts_dialog/Main-Dataset/MTS-Dialog-{part}Set.csv").open(encoding="utf-8") as file:
             for row in csv.DictReader(file):

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from training.data.corpora import Source
 from training.data.document import LabelledText
+from training.data.meqsum import consumer_questions
 from training.tasks.metrics import Scores, class_scores
 from training.tasks.texts import kept_apart, part, restyled
 
@@ -31,7 +32,10 @@ LABELS: Final = (
     *(f"urgency:{name}" for name in _LISTS["urgency"]),
 )
 MULTI_LABEL: Final = True
-SOURCES: Final = (Source("MedQuAD questions", "qa_medquad", "CC BY 4.0", "Ben Abacha and Demner-Fushman 2019"),)
+SOURCES: Final = (
+    Source("MedQuAD questions", "qa_medquad", "CC BY 4.0", "Ben Abacha and Demner-Fushman 2019"),
+    Source("MeQSum questions", "qa_meqsum", "CC BY 4.0", "Ben Abacha and Demner-Fushman 2019"),
+)
 _SLOT = re.compile(r"\{(\w+)\}")
 _FORMS = {"he": "his", "she": "her"}
 
@@ -49,6 +53,12 @@ def _questions(data: Path, *, development: bool) -> list[LabelledText]:
                 labels = frozenset({f"ask:{kind}", "urgency:routine"})
                 found.append(LabelledText(f"medquad-{path.stem}-{number}", question.text.strip(), labels))
     return found
+
+
+def _library(data: Path, *, development: bool) -> list[LabelledText]:
+    """MeQSum's questions of real people to a library, kept apart by text: routine, since emergencies do not go to libraries."""
+    texts = [text for text in consumer_questions(data) if kept_apart(text) == development]
+    return [LabelledText(f"meqsum-{k}", text, frozenset({"urgency:routine"})) for k, text in enumerate(texts)]
 
 
 def _filled(template: str, random: Random) -> str:
@@ -84,18 +94,24 @@ def _messages(count: int, random: Random, *, development: bool) -> list[Labelled
 
 
 def training(data: Path, *, count: int, seed: int) -> dict[str, list[LabelledText]]:
-    """MedQuAD's questions of the training files, and ``count`` messages."""
+    """MedQuAD's questions of the training files, MeQSum's of the training side, and ``count`` messages."""
     return {
         "medquad": _questions(data, development=False),
+        "meqsum": _library(data, development=False),
         "messages": _messages(count, Random(f"messages/{seed}"), development=False),
     }
 
 
 def development(data: Path, *, seed: int) -> dict[str, list[LabelledText]]:
-    """``medquad``: other files; ``templates``: other templates; ``handwritten``: own messages, labelled by hand."""
+    """``medquad``: other files; ``meqsum``: other questions; ``templates``: other templates; ``handwritten``: own messages, labelled by hand."""
     own = [LabelledText(f"message-own-{k}", row["text"], frozenset(row["labels"])) for k, row in enumerate(_LISTS["handwritten"])]
     made = _messages(400, Random("messages/development"), development=True)
-    return {"medquad": _questions(data, development=True), "templates": made, "handwritten": own}
+    return {
+        "medquad": _questions(data, development=True),
+        "meqsum": _library(data, development=True),
+        "templates": made,
+        "handwritten": own,
+    }
 
 
 def scores(

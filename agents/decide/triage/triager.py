@@ -77,11 +77,12 @@ class Triager:
         urgency: Urgency = "routine"
         grounds: list[Ground] = []
         asked: dict[str, None] = {}
-        for sentence in sentences(note.text):
-            for level, row, (start, end) in self._table.rows(sentence):
-                urgency = max(urgency, level, key=URGENCIES.index)
-                span = TextSpan(note=note.path, sha256=note.sha256, start=start, end=end)
-                grounds.append(Ground(source="table", name=row.name, span=span))
+        found = sentences(note.text)
+        for level, row, (start, end) in self._table.rows(found):
+            urgency = max(urgency, level, key=URGENCIES.index)
+            span = TextSpan(note=note.path, sha256=note.sha256, start=start, end=end)
+            grounds.append(Ground(source="table", name=row.name, span=span))
+        for sentence in found:
             asked.update(dict.fromkeys(self._table.asks(sentence)))
         for label in self._model.labels_of(guess) if self._model else ():
             axis, _, name = label.partition(":")
