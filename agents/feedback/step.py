@@ -19,7 +19,12 @@ def samples(decision: Decision, policy: Policy) -> tuple[Sample, ...]:
         proposal = propose(findings, decision.flags, note.path, policy, decision.opinions)
         if proposal is None or not note.text.strip():
             continue
-        spans = {flag.id for flag in decision.flags for span in flag.basis.text_spans if span.sha256 == note.sha256}
+        spans = {
+            flag.id: f"{flag.type}: {flag.summary}"
+            for flag in decision.flags
+            for span in flag.basis.text_spans
+            if span.sha256 == note.sha256
+        }
         found.append(
             Sample(
                 id=derived_id(decision.id, STAGE, policy=findings.versions.policy, ordinal=note.path),
@@ -30,6 +35,7 @@ def samples(decision: Decision, policy: Policy) -> tuple[Sample, ...]:
                 note=note,
                 mentions=tuple(mention for mention in findings.mentions if mention.note == note.path),
                 flags=tuple(sorted(spans)),
+                summaries=spans,
                 versions=findings.versions,
             )
         )

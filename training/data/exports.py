@@ -16,24 +16,25 @@ from training.data.errors import DataError
 from training.data.labels import LABEL_MAPS, LabelMap
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSON list or of JSON Lines, with their line (0 in a list)."""
     text = path.read_text(encoding="utf-8")
     if text.lstrip().startswith("["):
         try:
-            found = json.loads(text)
+            found = [(0, row) for row in json.loads(text)]
         except json.JSONDecodeError as error:
             raise DataError("json", path, error.lineno) from None
-        rows = [(0, row) for row in found]
     else:
-        rows = []
-        for number, line in enumerate(text.splitlines(), 1):
+        found = []
+        for number, line in enumerate(
+            text.split("\n"), 1
+        ):  # a note may hold other ends of lines (U+2028), which JSON leaves as they are
             if line.strip():
                 try:
-                    rows.append((number, json.loads(line)))
+                    found.append((number, json.loads(line)))
                 except json.JSONDecodeError:
                     raise DataError("json", path, number) from None
-    for number, row in rows:
+    for number, row in found:
         if not isinstance(row, dict):
             raise DataError("record", path, number)
         yield number, row
@@ -48,7 +49,7 @@ def read_label_studio(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[
     """
     translator = Translator(labels)
     found: list[Document] = []
-    for number, row in _rows(path):
+    for number, row in rows(path):
         data, annotations = row.get("data"), [a for a in row.get("annotations", ()) if not a.get("was_cancelled")]
         text = data.get("text") if isinstance(data, dict) else None
         if not isinstance(text, str):
@@ -75,7 +76,7 @@ def read_doccano(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[Docum
     """
     translator = Translator(labels)
     found: list[Document] = []
-    for number, row in _rows(path):
+    for number, row in rows(path):
         text = row.get("text", row.get("data"))
         spans = row.get("label", row.get("labels", row.get("entities")))
         if not isinstance(text, str) or not isinstance(spans, list):
@@ -93,6 +94,16 @@ def read_doccano(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[Docum
     return found
 
 
+def reviewed_labels(path: Path) -> Iterator[tuple[int, ReviewedLabel]]:
+    """Reviewed labels of JSON Lines, each with its line. Raises DataError: ``record``."""
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line.strip():
+            try:
+                yield number, msgspec.json.decode(line, type=ReviewedLabel)
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                raise DataError("record", path, number) from None
+
+
 def read_reviewed(path: Path) -> list[Document]:
     """Our own reviewed labels, one JSON record a line. Each says which types it annotates completely.
 
@@ -100,13 +111,7 @@ def read_reviewed(path: Path) -> list[Document]:
         DataError: ``record``: not such a record; ``offset``.
     """
     found = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            label = msgspec.json.decode(line, type=ReviewedLabel)
-        except (msgspec.ValidationError, msgspec.DecodeError):
-            raise DataError("record", path, number) from None
+    for number, label in reviewed_labels(path):
         raw = [Raw(s.start, s.end, s.type) for s in label.spans]
         made = Translator(LABEL_MAPS["own"]).document(f"reviewed-{label.id}", label.note.text, raw, path, number)
         found.append(Document(made.id, made.text, made.spans, frozenset(label.annotated)))
