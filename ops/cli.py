@@ -47,6 +47,7 @@ COMMANDS = {
     "keys": "make the master key, the HTTP token, a model-signing key",
     "config": "the settings in force, secrets redacted",
     "doctor": "what is missing or unreachable, and what to do",
+    "review": "the annotation page for samples; Label Studio and doccano in its place; agreement of reviewers",
     "drift": "Whether messages still look as they did: a baseline, a report.",
 }
 

@@ -87,6 +87,10 @@ class Accounts:
             raise ConfigurationError(path=_FILE, detail="names nobody")
         return cls(rows)
 
+    def has(self, account: Account) -> bool:
+        """Whether the account is still there, in the same role."""
+        return account in self._rows.values()
+
     def find(self, token: str) -> Account | None:
         """Whose token it is. What is looked up is a digest, so that the time it takes tells nothing of any token."""
         return self._rows.get(digest(token))

@@ -151,6 +151,11 @@ class Queue:
         """This reviewer's label of the sample."""
         return next((label for label in self._of_sample.get(name, {}).values() if label.reviewer == account.pseudonym), None)
 
+    def decided_on(self, label: str, day: str) -> bool:
+        """Whether there is such a label, of that day: to correct it costs nothing of the cap."""
+        known = self._labels.get(label)
+        return known is not None and known.decided.startswith(day)
+
     def skip(self, account: Account, name: str) -> None:
         """Give a sample back; this reviewer is not offered it again while the process runs."""
         if self._leases.get(name, {}).pop(account.pseudonym, None) is not None:
@@ -181,13 +186,27 @@ class Queue:
         """What still needs a review, the most informative first."""
         return sorted((s for s in self._samples.values() if self._wanted(s) > 0), key=lambda s: (-s.score, s.id))
 
+    def export(self, limit: int | None) -> list[Sample]:
+        """For another tool: what still needs a review, the most informative first, with gold questions in places drawn by chance."""
+        found = self.open_samples()[:limit]
+        number = round(len(found) * self._settings.gold_share / (1 - self._settings.gold_share))
+        for question in sorted(self.gold.values(), key=lambda label: self._pseudonyms.draw("export", label.sample))[:number]:
+            place = int(self._pseudonyms.draw("place", question.sample) * (len(found) + 1))
+            found.insert(place, self._gold_sample(question))
+        return found
+
     def disputed(self) -> list[str]:
         """Samples whose trusted reviewers say different things, and that nobody has settled."""
         return sorted({aside.label.sample for aside in self.trusted().put_aside if aside.reason == "disputed"})
 
     def verdicts(self, name: str) -> list[ReviewedLabel]:
-        """Of one sample, by those who reviewed it; without who settled it."""
-        found = [label for label in self._of_sample.get(name, {}).values() if not label.reviewer.startswith(ADJUDICATED)]
+        """Of one sample, by those who reviewed it and are not put aside; without who settled it."""
+        standings = self.trusted().standings
+        found = [
+            label
+            for label in self._of_sample.get(name, {}).values()
+            if not label.reviewer.startswith(ADJUDICATED) and not standings[person(label)].reason
+        ]
         return sorted(found, key=lambda label: label.decided)
 
     def _reviews(self, name: str) -> int:

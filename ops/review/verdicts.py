@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from agents.extract.relations import ATTRIBUTES
+from agents.extract.rules import ATTRIBUTES
 from ops.audited import Act, audit_entry, output_of
 from ops.review.accounts import Account
 from schemas.errors import ConfigurationError, MalformedMessage, Reason
