@@ -149,8 +149,8 @@ def import_(tool: Tool, file: Path, reviewer: str | None, version: str | None, a
         queue.keep(label)
     aside = Counter(one.reason for one in queue.trusted().put_aside if one.label in labels and one.reason != "gold_question")
     click.echo(f"{len(labels)} labels")
-    for why, number in sorted(aside.items()):
-        click.echo(f"{number} put aside for now: {why}")
+    for reason, number in sorted(aside.items()):
+        click.echo(f"{number} put aside for now: {reason}")
     for why, number in sorted(left.items()):
         click.echo(f"{number} refused: {why}", err=True)
     if left:

@@ -150,7 +150,10 @@ class ReviewPage:
                 raise Bad(503, "not ready")
             return await handler(request, session)
 
-        return lambda request: self._guarded(request, work)
+        async def serve(request: Request) -> Response:
+            return await self._guarded(request, work)
+
+        return serve
 
     async def _guarded(self, request: Request, work: Callable[[Request], Awaitable[Response]]) -> Response:
         try:
@@ -299,7 +302,8 @@ class ReviewPage:
     def _progress(self, account: Account) -> dict[str, Any]:
         standing = self._queue.trusted().standings.get(account.pseudonym)
         counted = self._queue.counted(account, self._today())
-        return {"progress": counted, "put_aside": bool(standing and standing.reason)}
+        disputes = len(self._disputed(account)) if account.role == "adjudicator" else 0
+        return {"progress": counted, "put_aside": bool(standing and standing.reason), "disputes": disputes}
 
     # Agreement
 

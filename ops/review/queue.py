@@ -30,7 +30,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """``open`` samples still need a review, by anybody; ``today`` labels of this reviewer, of ``cap``; ``done`` ever."""
+    """``open`` samples are there for this reviewer, the one at hand among them; ``today`` labels of this reviewer, of ``cap``; ``done`` ever."""
 
     open: int
     today: int
@@ -163,7 +163,7 @@ class Queue:
 
     def counted(self, account: Account, today: str) -> Counted:
         mine = self.labels_of(account.pseudonym)
-        still_open = sum(self._wanted(sample) for sample in self._samples.values())
+        still_open = sum(self._is_for(sample, account.pseudonym) for sample in self._samples.values())
         return Counted(still_open, sum(label.decided.startswith(today) for label in mine), self._settings.cap_per_day, len(mine))
 
     def labels_of(self, pseudonym: str) -> list[ReviewedLabel]:

@@ -126,6 +126,7 @@ $("sign-out").addEventListener("click", async () => {
 
 function progress(answer) {
   const { open, today, cap } = answer.progress;
+  $("open-disputes").textContent = answer.disputes ? ` (${answer.disputes} to settle)` : "";
   $("progress").textContent = `${state.session.name} · ${today} of ${cap} today · ${open} to do`;
   if (answer.put_aside) banner("Your labels are put aside for now and do not teach. Please speak with whoever runs the review.", false);
 }
@@ -163,6 +164,7 @@ function take(answer) {
   show("review");
   $("note").scrollTop = 0;
   draw();
+  if (sample.adjudicated) return go(Math.max(0, state.spans.findIndex(contested)));
   announce(`New note, ${state.spans.length} spans.`);
 }
 
@@ -242,6 +244,7 @@ function remove() {
   remember();
   state.spans.splice(state.now, 1);
   state.now = Math.min(state.now, state.spans.length - 1);
+  if (state.sample.adjudicated) return nextContested();
   draw();
   announce("Deleted.");
 }
@@ -253,8 +256,14 @@ function keep() {
   state.spans = state.spans.filter((other) => other === span || !(other.start < span.end && span.start < other.end));
   state.now = state.spans.indexOf(span);
   span.by = [];
+  nextContested();
+}
+
+function nextContested() {
+  const open = state.spans.findIndex(contested);
+  if (open >= 0) return go(open);
   draw();
-  say();
+  announce("All settled: Enter submits.");
 }
 
 function contested(span) {
@@ -499,8 +508,8 @@ function drawSpans() {
     return row;
   }));
   const row = $("spans").children[state.now];
-  const list = document.querySelector("aside");
-  if (row && list.scrollHeight > list.clientHeight && getComputedStyle(list).maxHeight !== "none") row.scrollIntoView({ block: "nearest" });
+  const list = document.querySelector(".spans");
+  if (row && getComputedStyle(list).overflowY === "auto") row.scrollIntoView({ block: "nearest" }); // not the whole of a small screen
 }
 
 function drawFlags() {
@@ -579,9 +588,8 @@ function table(box, head, rows) {
   const line = (cells, name) => {
     const row = element("tr");
     for (const cell of cells) {
-      const number = typeof cell === "number";
-      const made = element(name, number ? (Number.isInteger(cell) ? String(cell) : cell.toFixed(2)) : cell ?? "–");
-      if (number) made.className = "number";
+      const made = element(name, String(cell));
+      if (/^-?[0-9.]+$/.test(cell)) made.className = "number";
       row.append(made);
     }
     return row;
@@ -594,10 +602,11 @@ function table(box, head, rows) {
 
 async function agreement() {
   const found = await call("/api/agreement");
+  const fixed = (value) => (typeof value === "number" ? value.toFixed(2) : "–");
   const name = (who) => (who === found.you ? `${who} (you)` : who);
   table($("pairs"), ["reviewers", "notes", "type", "kappa", "F1 exact", "F1 touching", "first", "second", "same said about"],
     found.pairs.flatMap((pair) => pair.types.map((row, index) => [
-      index ? "" : `${name(pair.first)}, ${name(pair.second)}`, index ? "" : pair.samples, row.type, row.kappa, row.exact, row.overlap, row.first, row.second,
+      index ? "" : `${name(pair.first)}, ${name(pair.second)}`, index ? "" : pair.samples, row.type, fixed(row.kappa), fixed(row.exact), fixed(row.overlap), row.first, row.second,
       index ? "" : pair.assertions === null ? "–" : `${Math.round(100 * pair.assertions)} % of ${pair.matched}`,
     ])));
   $("pairs").hidden = !found.pairs.length;
@@ -613,7 +622,7 @@ async function agreement() {
   }));
   if (found.disputed && !found.disputed.length) $("disputed").append(element("li", "Nothing."));
   table($("standings"), ["reviewer", "labels", "gold answers", "gold F1", "deletions z", "additions z", "put aside for"],
-    (found.standings || []).map((row) => [name(row.reviewer), row.labels, row.gold_answers, row.gold_f1, row.deletions_z, row.additions_z, row.reason]));
+    (found.standings || []).map((row) => [name(row.reviewer), row.labels, row.gold_answers, fixed(row.gold_f1), fixed(row.deletions_z), fixed(row.additions_z), row.reason]));
   show("agreement");
 }
 
