@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +21,12 @@ _SHORTEST_KEY = 32
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """``proof``: digest of the token, so that a new token makes it another account and ends the sessions of the old one."""
+
     name: str
     role: Role
     pseudonym: str
+    proof: str = field(default="", repr=False)
 
 
 def digest(token: str) -> str:
@@ -82,13 +85,13 @@ class Accounts:
             role, _, kept = rest.partition(":")
             if not NAME.fullmatch(name) or role not in ("reviewer", "adjudicator") or not re.fullmatch("[0-9a-f]{64}", kept):
                 raise ConfigurationError(path=_FILE, detail="a line is not name:role:digest")
-            rows[kept] = Account(name, "adjudicator" if role == "adjudicator" else "reviewer", pseudonyms.of(name))
+            rows[kept] = Account(name, "adjudicator" if role == "adjudicator" else "reviewer", pseudonyms.of(name), kept)
         if not rows:
             raise ConfigurationError(path=_FILE, detail="names nobody")
         return cls(rows)
 
     def has(self, account: Account) -> bool:
-        """Whether the account is still there, in the same role."""
+        """Whether the account is still there, in the same role, by the same token."""
         return account in self._rows.values()
 
     def find(self, token: str) -> Account | None:

@@ -51,6 +51,7 @@ class Queue:
         self._samples: dict[str, Sample] = {}
         self._labels: dict[str, ReviewedLabel] = {}
         self._of_sample: dict[str, dict[str, ReviewedLabel]] = defaultdict(dict)
+        self._written: dict[str, int] = {}
         self._withdrawn: set[str] = set()
         self._leases: dict[str, dict[str, float]] = defaultdict(dict)
         self._skipped: dict[str, set[str]] = defaultdict(set)
@@ -67,7 +68,7 @@ class Queue:
         """
         name = (record.key or b"").decode("utf-8", "replace")
         if record.topic == topics.SAMPLE:
-            return self._take_sample(name, record.value)
+            return self._take_sample(name, record)
         if record.value is None:
             self._drop_label(name)
             return ()
@@ -90,8 +91,15 @@ class Queue:
         self._leases.get(label.sample, {}).pop(person(label), None)
         self._trusted = None
 
-    def _take_sample(self, name: str, value: bytes | None) -> tuple[str, ...]:
-        if value is None:
+    def forget(self, before: int) -> None:
+        """Samples older than their topic keeps them: written before this instant, in milliseconds since 1970."""
+        for name in [name for name, written in self._written.items() if written < before]:
+            del self._written[name]
+            self._samples.pop(name, None)
+
+    def _take_sample(self, name: str, record: Record) -> tuple[str, ...]:
+        if record.value is None:
+            self._written.pop(name, None)
             self._samples.pop(name, None)
             self._leases.pop(name, None)
             self._withdrawn.add(name)
@@ -101,10 +109,11 @@ class Queue:
             self._trusted = None
             return ids
         try:
-            sample = _SAMPLE.decode(value)
+            sample = _SAMPLE.decode(record.value)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return ()
         self._samples[sample.id] = sample
+        self._written[sample.id] = record.timestamp
         self._withdrawn.discard(sample.id)
         self._versions = sample.versions
         return ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 import uuid
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from gateway.listener import HttpListener
+from gateway.listener import HttpListener, run_until_stopped
 from gateway.tls import server_context
 from ops.audited import Act
 from ops.review.accounts import Accounts, Pseudonyms
@@ -22,10 +21,10 @@ from ops.review.queue import Queue
 from ops.review.sessions import Sessions
 from ops.review.verdicts import Guideline, erased
 from schemas.errors import ConfigurationError, WardstreamError
-from streams import logs
 from streams.logs import describe
 from streams.producer import Producer
 from streams.settings import Review, Settings
+from streams.topics import BY_NAME, SAMPLE
 from training.data.errors import DataError
 from training.data.reviewers import read_gold
 
@@ -92,6 +91,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             except WardstreamError as error:  # the next start finds it again
                 _log.error("label_not_erased", **describe(error))
 
+    async def forget() -> None:
+        while True:
+            if (kept_ms := BY_NAME[SAMPLE].retention_ms) > 0:
+                queue.forget(int(datetime.now(UTC).timestamp() * 1000) - kept_ms)
+            await asyncio.sleep(_HOUR_S)
+
     def erase(ids: tuple[str, ...]) -> None:
         task = asyncio.create_task(erase_all(ids))
         erasing.add(task)
@@ -113,9 +118,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             port = await listener.start(review.host, review.port)
         except OSError:
             raise ConfigurationError(path="review.port", detail="the address cannot be taken") from None
-        page.origins = origins(review, port)
+        page.door.origins = origins(review, port)
         _log.info("listening", host=review.host, port=port, detail="review")
+        forgetting = asyncio.create_task(forget())
         await stop.wait()
+        forgetting.cancel()
         await listener.stop()
     finally:
         await follower.stop()
@@ -126,14 +133,4 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 def run(settings: Settings) -> int:
     """The ``wardstream review serve`` command; 0 after a graceful stop. Raises as ``serve``."""
-    logs.configure(settings.worker.log_format, settings.worker.log_level)
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await serve(settings, stop)
-
-    asyncio.run(main())
-    return 0
+    return run_until_stopped(settings.worker, lambda stop: serve(settings, stop))

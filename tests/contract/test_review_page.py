@@ -67,13 +67,6 @@ def on_both(site: Site, tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def embedded_site(embedded_kafka: str, redis_server: str, tmp_path: Path) -> Iterator[Site]:
-    """Where the broker makes no difference."""
-    with Site(embedded_kafka, redis_server, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
 def served(embedded_site: Site, tmp_path: Path) -> Iterator[Served]:
     with proposed(embedded_site, tmp_path) as made:
         yield made

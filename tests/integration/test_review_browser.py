@@ -33,12 +33,6 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def site(embedded_kafka: str, redis_server: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(embedded_kafka, redis_server, tmp_path) as made:
-        yield made
-
-
 class Reviewer:
     """One signed-in person at a browser of their own; ``faults``: whatever the page's script or its policy complained of."""
 
@@ -72,13 +66,13 @@ def of(served: Served, name: str, at_least: int = 1) -> ReviewedLabel:
     return [label for label in served.labels(at_least) if label.reviewer == served.pseudonym(name)][-1]
 
 
-def test_corrected_by_keyboard_alone(chromium: Browser, site: Site, tmp_path: Path) -> None:
+def test_corrected_by_keyboard_alone(chromium: Browser, embedded_site: Site, tmp_path: Path) -> None:
     """Negated, retyped, deleted, made from selected words, moved at both ends, a flag judged, undone: the label says it in code points."""
     sample = make_sample(
         "11111111-0000-4000-8000-000000000001", TEXT, ("chest pain", "problem"), ("aspirin", "finding"), ("daily", "value"),
         ("breast", "anatomy"), flags=("f1",), summaries={"f1": "drug.dose: much"},
     )  # fmt: skip
-    served = Served(site, tmp_path)
+    served = Served(embedded_site, tmp_path)
     served.propose(sample)
     with served:
         ada = Reviewer(chromium, served, "ada")
@@ -114,9 +108,9 @@ def test_corrected_by_keyboard_alone(chromium: Browser, site: Site, tmp_path: Pa
     )
 
 
-def test_selected_by_mouse(chromium: Browser, site: Site, tmp_path: Path) -> None:
+def test_selected_by_mouse(chromium: Browser, embedded_site: Site, tmp_path: Path) -> None:
     """A double click behind signs of two code units, then a button: the word, without the space that comes along; a click on a span chooses it."""
-    served = Served(site, tmp_path)
+    served = Served(embedded_site, tmp_path)
     served.propose(make_sample("11111111-0000-4000-8000-000000000001", TEXT, ("chest pain", "finding")))
     with served:
         ada = Reviewer(chromium, served, "ada", width=390)  # a small screen: the same, one below the other
@@ -141,9 +135,9 @@ def test_selected_by_mouse(chromium: Browser, site: Site, tmp_path: Path) -> Non
         )
 
 
-def test_a_note_cannot_become_markup(chromium: Browser, site: Site, tmp_path: Path) -> None:
+def test_a_note_cannot_become_markup(chromium: Browser, embedded_site: Site, tmp_path: Path) -> None:
     """Neither a note nor a flag's words nor why it was proposed are read as HTML or script; the policy is in force."""
-    served = Served(site, tmp_path)
+    served = Served(embedded_site, tmp_path)
     served.propose(
         make_sample("11111111-0000-4000-8000-000000000001", CANARY, ("fever", "finding"), flags=("f",), summaries={"f": CANARY}, why=(CANARY,))
     )  # fmt: skip
@@ -166,9 +160,9 @@ def test_a_note_cannot_become_markup(chromium: Browser, site: Site, tmp_path: Pa
         assert of(served, "ada").spans == ()
 
 
-def test_two_reviewers_a_cap_and_a_lead(chromium: Browser, site: Site, tmp_path: Path) -> None:
+def test_two_reviewers_a_cap_and_a_lead(chromium: Browser, embedded_site: Site, tmp_path: Path) -> None:
     """Both see the model's spans; the cap ends a day; the lead settles what differs by Space and x, and the numbers are there."""
-    served = Served(site, tmp_path, double_share=1.0, cap_per_day=1)
+    served = Served(embedded_site, tmp_path, double_share=1.0, cap_per_day=1)
     served.propose(
         make_sample(
             "11111111-0000-4000-8000-000000000001", TEXT, ("chest pain", "finding"), ("aspirin", "medication"), score=0.9
@@ -204,9 +198,9 @@ def test_two_reviewers_a_cap_and_a_lead(chromium: Browser, site: Site, tmp_path:
         assert (ada.faults, ben.faults, lead.faults) == ([], [], [])
 
 
-def test_the_page_can_be_used_without_a_mouse_or_sight(chromium: Browser, site: Site, tmp_path: Path) -> None:
+def test_the_page_can_be_used_without_a_mouse_or_sight(chromium: Browser, embedded_site: Site, tmp_path: Path) -> None:
     """Every control has a name and is reached by Tab; what a key did is said; a dialog keeps keys from the note; an expired session loses nothing."""
-    served = Served(site, tmp_path)
+    served = Served(embedded_site, tmp_path)
     served.propose(make_sample("11111111-0000-4000-8000-000000000001", TEXT, ("chest pain", "finding")))
     with served:
         ada = Reviewer(chromium, served, "ada")

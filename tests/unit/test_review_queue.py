@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.review.accounts import Account, Accounts, Pseudonyms, row
+from ops.review.accounts import Account, Accounts, Pseudonyms, digest, row
 from ops.review.queue import Queue
 from schemas.errors import ConfigurationError
 from schemas.labels import ADJUDICATED, ReviewedLabel
@@ -159,6 +159,17 @@ def test_a_label_that_is_erased_is_gone() -> None:
     assert (queue.labels(), given(queue, ADA)) == ([], "a")
 
 
+def test_what_its_topic_no_longer_keeps_is_forgotten() -> None:
+    """A process that runs for months shows no sample longer than the log holds it; labels stay."""
+    queue = queue_of(simple("a"))
+    aged = record(topics.SAMPLE, "b", simple("b"))
+    queue.apply(type(aged)(aged.topic, 0, 0, 1_000, aged.key, aged.value, ()))
+    reviewed(queue, ADA, "a")
+    queue.forget(500)
+    assert (queue.find("a"), len(queue.labels())) == (None, 1)
+    assert queue.find("b") is not None
+
+
 def test_broken_records_are_passed_over() -> None:
     """What is no record of ours holds nobody up."""
     queue = queue_of(simple("a"))
@@ -232,8 +243,10 @@ def test_accounts_by_token(tmp_path: Path) -> None:
     assert "secret" not in file.read_text()
     found = Accounts.load(file, Pseudonyms.load(key))
     account = found.find("secret")
-    assert account == Account("ada", "adjudicator", ADA.pseudonym)
+    assert account == Account("ada", "adjudicator", ADA.pseudonym, digest("secret"))
     assert found.has(account)
+    file.write_text(row("ada", "adjudicator", "changed"))
+    assert not Accounts.load(file, Pseudonyms.load(key)).has(account)
     assert found.find("other") is None
     assert Pseudonyms(b"o" * 48).of("ada") != ADA.pseudonym
     file.write_text("ada:boss:00")
