@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ops.review.offsets import Utf16
 from ops.review.tools import Annotated
 from schemas.findings import MENTION_TYPES
 from schemas.labels import ReviewedSpan
 from schemas.samples import Sample
 from training.data.errors import DataError
 from training.data.exports import rows
+from training.data.offsets import Utf16
 
 
 def row(sample: Sample) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from ops.review import doccano, label_studio
 from ops.review.accounts import Pseudonyms
-from ops.review.offsets import Utf16
 from ops.review.tools import Annotated, labels_of
 from ops.review.verdicts import ASSERTED, prefill
 from schemas.findings import MENTION_TYPES, Assertion, Mention
@@ -22,6 +21,7 @@ from schemas.samples import Sample
 from tests.support.review import KEY, make_sample
 from training.data.errors import DataError
 from training.data.exports import read_doccano, read_label_studio
+from training.data.offsets import Utf16
 
 #: Ends of lines that JSON leaves as they are, signs of two code units, of several code points, and right to left.
 _TEXT = st.text(
@@ -185,3 +185,11 @@ def test_json_lines_end_with_line_feeds_alone(tmp_path: Path) -> None:
     path.write_text(json.dumps({"text": text, "label": [[0, 5, "finding"]]}, ensure_ascii=False) + "\n")
     (document,) = read_doccano(path)
     assert document.text == text
+
+
+def test_training_reads_what_doccano_counts(tmp_path: Path) -> None:
+    """The recipe's reader too takes its places as UTF-16 code units."""
+    path = tmp_path / "export.jsonl"
+    path.write_text(json.dumps(doccano.row(SAMPLE)))
+    (document,) = read_doccano(path)
+    assert [document.text[s.start : s.end] for s in document.spans] == ["fever"]

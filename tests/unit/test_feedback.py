@@ -14,7 +14,7 @@ from schemas.clinical import Coding
 from schemas.envelope import JSON, DataClass, Envelope, parse_headers
 from schemas.errors import PrivacyViolation, Reason
 from schemas.findings import Assertion, Findings, Mention
-from schemas.flags import Basis, Decision, Flag, Input, Rule
+from schemas.flags import Basis, Decision, Flag, Input, Rule, TextSpan
 from schemas.ids import derived_id
 from schemas.samples import Sample
 from streams import topics
@@ -172,3 +172,14 @@ async def test_the_stage_refuses_what_it_cannot_read() -> None:
     assert outcome.error.reason is Reason.SCHEMA_MISMATCH
     with pytest.raises(PrivacyViolation):
         await stage.process([record(b"{}", DataClass.RESTRICTED)])
+
+
+def test_what_the_flags_of_a_note_say_goes_along() -> None:
+    """A reviewer judges words, not ids; a flag whose evidence is in no sentence of the note is none of its."""
+    rest = note(TEXT, ("chest pain", "finding", None))
+    changed(rest, 0, score=0.1)
+    message = findings(1, 0, **rest)
+    span = TextSpan(note=message.notes[0].path, sha256=message.notes[0].sha256, start=0, end=6)
+    other = msgspec.structs.replace(flag("lab.critical"), id="f2")
+    (sample,) = samples(decision(message, flag("note.contradiction", text_spans=(span,)), other), NEVER)
+    assert (sample.flags, sample.summaries) == (("f1",), {"f1": "note.contradiction: s"})

@@ -14,6 +14,7 @@ from training.data.annotations import Raw, Translator
 from training.data.document import Document
 from training.data.errors import DataError
 from training.data.labels import LABEL_MAPS, LabelMap
+from training.data.offsets import Utf16
 
 
 def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -69,7 +70,8 @@ def read_label_studio(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[
 
 
 def read_doccano(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[Document]:
-    """A doccano export in JSON Lines: ``label``/``labels`` as ``[start, end, label]``, or ``entities`` as objects with offsets.
+    """A doccano export in JSON Lines: ``label``/``labels`` as ``[start, end, label]``, or ``entities`` as objects with offsets. They count UTF-16
+    code units (https://github.com/doccano/doccano/issues/2290).
 
     Raises:
         DataError: ``json``, ``record``, ``offset``.
@@ -82,14 +84,19 @@ def read_doccano(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[Docum
         if not isinstance(text, str) or not isinstance(spans, list):
             raise DataError("record", path, number)
         try:
-            raw = [
-                Raw(int(s["start_offset"]), int(s["end_offset"]), str(s["label"]))
+            places = [
+                (int(s["start_offset"]), int(s["end_offset"]), str(s["label"]))
                 if isinstance(s, dict)
-                else Raw(int(s[0]), int(s[1]), str(s[2]))
+                else (int(s[0]), int(s[1]), str(s[2]))
                 for s in spans
             ]
         except (KeyError, IndexError, TypeError, ValueError):
             raise DataError("record", path, number) from None
+        points = Utf16(text).points
+        try:
+            raw = [Raw(points(start), points(end), label) for start, end, label in places]
+        except ValueError:
+            raise DataError("offset", path, number) from None
         found.append(translator.document(f"{path.stem}-{row.get('id', len(found))}", text, raw, path, number))
     return found
 
