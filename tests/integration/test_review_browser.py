@@ -18,6 +18,8 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+expect.set_options(timeout=20_000)  # a loaded machine is no defect of the page
+
 #: Signs of two UTF-16 code units before and inside of what is marked; white space of all kinds.
 TEXT = "Note \U0001f691\r\n\tDenies chest pain.\nTakes \U0001f48a aspirin \u2028 daily.\n\nMother had breast cancer."
 CANARY = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script> fever & \"quotes\" {{7*7}}"

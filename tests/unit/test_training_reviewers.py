@@ -101,6 +101,19 @@ def test_one_label_a_sample() -> None:
     assert trusted([*differ, settled], {}, Trust()).kept == (settled,)
 
 
+def test_what_only_one_judged_is_no_dispute() -> None:
+    """Another tool's label without assertions, a flag that one left open: the fuller label is kept; two verdicts on one flag are a dispute."""
+    bare = label("a", "r1", ReviewedSpan(start=DENIED.start, end=DENIED.end, type="finding"))
+    full = label("a", "r2", DENIED)
+    assert why([bare, full]) == {"a/r1": "same"}
+    right, wrong, unjudged = (
+        msgspec.structs.replace(label("a", who, DENIED), flags=flags)
+        for who, flags in (("r1", {"f": "right"}), ("r2", {"f": "wrong"}), ("r3", {}))
+    )
+    assert why([right, unjudged]) == {"a/r3": "same"}
+    assert set(why([right, wrong]).values()) == {"disputed"}
+
+
 def test_the_last_state_of_a_label_counts() -> None:
     """A correction has the id of what it corrects."""
     first = label("a", "r1", PAIN)

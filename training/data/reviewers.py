@@ -11,6 +11,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -124,9 +125,10 @@ def trusted(labels: Iterable[ReviewedLabel], gold: Mapping[str, ReviewedLabel], 
         if settled:
             kept.append(settled[-1])
             aside.extend(Aside(label, "adjudicated") for label in several if label is not settled[-1])
-        elif all(verdict(label) == verdict(several[0]) for label in several):
-            kept.append(several[0])
-            aside.extend(Aside(label, "same") for label in several[1:])
+        elif all(agree(one, other) for one, other in combinations(several, 2)):
+            fullest = max(several, key=_judged)  # of equal ones the first
+            kept.append(fullest)
+            aside.extend(Aside(label, "same") for label in several if label is not fullest)
         else:
             aside.extend(Aside(label, "disputed") for label in several)
     return Trusted(tuple(kept), tuple(aside), standings)
@@ -137,9 +139,18 @@ def person(label: ReviewedLabel) -> str:
     return label.reviewer.removeprefix(ADJUDICATED)
 
 
-def verdict(label: ReviewedLabel) -> object:
-    """What the label says, equal where two labels say the same."""
-    return frozenset(label.spans), frozenset(label.annotated), frozenset(label.flags.items())
+def agree(one: ReviewedLabel, other: ReviewedLabel) -> bool:
+    """Whether two labels say the same: all spans, and the assertions and flags that both judged."""
+    spans = [{(span.start, span.end, span.type): span.assertion for span in label.spans} for label in (one, other)]
+    if spans[0].keys() != spans[1].keys() or set(one.annotated) != set(other.annotated):
+        return False
+    if any(None not in (said, spans[1][place]) and said != spans[1][place] for place, said in spans[0].items()):
+        return False
+    return all(other.flags.get(flag, verdict) == verdict for flag, verdict in one.flags.items())
+
+
+def _judged(label: ReviewedLabel) -> int:
+    return sum(span.assertion is not None for span in label.spans) + len(label.flags)
 
 
 def edits_of(prefilled: Iterable[ReviewedSpan], spans: Iterable[ReviewedSpan]) -> Edits:
