@@ -15,15 +15,16 @@ from gateway.listener import HttpListener, run_until_stopped
 from gateway.tls import server_context
 from ops.audited import Act
 from ops.review.accounts import Accounts, Pseudonyms
-from ops.review.follow import Follower
+from ops.review.follow import READS, Follower
 from ops.review.page import ReviewPage
 from ops.review.queue import Queue
 from ops.review.sessions import Sessions
 from ops.review.verdicts import Guideline, erased
-from schemas.errors import ConfigurationError, WardstreamError
+from schemas.errors import BrokerUnavailable, ConfigurationError, WardstreamError
+from streams.admin import Admin
 from streams.logs import describe
 from streams.producer import Producer
-from streams.settings import Review, Settings
+from streams.settings import Kafka, Review, Settings
 from streams.topics import BY_NAME, SAMPLE
 from training.data.errors import DataError
 from training.data.reviewers import read_gold
@@ -64,11 +65,21 @@ def _loopback(host: str) -> bool:
         return False
 
 
+async def _require_topics(kafka: Kafka) -> None:
+    try:
+        existing = await asyncio.to_thread(lambda: Admin(kafka).existing())
+    except BrokerUnavailable:
+        return  # it may come later; the page says that it is not ready
+    for name in READS:
+        if kafka.topic_prefix + name not in existing:
+            raise ConfigurationError(path=name, detail="the topic is missing: wardstream topics apply")
+
+
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run until ``stop`` is set.
 
     Raises:
-        ConfigurationError: no reviewers, no key, an unusable file, an address that cannot be taken or would be open without TLS.
+        ConfigurationError: no reviewers, no key, no topics, an unusable file, an address that cannot be taken or would be open without TLS.
     """
     review = settings.review
     pseudonyms = Pseudonyms.load(review.key_file)
@@ -79,6 +90,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     accounts()
     origins(review, review.port)
+    await _require_topics(settings.kafka)
     tls = server_context("review.tls", review.tls_certificate_file, review.tls_key_file, None)
     producer = Producer(settings.kafka, client_id="wardstream-review", linger_ms=1)
     erasing: set[asyncio.Task[None]] = set()
