@@ -54,6 +54,7 @@ class Reviewer:
             self.page.keyboard.press(key)
 
     def sees(self, text: str) -> None:
+        expect(self.page.locator("#review")).to_be_visible()
         expect(self.page.locator("#note")).to_contain_text(text)
 
     def submit(self) -> None:
