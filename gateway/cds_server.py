@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,10 +13,10 @@ import structlog
 from gateway.cds_fhir import FhirReader
 from gateway.cds_hooks import CdsDoor, Check
 from gateway.cds_tokens import Tokens
-from gateway.listener import HttpListener
+from gateway.listener import HttpListener, run_until_stopped
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError
-from streams import logs, memory
+from streams import memory
 from streams.card_index import CardIndex
 from streams.health import Health, HealthServer
 from streams.keyring import read_keyring
@@ -130,14 +129,4 @@ async def serve(settings: Settings, stop: asyncio.Event, check: Check | None = N
 
 def run(settings: Settings, check: Check | None = None) -> int:
     """The ``wardstream cds`` command; 0 after a graceful stop. Raises as ``serve``."""
-    logs.configure(settings.worker.log_format, settings.worker.log_level)
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await serve(settings, stop, check)
-
-    asyncio.run(main())
-    return 0
+    return run_until_stopped(settings.worker, lambda stop: serve(settings, stop, check))

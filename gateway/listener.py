@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from streams import logs
+from streams.settings import Worker
 
 #: From connecting, or from the last response, to a complete request head.
 HEAD_DEADLINE_S = 10.0
@@ -53,7 +57,7 @@ class _Protocol(H11Protocol):
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # the process has one handler, in gateway.server
+        yield  # the process has one handler, in run_until_stopped
 
 
 class HttpListener:
@@ -102,3 +106,21 @@ class HttpListener:
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving
+
+
+def run_until_stopped(worker: Worker, serve: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """The life of a serving process: logs as configured, ``serve`` until its event is set by SIGTERM or SIGINT; 0 after a graceful stop.
+
+    Raises what ``serve`` raises.
+    """
+    logs.configure(worker.log_format, worker.log_level)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(stop)
+
+    asyncio.run(main())
+    return 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,14 +19,14 @@ from gateway.fhir import FhirDoor
 from gateway.hl7 import Hl7Door
 from gateway.http import HttpDoor
 from gateway.intake import Clock, Intake, Log, utc_now
-from gateway.listener import HttpListener
+from gateway.listener import HttpListener, run_until_stopped
 from gateway.metrics import GatewayMetrics
 from gateway.mllp import Limits, MllpServer
 from gateway.readiness import Readiness
 from gateway.routing import RoutingKey
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError, StoreUnavailable
-from streams import logs, memory, store
+from streams import memory, store
 from streams.keyring import Opened, open_keyring
 from streams.producer import Producer
 from streams.sealing import Seal
@@ -203,14 +202,4 @@ def run(settings: Settings) -> int:
     Raises:
         ConfigurationError: it cannot start.
     """
-    logs.configure(settings.worker.log_format, settings.worker.log_level)
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await serve(settings, stop)
-
-    asyncio.run(main())
-    return 0
+    return run_until_stopped(settings.worker, lambda stop: serve(settings, stop))

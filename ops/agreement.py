@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agents.offline import Offline
+from agents.offline import Annotated, Offline
+from ops.explain import read_file
 from schemas.flags import Decision, Opinion
+from training.scoring import cohen_kappa
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,9 @@ def counted(decisions: Iterable[Decision]) -> list[Agreement]:
 
 
 def kappa(row: Agreement) -> float | None:
-    """Cohen's kappa of rule and model over the messages that both judged (Cohen 1960); ``None`` where chance alone agrees fully."""
-    total = row.both + row.rule_only + row.model_only + row.neither
-    if not total:
-        return None
-    rule, model = (row.both + row.rule_only) / total, (row.both + row.model_only) / total
-    chance = rule * model + (1 - rule) * (1 - model)
-    return None if chance == 1 else ((row.both + row.neither) / total - chance) / (1 - chance)
+    """Cohen's kappa of rule and model over the messages that both judged; ``None`` where chance alone agrees fully."""
+    cells = {("holds", "holds"): row.both, ("holds", ""): row.rule_only, ("", "holds"): row.model_only, ("", ""): row.neither}
+    return cohen_kappa(cells)
 
 
 def _cell(opinion: Opinion) -> str:

@@ -43,7 +43,9 @@ PURPOSES: Final = {
 }
 
 
-Action = Literal["reidentify", "decrypt", "erase", "redrive", "discard", "read_letter", "replay", "promote", "rollback"]
+Action = Literal[
+    "reidentify", "decrypt", "erase", "redrive", "discard", "read_letter", "replay", "promote", "rollback", "review", "export"
+]
 
 
 class Log(Protocol):

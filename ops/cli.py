@@ -48,6 +48,7 @@ COMMANDS = {
     "keys": "make the master key, the HTTP token, a model-signing key",
     "config": "the settings in force, secrets redacted",
     "doctor": "what is missing or unreachable, and what to do",
+    "review": "the annotation page for samples; Label Studio and doccano in its place; agreement of reviewers",
     "labels": "samples and reviewed labels: collect them into the store, show, export; which models saw whom",
     "drift": "drift by sender and department, calibration, overrides: a baseline, a report, a new beginning",
 }

@@ -15,7 +15,7 @@ import click
 from agents.vault.tokens import is_token
 from streams.settings import Settings
 
-Role = Literal["reidentify", "decrypt", "erase", "redrive", "read_letters", "release"]
+Role = Literal["reidentify", "decrypt", "erase", "redrive", "read_letters", "release", "review"]
 
 
 def account() -> str:

@@ -13,7 +13,18 @@ import msgspec
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="audit.v1", tag_field="schema"):
     id: str
     action: Literal[
-        "reidentify", "decrypt", "deliver", "erase", "replay", "redrive", "discard", "read_letter", "promote", "rollback"
+        "reidentify",
+        "decrypt",
+        "deliver",
+        "erase",
+        "replay",
+        "redrive",
+        "discard",
+        "read_letter",
+        "promote",
+        "rollback",
+        "review",
+        "export",
     ]
     outcome: Literal["success", "failure"]
     time: str

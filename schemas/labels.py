@@ -9,6 +9,8 @@ import msgspec
 from schemas.findings import Assertion, FindingsNote, MentionType
 
 FlagVerdict = Literal["right", "wrong", "unsure"]
+#: Before the pseudonym of one who settled a disagreement.
+ADJUDICATED = "adjudicated:"
 
 
 class ReviewedSpan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -20,10 +22,21 @@ class ReviewedSpan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     assertion: Assertion | None = None
 
 
+class Edits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a reviewer did to the spans that were prefilled, counted: ``retyped`` kept its place, ``deleted`` and ``added`` did not."""
+
+    prefilled: int
+    kept: int = 0
+    retyped: int = 0
+    deleted: int = 0
+    added: int = 0
+
+
 class ReviewedLabel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="label.v1", tag_field="schema"):
     """One reviewer's verdict on one sample. ``spans`` are complete for ``annotated``: outside of them nothing is of these types.
 
-    ``reviewer`` is a pseudonym, ``guideline`` the version of the annotation guideline, ``decided`` an ISO 8601 instant.
+    ``reviewer`` is a pseudonym, ``guideline`` the version of the annotation guideline, ``decided`` an ISO 8601 instant. A label of
+    ``adjudicated:<pseudonym>`` settles what reviewers disagreed on, and stands in place of theirs. ``edits``: None where nobody counted.
     """
 
     id: str
@@ -36,3 +49,4 @@ class ReviewedLabel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     annotated: tuple[MentionType, ...]
     spans: tuple[ReviewedSpan, ...] = ()
     flags: dict[str, FlagVerdict] = {}
+    edits: Edits | None = None

@@ -15,7 +15,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """``score`` orders the review queue: 1 is most informative. ``mentions`` are prefilled labels, not truth.
 
     ``why`` says more of the reason in fixed words and numbers ("0.41", "dosage without a drug"), ``selection`` the version of the
-    policy that chose, ``sender`` the pseudonym of who sent the message; ``weak`` what clinicians did with the note's flags on cards, by flag id.
+    policy that chose, ``sender`` the pseudonym of who sent the message; ``weak`` what clinicians did with the note's flags on cards, by flag id, and ``summaries`` what each flag says.
     """
 
     id: str
@@ -31,3 +31,4 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     selection: str = ""
     sender: str = ""
     weak: dict[str, Literal["accepted", "overridden"]] = {}
+    summaries: dict[str, str] = {}

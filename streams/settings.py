@@ -75,7 +75,8 @@ class KeyEncryption(_Section):
 
 class Operators(_Section):
     """Accounts of the operating system that may tell who a token is, decrypt values, erase, put dead letters back or aside (``redrive``), see
-    what stands in them (``read_letters``), or say which model serves (``release``); an empty list is nobody."""
+    what stands in them (``read_letters``), say which model serves (``release``), or take samples out for another annotation tool and bring
+    its labels in (``review``); an empty list is nobody."""
 
     reidentify: frozenset[str] = frozenset()
     decrypt: frozenset[str] = frozenset()
@@ -83,6 +84,7 @@ class Operators(_Section):
     redrive: frozenset[str] = frozenset()
     read_letters: frozenset[str] = frozenset()
     release: frozenset[str] = frozenset()
+    review: frozenset[str] = frozenset()
 
 
 class Gateway(_Section):
@@ -279,6 +281,38 @@ class Watch(_Section):
     mark_hours: int = Field(24, ge=1)
 
 
+class Review(_Section):
+    """The annotation page, ``wardstream review serve``. ``base_url``: as browsers call it, https but for this machine itself (default: its own
+    loopback address). ``reviewers_file``: who may review, ``key_file``: secret behind the pseudonyms in labels (both by ``wardstream review add``).
+
+    ``guideline``: text file whose digest, with the version in its first line, stands in every label; without it the one that ships. ``double_share`` of samples goes
+    to two reviewers, ``random_share`` of what one gets is drawn by chance, ``lease_s`` is how long a sample is kept for who opened it.
+
+    Against poisoning: ``cap_per_day`` labels a reviewer; ``gold`` questions (reviewed labels, JSON Lines) make ``gold_share`` of what one gets; a
+    reviewer is put aside whose F1 on ``gold_fewest`` or more of them is below ``gold_f1``, or whose rate of deleted or added spans over ``outlier_fewest`` or
+    more labels lies ``outlier_z`` robust standard deviations from the others'."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8095, ge=0, le=65535)
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+    base_url: str | None = None
+    reviewers_file: Path | None = None
+    key_file: Path | None = None
+    session_hours: float = Field(10, gt=0, le=24)
+    guideline: Path | None = None
+    double_share: float = Field(0.1, ge=0, le=1)
+    random_share: float = Field(0.2, ge=0, le=1)
+    lease_s: float = Field(1800, gt=0)
+    cap_per_day: int = Field(200, ge=1)
+    gold: Path | None = None
+    gold_share: float = Field(0.05, ge=0, le=0.5)
+    gold_f1: float = Field(0.6, ge=0, le=1)
+    gold_fewest: int = Field(5, ge=1)
+    outlier_fewest: int = Field(20, ge=1)
+    outlier_z: float = Field(3.5, gt=0)
+
+
 class Worker(_Section):
     batch_size: int = Field(64, ge=1)
     batch_wait_s: float = Field(0.01, ge=0)
@@ -314,6 +348,7 @@ class Settings(BaseSettings):
     feedback: Feedback = Feedback()
     labels: Labels = Labels()
     watch: Watch = Watch()
+    review: Review = Review()
     worker: Worker = Worker()
 
     @classmethod

@@ -26,10 +26,12 @@ def tail(
     to_end: bool = False,
     since: datetime | None = None,
     starts: Mapping[str, Mapping[int, int]] | None = None,
+    caught_up: Callable[[], None] | None = None,
 ) -> Iterator[Record]:
     """Yield records of all partitions of ``topics`` (logical names; missing ones are passed over) until ``stop()`` is true, or, with
     ``to_end``, until the end of each partition has been seen once. ``since``: records of this instant (their Kafka timestamp) and later.
     ``starts``: by topic and partition, the offset to begin at; where it is gone, at the beginning.
+    ``caught_up`` is called once, when the end of each partition has been seen; what comes later is new.
 
     Commits nothing. Order holds within a partition only.
 
@@ -43,7 +45,7 @@ def tail(
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 100,
-            "enable.partition.eof": to_end,
+            "enable.partition.eof": to_end or caught_up is not None,
         },
         logger=logging.getLogger("librdkafka"),
     )
@@ -76,6 +78,9 @@ def tail(
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
                     ended.add((message.topic(), message.partition()))
+                    if caught_up is not None and len(ended) == len(partitions):
+                        caught_up()
+                        caught_up = None
                 if error.code() in (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
                     continue
                 raise BrokerUnavailable(detail=str(error.name()))

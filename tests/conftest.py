@@ -68,6 +68,13 @@ def site(any_broker: str, redis_server: str, tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
+def embedded_site(embedded_kafka: str, redis_server: str, tmp_path: Path) -> Iterator[Site]:
+    """The same on the embedded broker only, where the broker makes no difference."""
+    with Site(embedded_kafka, redis_server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
 def kafka_site(real_kafka: str, redis_server: str, tmp_path: Path) -> Iterator[Site]:
     """The same on real Kafka only."""
     with Site(real_kafka, redis_server, tmp_path) as made:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -62,6 +62,24 @@ def strict(documents: Sequence[Document], predicted: Sequence[Iterable[ScoredSpa
                 for name in ("|".join(types), "all"):
                     counts[name].missed += 1
     return dict(counts)
+
+
+def cohen_kappa(pairs: Mapping[tuple[str, str], int]) -> float | None:
+    """Agreement of two judges beyond chance (Cohen 1960, doi 10.1177/001316446002000104), 1 at most.
+
+    ``pairs`` counts the things that the first called one name and the second another; ``None`` where there are none, or chance alone agrees fully.
+    """
+    total = sum(pairs.values())
+    first: Counter[str] = Counter()
+    second: Counter[str] = Counter()
+    for (one, other), number in pairs.items():
+        first[one] += number
+        second[other] += number
+    chance = sum(first[name] * second[name] for name in first)
+    if total == 0 or chance == total * total:
+        return None
+    agreed = sum(number for (one, other), number in pairs.items() if one == other)
+    return (agreed * total - chance) / (total * total - chance)
 
 
 def touched(documents: Sequence[Document], predicted: Sequence[Iterable[ScoredSpan]], group: str = "all") -> float:

@@ -103,7 +103,7 @@ def proposals_of_comparison(published: Decision, shadow: Decision, policy: Polic
 def sample_of(decision: Decision, note: FindingsNote) -> Sample:
     """The sample of one note, without a reason yet. Its id depends on message, note and policy of de-identification alone."""
     findings = decision.findings
-    cited = {flag.id for flag in decision.flags if note in notes_of(flag, (note,))}
+    cited = {flag.id: f"{flag.type}: {flag.summary}" for flag in decision.flags if note in notes_of(flag, (note,))}
     return Sample(
         id=derived_id(decision.id, STAGE, policy=findings.versions.policy, ordinal=note.path),
         origin=findings.origin,
@@ -113,6 +113,7 @@ def sample_of(decision: Decision, note: FindingsNote) -> Sample:
         note=note,
         mentions=tuple(mention for mention in findings.mentions if mention.note == note.path),
         flags=tuple(sorted(cited)),
+        summaries=cited,
         versions=findings.versions,
         sender=findings.sender,
     )

@@ -73,6 +73,7 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
     assert {name for name, wanted in profiles.items() if wanted == ["cds"]} == {"cards", "merge_cards", "cds", "feedback_cards"}
     assert {name for name, wanted in profiles.items() if wanted == ["notify"]} == {"notify", "notify_results"}
     assert {name for name, wanted in profiles.items() if wanted == ["mon"]} == {"prometheus", "grafana"}
+    assert profiles["review"] == ["review"]
     assert all(
         wanted == ["core"]
         for name, wanted in profiles.items()
@@ -89,6 +90,7 @@ def test_only_the_sender_to_the_ehr_waits_for_a_profile_of_its_own() -> None:
             "keyring",
             "prometheus",
             "grafana",
+            "review",
         }
     )
     assert profiles["keyring"] == ["setup"]  # a person runs it, once
@@ -103,7 +105,7 @@ def test_secrets_are_declared_given_and_made_by_the_commands_in_the_head() -> No
     for name, service in SERVICES.items():
         text = yaml.safe_dump(service)
         assert set(re.findall(r"/run/secrets/(\w+)", text)) <= set(service.get("secrets", [])) <= set(declared), name
-    made = set(re.findall(r"wardstream keys \w+ (\S+)", COMPOSE.read_text()))
+    made = set(re.findall(r"(?:wardstream keys \w+ |_FILE=)(\S+)", COMPOSE.read_text()))
     assert made == {str(path) for path in declared.values()}
 
 

@@ -17,7 +17,7 @@ from agents.second_check import SecondCheck, second_check
 from schemas.clinical import Coding
 from schemas.errors import ConfigurationError
 from schemas.findings import Assertion, Findings, Mention
-from schemas.flags import Basis, Decision, Flag, Input, Opinion, Rule
+from schemas.flags import Basis, Decision, Flag, Input, Opinion, Rule, TextSpan
 from schemas.ids import derived_id
 from schemas.samples import Sample
 from streams.settings import Settings
@@ -280,3 +280,14 @@ def test_a_sample_carries_what_a_reviewer_needs() -> None:
     (sample,) = samples(decision(message), NEVER)
     assert (sample.note, sample.mentions, sample.versions) == (message.notes[0], message.mentions, message.versions)
     assert (sample.subject, sample.origin) == (TOKEN, message.origin)
+
+
+def test_what_the_flags_of_a_note_say_goes_along() -> None:
+    """A reviewer judges words, not ids; a flag whose evidence is in no sentence of the note is none of its."""
+    rest = note(TEXT, ("chest pain", "finding", None))
+    changed(rest, 0, score=0.1)
+    message = findings(1, 0, **rest)
+    span = TextSpan(note=message.notes[0].path, sha256=message.notes[0].sha256, start=0, end=6)
+    other = msgspec.structs.replace(flag("lab.critical"), id="f2")
+    (sample,) = samples(decision(message, flag("note.contradiction", text_spans=(span,)), other), NEVER)
+    assert (sample.flags, sample.summaries) == (("f1",), {"f1": "note.contradiction: s"})

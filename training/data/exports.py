@@ -14,26 +14,28 @@ from training.data.annotations import Raw, Translator
 from training.data.document import Document
 from training.data.errors import DataError
 from training.data.labels import LABEL_MAPS, LabelMap
+from training.data.offsets import Utf16
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSON list or of JSON Lines, with their line (0 in a list)."""
     text = path.read_text(encoding="utf-8")
     if text.lstrip().startswith("["):
         try:
-            found = json.loads(text)
+            found = [(0, row) for row in json.loads(text)]
         except json.JSONDecodeError as error:
             raise DataError("json", path, error.lineno) from None
-        rows = [(0, row) for row in found]
     else:
-        rows = []
-        for number, line in enumerate(text.splitlines(), 1):
+        found = []
+        for number, line in enumerate(
+            text.split("\n"), 1
+        ):  # a note may hold other ends of lines (U+2028), which JSON leaves as they are
             if line.strip():
                 try:
-                    rows.append((number, json.loads(line)))
+                    found.append((number, json.loads(line)))
                 except json.JSONDecodeError:
                     raise DataError("json", path, number) from None
-    for number, row in rows:
+    for number, row in found:
         if not isinstance(row, dict):
             raise DataError("record", path, number)
         yield number, row
@@ -48,7 +50,7 @@ def read_label_studio(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[
     """
     translator = Translator(labels)
     found: list[Document] = []
-    for number, row in _rows(path):
+    for number, row in rows(path):
         data, annotations = row.get("data"), [a for a in row.get("annotations", ()) if not a.get("was_cancelled")]
         text = data.get("text") if isinstance(data, dict) else None
         if not isinstance(text, str):
@@ -68,29 +70,45 @@ def read_label_studio(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[
 
 
 def read_doccano(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[Document]:
-    """A doccano export in JSON Lines: ``label``/``labels`` as ``[start, end, label]``, or ``entities`` as objects with offsets.
+    """A doccano export in JSON Lines: ``label``/``labels`` as ``[start, end, label]``, or ``entities`` as objects with offsets. They count UTF-16
+    code units (https://github.com/doccano/doccano/issues/2290).
 
     Raises:
         DataError: ``json``, ``record``, ``offset``.
     """
     translator = Translator(labels)
     found: list[Document] = []
-    for number, row in _rows(path):
+    for number, row in rows(path):
         text = row.get("text", row.get("data"))
         spans = row.get("label", row.get("labels", row.get("entities")))
         if not isinstance(text, str) or not isinstance(spans, list):
             raise DataError("record", path, number)
         try:
-            raw = [
-                Raw(int(s["start_offset"]), int(s["end_offset"]), str(s["label"]))
+            places = [
+                (int(s["start_offset"]), int(s["end_offset"]), str(s["label"]))
                 if isinstance(s, dict)
-                else Raw(int(s[0]), int(s[1]), str(s[2]))
+                else (int(s[0]), int(s[1]), str(s[2]))
                 for s in spans
             ]
         except (KeyError, IndexError, TypeError, ValueError):
             raise DataError("record", path, number) from None
+        points = Utf16(text).points
+        try:
+            raw = [Raw(points(start), points(end), label) for start, end, label in places]
+        except ValueError:
+            raise DataError("offset", path, number) from None
         found.append(translator.document(f"{path.stem}-{row.get('id', len(found))}", text, raw, path, number))
     return found
+
+
+def reviewed_labels(path: Path) -> Iterator[tuple[int, ReviewedLabel]]:
+    """Reviewed labels of JSON Lines, each with its line. Raises DataError: ``record``."""
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line.strip():
+            try:
+                yield number, msgspec.json.decode(line, type=ReviewedLabel)
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                raise DataError("record", path, number) from None
 
 
 def read_reviewed(path: Path) -> list[Document]:
@@ -100,13 +118,7 @@ def read_reviewed(path: Path) -> list[Document]:
         DataError: ``record``: not such a record; ``offset``.
     """
     found = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            label = msgspec.json.decode(line, type=ReviewedLabel)
-        except (msgspec.ValidationError, msgspec.DecodeError):
-            raise DataError("record", path, number) from None
+    for number, label in reviewed_labels(path):
         found.append(reviewed_document(label, path, number))
     return found
 
