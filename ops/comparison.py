@@ -1,11 +1,14 @@
-"""What one set of decisions says otherwise than another on the same messages: mentions and flags added, lost, changed."""
+"""What one set of decisions says otherwise than another on the same messages: mentions and flags added, lost, changed.
+
+A mention whose stretch moved and still overlaps the old one, of the same type, is changed: not one lost and one added.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,6 +16,8 @@ from schemas.flags import Decision
 from streams.record import Record
 
 Change = Literal["added", "lost", "changed"]
+_Key = tuple[str, ...]
+_Said = dict[_Key, tuple[object, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +33,15 @@ class Difference:
 
 @dataclass(slots=True)
 class Report:
-    """``messages``: in both; ``missing``: in the published ones alone (not replayed yet, or refused in the shadow); ``new``: in the shadow alone."""
+    """``messages``: in both; ``missing``: in the published ones alone (not replayed yet, or refused in the shadow); ``new``: in the shadow alone;
+    ``mentions``, ``flags``: published on the messages that are in both."""
 
     messages: int = 0
     equal: int = 0
     missing: int = 0
     new: int = 0
+    mentions: int = 0
+    flags: int = 0
     counts: Counter[tuple[str, str, Change]] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
@@ -63,6 +71,8 @@ def compare(published: Mapping[str, Decision], shadow: Mapping[str, Decision]) -
         before = published.get(origin)
         found = list(_differences(origin, before, shadow[origin]))
         report.messages += before is not None
+        report.mentions += len(_mentions(before))
+        report.flags += len(_flags(before))
         report.equal += before is not None and not found
         if found or before is None:
             report.differing.append(origin)
@@ -71,21 +81,48 @@ def compare(published: Mapping[str, Decision], shadow: Mapping[str, Decision]) -
     return report
 
 
+def summary(report: Report) -> dict[str, Any]:
+    """The figures of a report as plain data: what ``wardstream replay compare --json`` prints and ``wardstream challenge --shadow`` reads."""
+    counts = [
+        {"what": what, "type": type_, "change": change, "count": count}
+        for (what, type_, change), count in sorted(report.counts.items())
+    ]
+    return {
+        "messages": report.messages, "equal": report.equal, "missing": report.missing, "new": report.new,
+        "mentions": report.mentions, "flags": report.flags, "counts": counts,
+    }  # fmt: skip
+
+
 def _differences(origin: str, before: Decision | None, after: Decision) -> Iterable[Difference]:
-    for what, old, new in (
-        ("mention", _mentions(before), _mentions(after)),
-        ("flag", _flags(before), _flags(after)),
-    ):
-        for key in sorted(old.keys() | new.keys()):
-            change: Change | None = (
-                "added" if key not in old else "lost" if key not in new else "changed" if old[key][0] != new[key][0] else None
-            )
-            if change is not None:
-                words = (new.get(key) or old[key])[1]
-                yield Difference(origin, what, key[0], change, words)  # type: ignore[arg-type]
+    old, new = _mentions(before), _mentions(after)
+    moved = _moved(old.keys() - new.keys(), new.keys() - old.keys())
+    yield from (Difference(origin, "mention", key[0], "changed", new[key][1]) for key in sorted(moved.values()))
+    gone = {key: said for key, said in old.items() if key not in moved}
+    come = {key: said for key, said in new.items() if key not in set(moved.values())}
+    yield from _of("mention", origin, gone, come)
+    yield from _of("flag", origin, _flags(before), _flags(after))
 
 
-_Said = dict[tuple[str, ...], tuple[object, str]]
+def _of(what: Literal["mention", "flag"], origin: str, old: _Said, new: _Said) -> Iterable[Difference]:
+    for key in sorted(old.keys() | new.keys()):
+        change: Change | None = (
+            "added" if key not in old else "lost" if key not in new else "changed" if old[key][0] != new[key][0] else None
+        )
+        if change is not None:
+            words = (new.get(key) or old[key])[1]
+            yield Difference(origin, what, key[0], change, words)
+
+
+def _moved(gone: Collection[_Key], come: Collection[_Key]) -> dict[_Key, _Key]:
+    """Of the mentions that are gone, those that a new one of their type overlaps, each with one of its own."""
+    found: dict[_Key, _Key] = {}
+    for key in sorted(gone):
+        for other in sorted(come):
+            same = key[:2] == other[:2] and int(key[2]) < int(other[3]) and int(other[2]) < int(key[3])
+            if same and other not in found.values():
+                found[key] = other
+                break
+    return found
 
 
 def _mentions(decision: Decision | None) -> _Said:

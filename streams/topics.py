@@ -29,6 +29,8 @@ MODEL = "ops.model.released.v1"
 AUDIT = "ops.audit.recorded.v1"
 ERASURE = "ops.erasure.requested.v1"
 HANDLED = "ops.letter.handled.v1"
+RUN = "train.run.recorded.v1"
+JUDGED = "train.model.judged.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,9 @@ TOPICS: tuple[Topic, ...] = (
     Topic(ERASURE, (JSON,), "patient token", "erasure requests by token", -1, dead_letters=False),
     Topic(HANDLED, (JSON,), "place of the dead letter", "dead letters that people put back or aside", 30 * DAY, "compact,delete", 1,
           dead_letters=False),
+    Topic(RUN, (JSON,), "run id", "retraining runs: why they began, what they learned from, what became of them", -1, "compact", 1,
+          dead_letters=False),
+    Topic(JUDGED, (JSON,), "challenger's digest", "signed verdicts of the gate", -1, "compact", 1, dead_letters=False),
 )  # fmt: skip
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

@@ -30,7 +30,7 @@ from training.data.texts import free_texts
 from training.families import Head, load_family
 from training.loss import class_loss, marginal_loss
 from training.phi.corpus import phi_training
-from training.recipe import Distil, Recipe
+from training.recipe import Annotated, Distil, Recipe
 from training.tasks import explanations, flags, messages, vitals
 from training.torch_classifier import text_logits
 from training.torch_tagger import TorchTagger
@@ -139,7 +139,10 @@ def token_documents(recipe: Recipe, task: str) -> dict[str, list[Document]]:
 
     What is nearly a development document is taken out of the entity corpora.
     """
-    if task == "phi":
+    found: dict[str, list[Document]]
+    if not recipe.corpora:
+        found = {}
+    elif task == "phi":
         found = phi_training(data_folder(), count=recipe.documents, seed=recipe.seed)
     else:
         found = entity_training(data_folder(), orders=recipe.documents, seed=recipe.seed)
@@ -147,8 +150,13 @@ def token_documents(recipe: Recipe, task: str) -> dict[str, list[Document]]:
         found = {name: without_duplicates(documents, apart)[0] for name, documents in found.items()}
         if recipe.replaced_share:
             found |= _replaced(found, recipe)
-    found |= {name: read_annotated(one.format, Path(one.path), one.labels, one.corpus) for name, one in recipe.annotated.items()}
+    found |= annotated_documents(recipe.annotated)
     return {name: recased(documents, share=recipe.recase_share, seed=recipe.seed) for name, documents in found.items()}
+
+
+def annotated_documents(annotated: dict[str, Annotated]) -> dict[str, list[Document]]:
+    """A site's own texts by the names that its recipe gives them. Raises DataError."""
+    return {name: read_annotated(one.format, Path(one.path), one.labels, one.corpus) for name, one in annotated.items()}
 
 
 def _replaced(found: dict[str, list[Document]], recipe: Recipe) -> dict[str, list[Document]]:

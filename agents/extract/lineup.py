@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.extract.step import Extractor, execution_of
-from models.golden import refuse_other_answers
+from models.golden import opened_and_tried
 from models.store import BundleStore
 from models.tagger import Tagger
 from schemas.releases import BundleRef, Canary, ModelRelease, in_canary
@@ -57,11 +57,4 @@ def line_up(release: ModelRelease, store: BundleStore, chosen: Models, like: Ext
 
 
 def _opened(name: str, ref: BundleRef, store: BundleStore, chosen: Models) -> Tagger:
-    folder, manifest = store.fetch(name, ref)
-    tagger = Tagger(folder, manifest, execution_of(chosen))
-    try:
-        refuse_other_answers(folder, tagger)
-    except BaseException:
-        tagger.close()
-        raise
-    return tagger
+    return opened_and_tried(*store.fetch(name, ref), execution_of(chosen))

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from agents.pipeline import BY_STAGE
 from ops.audited import Act, refused, replayed
-from ops.comparison import Report, compare, latest
+from ops.comparison import Report, compare, latest, summary
 from ops.opening import opener
 from ops.operators import has_role, named, no_role
 from ops.options import instant
@@ -33,7 +33,7 @@ from streams import admin, topics
 from streams.embedded import free_port
 from streams.producer import Producer
 from streams.record import Output, Record
-from streams.replay import STARTS, Selection, chosen, copied, copy_of, place, shadow
+from streams.replay import REPLAY, STARTS, Selection, chosen, copied, copy_of, place, shadow
 from streams.settings import Kafka, Settings, load
 from streams.tail import tail
 
@@ -183,17 +183,7 @@ def compare_(name: str, samples: int, as_json: bool) -> None:
     """What the shadow NAME says otherwise than what was published: mentions and flags, by type, with samples (de-identified)."""
     report, _ = _compared(load().kafka, name)
     if as_json:
-        counts = [
-            {"what": what, "type": type_, "change": change, "count": n}
-            for (what, type_, change), n in sorted(report.counts.items())
-        ]
-        shown = {
-            "messages": report.messages,
-            "equal": report.equal,
-            "missing": report.missing,
-            "new": report.new,
-            "counts": counts,
-        }
+        shown = summary(report)
         click.echo(json.dumps(shown | {"samples": [asdict(one) for one in _samples(report, samples)]}, indent=2))
         return
     click.echo(
@@ -244,9 +234,16 @@ def _compared(kafka: Kafka, name: str) -> tuple[Report, dict[str, Record]]:
     found = latest(tail(shadow(kafka, name), [topics.RAISED], to_end=True))
     if not found:
         raise click.ClickException("the shadow has decided nothing yet")
-    published = latest(tail(kafka, [topics.RAISED], to_end=True), frozenset(found))
+    published = latest(tail(kafka, [topics.RAISED], to_end=True), frozenset(found) | _asked(kafka, name))
     report = compare({origin: row for origin, (_, row) in published.items()}, {origin: row for origin, (_, row) in found.items()})
     return report, {origin: record for origin, (record, _) in found.items()}
+
+
+def _asked(kafka: Kafka, name: str) -> frozenset[str]:
+    """Ids of the messages that were copied into the shadow, as far as their records name them."""
+    copies = tail(shadow(kafka, name), list(STARTS), to_end=True)
+    named = (headers for record in copies if REPLAY in (headers := dict(record.headers)))
+    return frozenset(headers["ce_origin"].decode("ascii", "replace") for headers in named if "ce_origin" in headers)
 
 
 def _samples(report: Report, most: int) -> list[Any]:

@@ -93,21 +93,30 @@ def read_doccano(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[Docum
     return found
 
 
-def read_reviewed(path: Path) -> list[Document]:
-    """Our own reviewed labels, one JSON record a line. Each says which types it annotates completely.
+def read_labels(path: Path) -> list[ReviewedLabel]:
+    """Our own reviewed labels, one JSON record a line.
 
     Raises:
-        DataError: ``record``: not such a record; ``offset``.
+        DataError: ``record``: not such a record.
     """
     found = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if not line.strip():
             continue
         try:
-            label = msgspec.json.decode(line, type=ReviewedLabel)
+            found.append(msgspec.json.decode(line, type=ReviewedLabel))
         except (msgspec.ValidationError, msgspec.DecodeError):
             raise DataError("record", path, number) from None
-        raw = [Raw(s.start, s.end, s.type) for s in label.spans]
-        made = Translator(LABEL_MAPS["own"]).document(f"reviewed-{label.id}", label.note.text, raw, path, number)
-        found.append(Document(made.id, made.text, made.spans, frozenset(label.annotated)))
     return found
+
+
+def reviewed_document(label: ReviewedLabel, path: Path = Path()) -> Document:
+    """The document of one label, which says what types it annotates completely. Raises DataError: ``offset``."""
+    raw = [Raw(s.start, s.end, s.type) for s in label.spans]
+    made = Translator(LABEL_MAPS["own"]).document(f"reviewed-{label.id}", label.note.text, raw, path)
+    return Document(made.id, made.text, made.spans, frozenset(label.annotated))
+
+
+def read_reviewed(path: Path) -> list[Document]:
+    """The documents of ``read_labels``. Raises DataError: ``record``, ``offset``."""
+    return [reviewed_document(label, path) for label in read_labels(path)]
