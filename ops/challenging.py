@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -37,6 +37,7 @@ class Material:
 
     gold: dict[str, list[Document]] = field(default_factory=dict)
     labels: list[ReviewedLabel] = field(default_factory=list)
+    learned: list[ReviewedLabel] = field(default_factory=list)
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     newest: list[Document] = field(default_factory=list)
     evidence: dict[str, str] = field(default_factory=dict)
@@ -72,7 +73,8 @@ def material(
         for rows in made.gold.values():
             made.groups |= {document.id: groups_of(document.text) for document in rows}
         if learned is not None:
-            _refuse_learned(made, {label.note.text for label in read_labels(learned)}, learned)
+            made.learned = read_labels(learned)
+            _refuse_learned(made, learned)
     except (DataError, OSError, msgspec.MsgspecError) as error:
         raise ConfigurationError(path="challenge", detail=f"unreadable material: {error}") from error
     return made
@@ -85,12 +87,14 @@ def trial_sets(made: Material) -> TrialSets:
         newest={"newest labels": made.newest} if made.newest else {},
         groups=made.groups,
         canaries=marked_notes(canaries(_CANARIES, _SEED), _SEED),
-        notes=[label.note.text for label in made.labels],
+        notes=[label.note.text for label in (*made.labels, *made.learned)],
     )
 
 
-def shadow_of(path: Path) -> tuple[Shadow, str]:
+def shadow_of(path: Path, labels: Sequence[ReviewedLabel]) -> tuple[Shadow, str]:
     """Figures of a report of ``wardstream replay compare --json``, and its SHA-256.
+
+    A lost mention is not counted where a reviewer of the very note says that it was none: it is what retraining is for.
 
     Raises:
         ConfigurationError: it is no such report.
@@ -100,26 +104,37 @@ def shadow_of(path: Path) -> tuple[Shadow, str]:
         said = msgspec.json.decode(content, type=_Report)
     except (OSError, msgspec.MsgspecError) as error:
         raise ConfigurationError(path=str(path), detail="no report of wardstream replay compare --json") from error
-    lost = {
-        what: sum(row.count for row in said.counts if row.what == what and row.change == "lost") for what in ("mention", "flag")
-    }
+    reviewed = {label.note.sha256: label for label in sorted(labels, key=lambda one: (one.decided, one.id))}
+    lost = [one for one in said.lost if not _known_wrong(one, reviewed.get(one.note))]
     shadow = Shadow(
-        mentions=said.mentions, lost_mentions=lost["mention"], flags=said.flags, lost_flags=lost["flag"], missing=said.missing
+        mentions=said.mentions,
+        lost_mentions=sum(one.what == "mention" for one in lost),
+        flags=said.flags,
+        lost_flags=sum(one.what == "flag" for one in lost),
+        missing=said.missing,
     )
     return shadow, hashlib.sha256(content).hexdigest()
 
 
-class _Count(msgspec.Struct):
+def _known_wrong(one: _Lost, label: ReviewedLabel | None) -> bool:
+    if label is None or one.what != "mention" or one.type not in label.annotated:
+        return False
+    return all((span.start, span.end, span.type) != (one.start, one.end, one.type) for span in label.spans)
+
+
+class _Lost(msgspec.Struct):
     what: str
-    change: str
-    count: int
+    type: str
+    note: str
+    start: int
+    end: int
 
 
 class _Report(msgspec.Struct):
     missing: int
     mentions: int
     flags: int
-    counts: list[_Count]
+    lost: list[_Lost]
 
 
 def _read_gold(made: Material, source: str, *, phi: bool) -> None:
@@ -153,7 +168,7 @@ def _senders(path: Path) -> dict[str, str]:
     return {sample.id: sample.sender for sample in (msgspec.json.decode(line, type=Sample) for line in lines)}
 
 
-def _refuse_learned(made: Material, learned: set[str], path: Path) -> None:
-    texts: list[Any] = [d.text for rows in (*made.gold.values(), made.newest) for d in rows]
-    if any(text in learned for text in texts):
+def _refuse_learned(made: Material, path: Path) -> None:
+    learned = {label.note.text for label in made.learned}
+    if any(document.text in learned for rows in (*made.gold.values(), made.newest) for document in rows):
         raise ConfigurationError(path=str(path), detail="the challenger learned from texts that it would be judged by")

@@ -110,20 +110,30 @@ def prepared(
 
 
 def make(folder: Path, recipe: Recipe, version: str, key: Path, machine: Machine, say: Callable[[str], None]) -> Path:
-    """Train, export, quantize, evaluate and sign, each in a process of its own; returns the folder of the challenger's bundle.
+    """Train, then export, quantize, evaluate and sign (``training.finish``), in processes of their own; returns the folder of the challenger's
+    bundle.
 
     Raises:
         StepFailed: one of them ended with an error.
     """
     first = "train" if recipe.distil is None else "distil"
-    for step in (first, "export", "quantize", "evaluate", "bundle"):
-        say(step)
-        command = ["-m", "ops.cli", step, str(folder / RECIPE)]
-        if step == first and machine.processes > 1:
-            command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(machine.processes), *command]
-        if step == "bundle":
-            command += ["--version", version, "--key", str(key), "--shelf", str(folder / "shelf")]
-        _step(step, [str(machine.python), *command], folder)
+    say(first)
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(machine.processes)]
+    command = ["-m", "ops.cli", first, str(folder / RECIPE)]
+    _step(first, [str(machine.python), *(together if machine.processes > 1 else []), *command], folder)
+    say("export, quantize, evaluate, bundle")
+    rest = [
+        "-m",
+        "training.finish",
+        str(folder / RECIPE),
+        "--version",
+        version,
+        "--key",
+        str(key),
+        "--shelf",
+        str(folder / "shelf"),
+    ]
+    _step("finish", [str(machine.python), *rest], folder)
     return folder / "shelf" / recipe.bundle / version
 
 

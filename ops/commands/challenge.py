@@ -98,7 +98,7 @@ def command(
     evidence = dict(made.evidence)
     seen = None
     if shadow is not None:
-        seen, evidence["shadow"] = shadow_of(shadow)
+        seen, evidence["shadow"] = shadow_of(shadow, [*made.learned, *made.labels])
     before = champion or _serving(settings, manifest.name)
     old, new = trial(before, challenger, trial_sets(made), trusted_keys=trusted)
     said = challenge(
