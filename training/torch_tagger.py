@@ -33,17 +33,13 @@ class Pieces(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TorchTagger:
-    """``window`` pieces at a time, special tokens included, ``overlap`` of them shared where no line or sentence ends.
-
-    ``half``: in bfloat16, which processors without instructions for it are many times slower at.
-    """
+    """``window`` pieces at a time, special tokens included, ``overlap`` of them shared where no line or sentence ends."""
 
     family: Family
     model: torch.nn.Module
     pieces: WordPieces
     window: int
     overlap: int
-    half: bool = True
 
     @classmethod
     def load(cls, checkpoint: Path, *, window: int, overlap: int) -> TorchTagger:
@@ -96,6 +92,6 @@ class TorchTagger:
         device = next(self.model.parameters()).device
         arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": shape}
         batch = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.half):
+        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
             answer: FloatArray = forward(self.family, self.model, batch)[1].float().cpu().numpy()
         return answer

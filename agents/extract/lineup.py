@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.extract.step import Extractor, execution_of
-from models.golden import opened_and_tried
+from agents.extract.step import Extractor
+from agents.following import taggers_of
 from models.store import BundleStore
-from models.tagger import Tagger
-from schemas.releases import BundleRef, Canary, ModelRelease, in_canary
+from schemas.releases import Canary, ModelRelease, in_canary
 from streams.settings import Models
 
 
@@ -39,22 +38,6 @@ class Lineup:
 
 
 def line_up(release: ModelRelease, store: BundleStore, chosen: Models, like: Extractor) -> Lineup:
-    """Fetch, verify, open and try what is released; nothing that serves is touched. ``like`` lends its vocabulary.
-
-    Raises:
-        ConfigurationError: a bundle does not verify, does not load, or answers otherwise than where it was made.
-        StoreUnavailable: try again later.
-    """
-    champion = like.with_tagger(_opened(release.name, release.champion, store, chosen))
-    if release.canary is None:
-        return Lineup(champion)
-    try:
-        canary = like.with_tagger(_opened(release.name, release.canary.bundle, store, chosen))
-    except BaseException:
-        champion.close()
-        raise
-    return Lineup(champion, canary, release.canary)
-
-
-def _opened(name: str, ref: BundleRef, store: BundleStore, chosen: Models) -> Tagger:
-    return opened_and_tried(*store.fetch(name, ref), execution_of(chosen))
+    """What is released, opened and tried. ``like`` lends its vocabulary. Raises as ``agents.following.taggers_of``."""
+    champion, canary = taggers_of(release, store, chosen)
+    return Lineup(like.with_tagger(champion), None if canary is None else like.with_tagger(canary), release.canary)

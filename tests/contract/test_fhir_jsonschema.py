@@ -24,6 +24,7 @@ from schemas.jsonschema.generate import RECORDS, render
 from schemas.labels import ReviewedLabel, ReviewedSpan
 from schemas.merges import Merge
 from schemas.releases import BundleRef, Canary, ModelRelease
+from schemas.runs import TrainingRun
 from schemas.samples import Sample
 from schemas.verdicts import GateVerdict, Judged
 
@@ -88,6 +89,20 @@ EXAMPLES: dict[str, Any] = {
         time="2024",
         evidence={"gold": "3" * 64},
         judged=(Judged(kind="gold", name="f1", champion=0.8, challenger=0.7, allowed=0.02, passed=False),),
+    ),
+    "run.v1": TrainingRun(
+        id="a",
+        model="m",
+        trigger="labels",
+        began="2024",
+        ended="2024",
+        outcome="made",
+        champion=BundleRef("1", "0" * 64),
+        challenger=BundleRef("2", "1" * 64),
+        learned=150,
+        held=50,
+        data={"learned.jsonl": "3" * 64},
+        tracking="b",
     ),
     "deid-map.v1": DeidMap(notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70),
 }
