@@ -58,6 +58,7 @@ NOTES = 80
 #: Share of a reviewer's spans that are missed.
 _CARELESS = 0.05
 _ROLLBACK_S = 10.0
+_READY_S = 600.0  # on a machine that does other things, too
 _JUDGED = ("medication", "problem")
 
 
@@ -125,7 +126,7 @@ class Loop:
         found = re.search(r'wardstream_model_serving\{[^}]*role="champion"[^}]*version="[^"@]*@([^"#]*)', text)
         return found[1] if found else ""
 
-    def wait(self, done: Callable[[], bool], timeout_s: float = 300) -> float:
+    def wait(self, done: Callable[[], bool], timeout_s: float = 600) -> float:
         """Seconds until it was so. Raises TimeoutError."""
         began = time.monotonic()
         while not done():
@@ -254,7 +255,7 @@ def loop(root: Path, python: Path) -> Story:
         "RETRAIN__EPOCHS": "5", "RETRAIN__KEY": str(key), "RETRAIN__PYTHON": str(python), "RETRAIN__FOLDER": str(root / "runs"),
     }  # fmt: skip
     environment = {f"WARDSTREAM_{name}": value for name, value in overrides.items()}
-    with run_stack(root / "stack", "kafka", stages=STAGES, overrides=environment) as stack:
+    with run_stack(root / "stack", "kafka", stages=STAGES, overrides=environment, ready_s=_READY_S) as stack:
         story.tell("stream", "Kafka, Redis, gateway and the workers of four stages are up")
         _tour(Loop(stack, root, key), story)
     story.figures["seconds"] = round(time.monotonic() - story.began, 1)
