@@ -21,14 +21,13 @@ import msgspec
 from models.bundle import MANIFEST, Manifest
 from schemas.errors import ConfigurationError
 from schemas.runs import TrainingRun
-from training.loop import CURVE, curve_of, machine_of
+from training.curve import CURVE, curve_of, machine_of
 from training.recipe import Recipe, load_recipe
-from training.report import REPORT
 from training.retrain import RECIPE, RUN
 
 EXPERIMENT = "wardstream"
 FILE_STORE = "mlruns"
-_ARTEFACTS = (CURVE, REPORT, "curve.svg", "scores.json", "parity.md")
+_ARTEFACTS = (CURVE, "report.md", "curve.svg", "scores.json", "parity.md")
 _CARD = "MODEL_CARD.md"
 
 

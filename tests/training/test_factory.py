@@ -21,10 +21,10 @@ from models.tagger import Tagger
 from tests.training.tiny_data import write
 from training import loop
 from training.card import CARDS, attributes_of
+from training.curve import curve_of, machine_of
 from training.evaluation import scores_of
 from training.examples import token_documents
 from training.gate import judge
-from training.loop import curve_of, machine_of
 from training.quantize import quantize_statically
 from training.recipe import Distil, Prune, Recipe
 from training.steps import distil, evaluate, export, pretrain, prune, quantize, train
