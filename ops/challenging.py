@@ -17,10 +17,10 @@ from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedLabel
 from schemas.samples import Sample
 from training.challenge import Shadow
-from training.data.corpora import data_folder, entity_development
+from training.data.corpora import data_folder, digest, entity_development
 from training.data.document import Document
 from training.data.errors import DataError
-from training.data.exports import read_labels, reviewed_document
+from training.data.exports import reviewed_document, reviewed_labels
 from training.data.own import FORMATS, read_annotated
 from training.phi.corpus import PhiTexts
 from training.subgroups import groups_of
@@ -62,18 +62,18 @@ def material(
         for source in gold:
             _read_gold(made, source, phi=phi)
         for path in labels:
-            made.labels += read_labels(path)
+            made.labels += [label for _, label in reviewed_labels(path)]
             made.evidence[f"labels {path.name}"] = sha256_of(path)
         senders = _senders(samples) if samples else {}
         last = {label.note.sha256: label for label in sorted(made.labels, key=lambda one: (one.decided, one.id))}
         for label in sorted(last.values(), key=lambda one: (one.decided, one.id))[-newest:]:
-            document = reviewed_document(label)
+            document = reviewed_document(label, labels[0])
             made.newest.append(document)
             made.groups[document.id] = groups_of(label.note.text, label.note, senders.get(label.sample, ""))
         for rows in made.gold.values():
             made.groups |= {document.id: groups_of(document.text) for document in rows}
         if learned is not None:
-            made.learned = read_labels(learned)
+            made.learned = [label for _, label in reviewed_labels(learned)]
             _refuse_learned(made, learned)
     except (DataError, OSError, msgspec.MsgspecError) as error:
         raise ConfigurationError(path="challenge", detail=f"unreadable material: {error}") from error
@@ -146,14 +146,8 @@ def _read_gold(made: Material, source: str, *, phi: bool) -> None:
         return
     kind, _, rest = source.partition(":")
     kind, path = (kind, Path(rest)) if rest and kind in FORMATS else ("reviewed", Path(source))
-    if kind == "reviewed":
-        labels = read_labels(path)
-        made.gold[path.stem] = [reviewed_document(label, path) for label in labels]
-        made.evidence[f"gold {path.name}"] = sha256_of(path)
-        return
     made.gold[path.stem] = read_annotated(kind, path)
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    made.evidence[f"gold {path.name}"] = hashlib.sha256(b"".join(sha256_of(p).encode() for p in files)).hexdigest()
+    made.evidence[f"gold {path.name}"] = sha256_of(path) if path.is_file() else digest(path)
 
 
 def _corpora(*, phi: bool) -> Mapping[str, list[Document]]:

@@ -20,7 +20,7 @@ from schemas.labels import ReviewedLabel
 from schemas.runs import Trigger
 from streams.producer import Producer
 from streams.settings import Settings, load
-from training.data.exports import read_labels
+from training.data.exports import reviewed_labels
 from training.triggers import Policy, due
 
 _LOOK_S = 60.0
@@ -97,4 +97,4 @@ def _look(settings: Settings, path: Path | None, *, now: bool, as_json: bool, ag
 
 
 def _labels(settings: Settings, path: Path | None) -> list[ReviewedLabel]:
-    return read_labels(path) if path else labels_of(settings.kafka)
+    return [label for _, label in reviewed_labels(path)] if path else labels_of(settings.kafka)

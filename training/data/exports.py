@@ -93,30 +93,31 @@ def read_doccano(path: Path, labels: LabelMap = LABEL_MAPS["own"]) -> list[Docum
     return found
 
 
-def read_labels(path: Path) -> list[ReviewedLabel]:
-    """Our own reviewed labels, one JSON record a line.
-
-    Raises:
-        DataError: ``record``: not such a record.
-    """
-    found = []
+def reviewed_labels(path: Path) -> Iterator[tuple[int, ReviewedLabel]]:
+    """Reviewed labels of JSON Lines, each with its line. Raises DataError: ``record``."""
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(msgspec.json.decode(line, type=ReviewedLabel))
-        except (msgspec.ValidationError, msgspec.DecodeError):
-            raise DataError("record", path, number) from None
-    return found
-
-
-def reviewed_document(label: ReviewedLabel, path: Path = Path()) -> Document:
-    """The document of one label, which says what types it annotates completely. Raises DataError: ``offset``."""
-    raw = [Raw(s.start, s.end, s.type) for s in label.spans]
-    made = Translator(LABEL_MAPS["own"]).document(f"reviewed-{label.id}", label.note.text, raw, path)
-    return Document(made.id, made.text, made.spans, frozenset(label.annotated))
+        if line.strip():
+            try:
+                yield number, msgspec.json.decode(line, type=ReviewedLabel)
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                raise DataError("record", path, number) from None
 
 
 def read_reviewed(path: Path) -> list[Document]:
-    """The documents of ``read_labels``. Raises DataError: ``record``, ``offset``."""
-    return [reviewed_document(label, path) for label in read_labels(path)]
+    """Our own reviewed labels, one JSON record a line. Each says which types it annotates completely.
+
+    Raises:
+        DataError: ``record``: not such a record; ``offset``.
+    """
+    return [reviewed_document(label, path, number) for number, label in reviewed_labels(path)]
+
+
+def reviewed_document(label: ReviewedLabel, path: Path, line: int = 0) -> Document:
+    """The document of one verdict; ``path`` and ``line``: where it came from, for the error.
+
+    Raises:
+        DataError: ``offset``.
+    """
+    raw = [Raw(s.start, s.end, s.type) for s in label.spans]
+    made = Translator(LABEL_MAPS["own"]).document(f"reviewed-{label.id}", label.note.text, raw, path, line)
+    return Document(made.id, made.text, made.spans, frozenset(label.annotated))
