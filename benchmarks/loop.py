@@ -227,7 +227,7 @@ def champion(root: Path, key: Path, python: Path) -> Path:
     subprocess.run([str(python), "-m", "benchmarks.loop_start", str(root / "start")], check=True, capture_output=True)
     write(root / "site.jsonl", made_up("site", 320, 1))
     write(root / "dev.jsonl", made_up("dev", 50, 2))
-    write(root / "gold.jsonl", made_up("gold", 60, 3))
+    write(root / "gold.jsonl", made_up("gold", 120, 3))
     recipe = base_recipe(root)
     (root / "champion").mkdir()
     for path in (root / RECIPE, root / "champion" / RECIPE):
@@ -318,6 +318,9 @@ def _tour(on: Loop, story: Story) -> None:
     kinds = Counter(row["kind"] for row in verdict["judged"])
     story.tell("gate", f"passed {sum(kinds.values())} figures {dict(kinds)}; newest labels F1 {newest['champion']:.3f} to {newest['challenger']:.3f}"
                if passed == 0 else f"refused: {verdict['reasons']}", right=passed == 0, gate=verdict["judged"])  # fmt: skip
+
+    if passed:
+        return
 
     began = time.monotonic()
     on.run("models", "promote", str(bundle), "--verdict", str(on.root / "good.json"))

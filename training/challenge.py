@@ -1,7 +1,7 @@
 """The release gate: whether a challenger may take the champion's place. Pure: figures in, verdict out.
 
 On the gold set and on the newest reviewed labels it must hold the champion's F1; no class and no subgroup may find less than chance
-explains (``training.gate.margin_of``); it may let no more through on the leak tests, and take at most ``SLOWEST`` times as long. Beside
+explains (two standard errors of a share); it may let no more through on the leak tests, and take at most ``SLOWEST`` times as long. Beside
 the champion on the same messages it may lose few findings and flags and no message.
 """
 
@@ -102,7 +102,7 @@ def challenge(
                 continue
             least = 0.0 if kind in ("gold", "newest") else 0.02
             found = new.get(name, {}).get(figure, 0.0)
-            court.hear(kind, name, row[figure], found, margin_of(row[figure], support, least))
+            court.hear(kind, name, row[figure], found, _margin(row[figure], support, least))
     for name, leaks in before.leaks.items():
         found = after.leaks.get(name, math.inf)
         court.hear("leak", name, leaks, found, before.by_chance.get(name, 0), more_is_better=False)
@@ -124,6 +124,12 @@ def challenge(
     )
 
 
+def _margin(share: float, number: float, least: float) -> float:
+    """``margin_of`` with two hits and two misses added (Agresti and Coull 1998): a share near 1 has a binomial error near 0, as if some hundred
+    mentions without a miss made the next miss impossible."""
+    return margin_of((share * number + 2) / (number + 4), number + 4, least)
+
+
 def _hear_shadow(court: _Court, shadow: Shadow) -> None:
     for name, lost, total, most in (
         ("mentions lost", shadow.lost_mentions, shadow.mentions, LOST_MENTIONS),
@@ -133,5 +139,5 @@ def _hear_shadow(court: _Court, shadow: Shadow) -> None:
             if name == "mentions lost":
                 court.reasons.append("shadow: the champion published no mention, so nothing was compared")
             continue
-        court.hear("shadow", name, 0.0, lost / total, margin_of(most, total, most), more_is_better=False)
+        court.hear("shadow", name, 0.0, lost / total, _margin(most, total, most), more_is_better=False)
     court.hear("shadow", "messages missing", 0, shadow.missing, 0, more_is_better=False)

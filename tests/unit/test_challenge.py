@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from ops.leakcheck.canaries import canaries
 from ops.leakcheck.notes import marked_notes
 from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedLabel
-from training.challenge import LOST_MENTIONS, Shadow
+from training.challenge import Figures, Shadow, challenge
 from training.leak_tests import passed_on, quoted, uncovered
 from training.subgroups import groups_of
 
@@ -177,4 +178,36 @@ def test_notes_belong_to_the_groups_that_they_speak_of() -> None:
     """Sex where one alone is spoken of, age by band, the sender; a note that says nothing is in no group."""
     assert groups_of("A 71-year-old woman; she has gout.", sender="s1") == ("age 65 and over", "sender s1", "sex female")
     assert groups_of("He says that his wife is well and she agrees.") == ()
-    assert LOST_MENTIONS < 0.2
+
+
+def test_a_champion_without_a_miss_can_still_be_held() -> None:
+    """Two misses in four hundred are what chance explains, also beside none; twelve are not."""
+
+    def against(found: float) -> bool:
+        def row(f1: float) -> dict[str, dict[str, float]]:
+            return {"set": {"f1": f1, "recall": f1, "support": 400.0}}
+
+        one, other = (Figures(row(f), row(f), row(f), {}, {"canaries": 0}, 1.0) for f in (1.0, found))
+        return challenge(NAME, ("0" * 64, one), ("1" * 64, other), evidence={}, now=datetime(2026, 1, 1, tzinfo=UTC)).passed
+
+    assert against(398 / 400)
+    assert not against(388 / 400)
+
+
+@pytest.mark.parametrize(
+    ("shadow", "reason"),
+    [
+        (Shadow(1000, 90, 100, 4, 0), ""),
+        (Shadow(1000, 150, 100, 4, 0), "shadow mentions lost"),
+        (Shadow(1000, 90, 100, 12, 0), "shadow flags lost"),
+        (Shadow(1000, 90, 100, 4, 1), "shadow messages missing"),
+        (Shadow(0, 0, 0, 0, 0), "shadow"),
+    ],
+)
+def test_the_shadow_is_judged(shadow: Shadow, reason: str) -> None:
+    """Few mentions and flags may be gone, no message; a range in which the champion found nothing shows nothing."""
+    row = {"set": {"f1": 0.9, "recall": 0.9, "support": 400.0}}
+    same = Figures(row, row, row, {}, {"canaries": 0}, 1.0)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    said = challenge(NAME, ("0" * 64, same), ("1" * 64, same), evidence={}, now=now, shadow=shadow)
+    assert [one.split(":")[0] for one in said.reasons] == ([reason] if reason else [])
