@@ -55,7 +55,9 @@ def runs_of(kafka: Kafka, model: str) -> list[TrainingRun]:
 
 def drifted(kafka: Kafka, since: datetime | None) -> bool:
     """Whether drift was seen since: somebody proposed a sample for that reason. Raises BrokerUnavailable."""
-    samples = (_decoded(record, Sample) for record in tail(kafka, [topics.SAMPLE], to_end=True, since=since))
+    first = 0 if since is None else since.timestamp() * 1000  # a broker may give more than was asked for
+    records = (row for row in tail(kafka, [topics.SAMPLE], to_end=True, since=since) if row.timestamp >= first)
+    samples = (_decoded(record, Sample) for record in records)
     return any(sample is not None and sample.reason == "drift" for sample in samples)
 
 

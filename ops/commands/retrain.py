@@ -16,6 +16,7 @@ from ops.audited import Act
 from ops.operators import named
 from ops.releasing import serving
 from ops.retraining import labels_of, retrain, runs_of, since_last
+from schemas.errors import ConfigurationError, WardstreamError
 from schemas.labels import ReviewedLabel
 from schemas.runs import Trigger
 from streams.producer import Producer
@@ -28,7 +29,9 @@ _LOOK_S = 60.0
 
 @click.command()
 @click.option("--now", is_flag=True, help="Begin a run whatever the policy says.")
-@click.option("--watch", is_flag=True, help="Look every minute until Ctrl-C; a run that fails is reported and not repeated.")
+@click.option(
+    "--watch", is_flag=True, help="Look every minute until Ctrl-C; a run that fails is reported, and waits for the next reason."
+)
 @click.option(
     "--labels",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -46,10 +49,10 @@ def command(now: bool, watch: bool, labels: Path | None, as_json: bool, agent: s
     while True:
         try:
             _look(settings, labels, now=now, as_json=as_json, agent=agent)
-        except click.ClickException as error:
-            if not watch:
+        except WardstreamError as error:
+            if not watch or isinstance(error, ConfigurationError):
                 raise
-            error.show()
+            click.echo(f"wardstream: {error}", err=True)
         if not watch:
             return
         now = False
