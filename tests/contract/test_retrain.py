@@ -96,6 +96,7 @@ def chosen(tmp_path: Path, fails: str) -> Retrain:
 async def test_a_run_that_fails_is_recorded_with_its_step_and_the_next_one_waits(kafka: Kafka, tmp_path: Path) -> None:
     """Begun and failed stand on the topic and in the run's folder; labels decided before it count as seen."""
     rows = [labelled(str(k)) for k in range(20)]
+    await store(kafka, proposed("uncertain"))
     log = Producer(kafka, client_id="test", linger_ms=0)
     with pytest.raises(StepFailed, match="finish"):
         await retrain(log, chosen(tmp_path, "training.finish"), "labels", rows, OLD, [], act(), lambda: NOW, lambda _: None)
