@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -18,7 +19,7 @@ from models.session import Execution
 from models.store import BundleStore
 from models.tagger import Tagger
 from schemas.errors import ConfigurationError, WardstreamError
-from schemas.releases import ModelRelease
+from schemas.releases import Canary, ModelRelease, in_canary
 from streams.health import Health
 from streams.metrics import StreamMetrics
 from streams.releases import Follower
@@ -28,18 +29,44 @@ from streams.settings import Models, Settings
 FIRST_RELEASE_S: Final = 30.0
 
 
-class LinedUp(Protocol):
-    """What serves together: a champion, and a canary for a share of the patients."""
+class Served(Protocol):
+    """What a stage does its work with: one model and all that goes with it."""
 
     @property
-    def versions(self) -> Mapping[str, str]:
-        """Version of the model by role (``champion``, ``canary``)."""
+    def model(self) -> str:
+        """Version of the model alone."""
+
+    def close(self) -> None:
+        """End the model's threads."""
+
+
+T = TypeVar("T", bound=Served)
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup(Generic[T]):
+    """What serves together: a champion, and a canary for a share of the patients. ``share`` says for whom; both or neither."""
+
+    champion: T
+    canary: T | None = None
+    share: Canary | None = None
+
+    def of(self, subject: str) -> T:
+        """Which serves the patient with this token, or another name that is the patient's alone; the champion where it is empty."""
+        if subject and self.canary is not None and self.share is not None and in_canary(self.share, subject):
+            return self.canary
+        return self.champion
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of the model by role."""
+        return {"champion": self.champion.model} | ({"canary": self.canary.model} if self.canary else {})
 
     def close(self) -> None:
         """End the models' threads."""
-
-
-T = TypeVar("T", bound=LinedUp)
+        for each in (self.champion, self.canary):
+            if each is not None:
+                each.close()
 
 
 def execution_of(chosen: Models) -> Execution:
@@ -47,30 +74,26 @@ def execution_of(chosen: Models) -> Execution:
     return Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)
 
 
-def store_of(chosen: Models) -> BundleStore:
-    """Where released bundles are fetched from."""
-    return BundleStore(chosen.store, chosen.cache, shelf=chosen.shelf, trusted_keys=chosen.trusted_keys)
-
-
-def taggers_of(release: ModelRelease, store: BundleStore, chosen: Models) -> tuple[Tagger, Tagger | None]:
-    """Fetch, verify, open and try what is released, champion and canary; nothing that serves is touched.
+def line_up(release: ModelRelease, store: BundleStore, chosen: Models, with_tagger: Callable[[Tagger], T]) -> Lineup[T]:
+    """Fetch, verify, open and try what is released; nothing that serves is touched. ``with_tagger``: makes of a model what the stage works with.
 
     Raises:
         ConfigurationError: a bundle does not verify, does not load, or answers otherwise than where it was made.
         StoreUnavailable: try again later.
     """
-    champion = opened_and_tried(*store.fetch(release.name, release.champion), execution_of(chosen))
+    champion = with_tagger(opened_and_tried(*store.fetch(release.name, release.champion), execution_of(chosen)))
     if release.canary is None:
-        return champion, None
+        return Lineup(champion)
     try:
-        return champion, opened_and_tried(*store.fetch(release.name, release.canary.bundle), execution_of(chosen))
+        canary = with_tagger(opened_and_tried(*store.fetch(release.name, release.canary.bundle), execution_of(chosen)))
     except BaseException:
         champion.close()
         raise
+    return Lineup(champion, canary, release.canary)
 
 
 class Followed(Generic[T]):
-    """What serves. ``follow`` begins to exchange it by the releases of ``model``; without that it stays.
+    """What serves. ``follow`` begins to exchange it by the releases of ``model``; without that ``first`` stays.
 
     Args:
         stage: name of the stage, for metrics and log.
@@ -78,23 +101,27 @@ class Followed(Generic[T]):
 
     def __init__(self, stage: str, model: str, first: T, observed: tuple[StreamMetrics, Health] | None) -> None:
         self._stage, self._model, self._observed = stage, model, observed
-        self._serving = Serving(first)
+        self._serving = Serving(Lineup(first))
         self._follower: Follower | None = None
         self._shown: list[tuple[str, str, str]] = []
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
     @contextmanager
-    def borrowed(self) -> Iterator[T]:
+    def borrowed(self) -> Iterator[Lineup[T]]:
         """What serves now, open as long as the block lasts: one batch."""
         with self._serving.borrowed() as lineup:
             yield lineup
 
-    async def follow(self, settings: Settings, line_up: Callable[[ModelRelease], T]) -> None:
-        """Serve what is released, when it can be had: a store that is away keeps no worker from serving. ``line_up`` raises as ``taggers_of``."""
+    async def follow(self, settings: Settings, with_tagger: Callable[[Tagger], T]) -> None:
+        """Serve what is released, when it can be had: a store that is away keeps no worker from serving. ``with_tagger`` as in ``line_up``."""
+        chosen = settings.models
+        store = BundleStore(chosen.store, chosen.cache, shelf=chosen.shelf, trusted_keys=chosen.trusted_keys)
+
+        def apply(release: ModelRelease) -> None:
+            self._serving.swap(line_up(release, store, chosen, with_tagger))
+
         self._show()
-        self._follower = Follower(
-            settings.kafka, self._model, lambda release: self._serving.swap(line_up(release)), self._told, self._log
-        )
+        self._follower = Follower(settings.kafka, self._model, apply, self._told, self._log)
         if not await asyncio.to_thread(self._follower.start, FIRST_RELEASE_S):
             self._log.warning("release_late", stage=self._stage, model=self._model)
 

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from agents.deidentify.lineup import Lineup, line_up
 from agents.deidentify.step import STAGE, Deidentified, Deidentifier, Prepared, make_deidentifier
-from agents.following import Followed, store_of
+from agents.following import Followed, Lineup
 from agents.vault.contract import Pseudonyms
 from agents.vault.vault import CACHE_S, TokenVault, open_vault
 from schemas.envelope import CONTENT_TYPE, JSON, PAYLOAD_SEAL, TRACEPARENT, DataClass, Envelope, parse_headers
@@ -49,8 +48,7 @@ class DeidentifyStage:
     ) -> None:
         self._settings = settings
         self._observed: tuple[StreamMetrics, Health] | None = None
-        given = None if deidentifier is None else Lineup(deidentifier)
-        self._followed = None if given is None else Followed(STAGE, settings.models.phi, given, None)
+        self._followed = None if deidentifier is None else Followed(STAGE, settings.models.phi, deidentifier, None)
         self._vault = vault
         self._seal = seal
 
@@ -66,12 +64,10 @@ class DeidentifyStage:
             StoreUnavailable: the vault's store does not answer.
         """
         if self._followed is None:
-            chosen = self._settings.models
             first = await asyncio.to_thread(make_deidentifier, self._settings)
-            self._followed = Followed(STAGE, chosen.phi, Lineup(first), self._observed)
+            self._followed = Followed(STAGE, self._settings.models.phi, first, self._observed)
             if self._settings.deid.use_model:
-                store = store_of(chosen)
-                await self._followed.follow(self._settings, lambda release: line_up(release, store, chosen, first))
+                await self._followed.follow(self._settings, first.with_tagger)
         if self._vault is None:
             self._vault = await open_vault(self._settings)
             self._seal = self._seal or await open_seal(self._settings, cache_s=CACHE_S)
@@ -82,10 +78,11 @@ class DeidentifyStage:
         with self._followed.borrowed() as lineup:
             return await self._deidentify(records, lineup, self._vault)
 
-    async def _deidentify(self, records: Sequence[Record], lineup: Lineup, vault: TokenVault) -> list[Outcome]:
+    async def _deidentify(self, records: Sequence[Record], lineup: Lineup[Deidentifier], vault: TokenVault) -> list[Outcome]:
         envelopes = [_envelope(record) for record in records]
         opened = await asyncio.gather(*map(self._opened, records, envelopes))
-        makers = [lineup.of(record.key) for record in records]
+        # the record's key is the door's keyed hash of the patient: the token is known only when the message has been read
+        makers = [lineup.of((record.key or b"").hex()) for record in records]
         rows: list[Prepared | Poison] = [
             envelope if isinstance(envelope, Poison) else payload if isinstance(payload, Poison) else _UNREAD
             for envelope, payload in zip(envelopes, opened, strict=True)

@@ -153,11 +153,11 @@ class Deidentifier:
         self._without_model = policy.version + ("" if scans == "withhold" else f"+{reader}-{scans}")
         self.policy_version = self._without_model + (f"/{model.version}" if model else "")
 
-    def with_model(self, model: ModelLayer) -> Deidentifier:
+    def with_tagger(self, tagger: Tagger) -> Deidentifier:
         """The same with another PHI model; nothing of this one changes."""
         other = copy.copy(self)
-        other._model = model
-        other.policy_version = f"{self._without_model}/{model.version}"
+        other._model = ModelLayer(tagger)
+        other.policy_version = f"{self._without_model}/{tagger.version}"
         return other
 
     @property

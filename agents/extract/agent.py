@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agents.extract.lineup import Lineup, line_up
 from agents.extract.mentions import STAGE
 from agents.extract.step import Extractor, Request, make_extractor
-from agents.following import Followed, store_of
+from agents.following import Followed, Lineup
 from schemas.deidentified import decode_map
 from schemas.envelope import JSON, DataClass, Envelope, parse_headers
 from schemas.errors import Poison, Reason, SchemaMismatch
@@ -44,8 +43,7 @@ class ExtractStage:
     def __init__(self, settings: Settings, extractor: Extractor | None = None) -> None:
         self._settings = settings
         self._observed: tuple[StreamMetrics, Health] | None = None
-        given = None if extractor is None else Lineup(extractor)
-        self._followed = None if given is None else Followed(STAGE, settings.models.entities, given, None)
+        self._followed = None if extractor is None else Followed(STAGE, settings.models.entities, extractor, None)
 
     def observe(self, metrics: StreamMetrics, health: Health) -> None:
         """See ``streams.stage.Observed``."""
@@ -58,11 +56,9 @@ class ExtractStage:
         """
         if self._followed is not None:
             return
-        chosen = self._settings.models
         first = await asyncio.to_thread(make_extractor, self._settings)
-        self._followed = Followed(STAGE, chosen.entities, Lineup(first), self._observed)
-        store = store_of(chosen)
-        await self._followed.follow(self._settings, lambda release: line_up(release, store, chosen, first))
+        self._followed = Followed(STAGE, self._settings.models.entities, first, self._observed)
+        await self._followed.follow(self._settings, first.with_tagger)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
         if self._followed is None:
@@ -70,7 +66,7 @@ class ExtractStage:
         with self._followed.borrowed() as lineup:
             return await self._extract(records, lineup)
 
-    async def _extract(self, records: Sequence[Record], lineup: Lineup) -> list[Outcome]:
+    async def _extract(self, records: Sequence[Record], lineup: Lineup[Extractor]) -> list[Outcome]:
         rows = [self._request(record, lineup) for record in records]
         found: dict[int, Findings | Poison] = {}
         for extractor in (lineup.champion, lineup.canary):
@@ -93,7 +89,7 @@ class ExtractStage:
             self._followed = None
 
     @staticmethod
-    def _request(record: Record, lineup: Lineup) -> _Row | Poison:
+    def _request(record: Record, lineup: Lineup[Extractor]) -> _Row | Poison:
         try:
             envelope = parse_headers(record.headers)
             envelope.require(DataClass.INTERNAL)

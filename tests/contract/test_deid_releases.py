@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from agents.deidentify.agent import DeidentifyStage
-from agents.deidentify.lineup import Lineup
+from agents.following import Lineup
 from agents.vault.memory import MemoryVault
 from benchmarks.rebundled import own_key, rebundled
 from models.bundle import shelf_bundle
@@ -103,7 +103,7 @@ async def test_a_canary_reads_for_a_share_of_the_record_keys_and_never_without_o
     await say(settings, one, canary)
     await stage.open()
     try:
-        drawn = {k: ("9.0.2" if Lineup(1, 2, canary).of(str(k).encode()) == 2 else "9.0.1") for k in range(4)}  # type: ignore[arg-type]
+        drawn = {k: ("9.0.2" if Lineup(1, 2, canary).of(str(k).encode().hex()) == 2 else "9.0.1") for k in range(4)}  # type: ignore[arg-type]
         for number, version in drawn.items():
             await until(stage, version, str(number).encode())
         assert set(drawn.values()) == {"9.0.1", "9.0.2"}
