@@ -7,7 +7,7 @@ BROKER ?= embedded
 SIZE ?= small
 LOCKFLAGS := --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --quiet
 
-.PHONY: help setup dev training demo up chaos test test-training lint format kafka-jars fhir-jars lock clean
+.PHONY: help setup dev training demo up chaos loop test test-training lint format kafka-jars fhir-jars lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ test-training: training ## the model factory: tiny models of every family, end t
 
 chaos: dev kafka-jars ## faults on real Kafka and Redis, reduced (SIZE=full for the whole of it), and the table
 	$(BIN)/python -m benchmarks.chaos --size $(SIZE)
+
+loop: dev training kafka-jars ## the whole way of a model on real Kafka and Redis: samples, review, retraining, gate, shadow, swap, rollback
+	$(BIN)/python -m benchmarks.loop
 
 lint: dev ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .

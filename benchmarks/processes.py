@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from training.loop import curve_of
+from training.curve import curve_of
 from training.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import DECODER, ENCODER, MODEL
+from training.curve import CURVE, curve_of, machine_of
 from training.export import PARITY
-from training.loop import CURVE, curve_of, machine_of
 from training.recipe import Recipe, load_recipe
 from training.report import table
 from training.steps.evaluate import SCORES

@@ -6,10 +6,27 @@ import json
 from pathlib import Path
 from typing import Any
 
+from models.bundle import Manifest
+from models.session import Execution
 from models.tagger import Tagger
 from schemas.errors import ConfigurationError
 
 GOLDEN = "golden.json"
+
+
+def opened_and_tried(folder: Path, manifest: Manifest, execution: Execution) -> Tagger:
+    """The verified bundle in ``folder``, ready to serve.
+
+    Raises:
+        ConfigurationError: it does not load, or answers otherwise than where it was made.
+    """
+    tagger = Tagger(folder, manifest, execution)
+    try:
+        refuse_other_answers(folder, tagger)
+    except BaseException:
+        tagger.close()
+        raise
+    return tagger
 
 
 def refuse_other_answers(folder: Path, tagger: Tagger) -> None:

@@ -40,6 +40,8 @@ COMMANDS = {
     "export": "model factory: checkpoint to ONNX, optimized, with a parity report",
     "quantize": "model factory: int8 for CPUs",
     "evaluate": "model factory: score a checkpoint on the development sets",
+    "retrain": "labels, drift or a schedule start a training run; its challenger goes to the gate",
+    "challenge": "try a bundle against the champion; the signed verdict says why it passed or failed",
     "models": "which models serve: list, show, promote, roll back",
     "bundle": "model factory: gate, card, signature; a bundle for the shelf",
     "deid": "check, explain, compare and import rules of de-identification",

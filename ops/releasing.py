@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
-from models.bundle import Manifest
+from models.bundle import Manifest, shelf_bundle
+from models.store import digest_of
 from ops.audited import Act, Log, audit_entry, output_of
 from schemas.errors import ConfigurationError
 from schemas.ids import derived_id
 from schemas.releases import BundleRef, Canary, ModelRelease
 from schemas.verdicts import GateVerdict
 from streams import topics
+from streams.record import Output
+from streams.releases import released
+from streams.settings import Models, Settings
 
 OVERRIDE: Final = "released without a passing verdict"
+
+
+#: Header of a verdict's record: the line of its ``.sig`` file, so that who reads the topic can check it as a promotion does.
+SIGNATURE: Final = "verdict-signature"
+
+
+def on_shelf(chosen: Models, name: str) -> BundleRef:
+    """What serves where nothing was released. Raises ConfigurationError when the shelf has no such bundle."""
+    folder = shelf_bundle(name, chosen.shelf)
+    return BundleRef(folder.name, digest_of(folder))
+
+
+def serving(settings: Settings, name: str) -> BundleRef:
+    """The champion of ``name`` as released, or the shelf's. Raises ConfigurationError, BrokerUnavailable."""
+    now = released(settings.kafka).get(name)
+    return now.champion if now else on_shelf(settings.models, name)
+
+
+def judged(content: bytes, signature: str, said: GateVerdict, act: Act) -> Output:
+    """The record of a verdict: the very bytes that were signed, keyed by the challenger."""
+    name = derived_id(act.id, "verdict", ordinal=said.challenger)
+    made = output_of(topics.JUDGED, act, name, "", content, key=said.challenger.encode())
+    return replace(made, headers=(*made.headers, (SIGNATURE, signature.strip().encode("ascii"))))
 
 
 def planned(

@@ -109,6 +109,7 @@ def run_stack(
     progress: Progress = lambda _: None,
     overrides: dict[str, str] | None = None,
     servers: tuple[embedded.Server, embedded.Server] | None = None,
+    ready_s: float = READY_TIMEOUT_S,
 ) -> Iterator[Stack]:
     """Start everything under ``root`` (keys, logs, broker data), wait until all of it is ready, stop it at the end.
 
@@ -116,6 +117,7 @@ def run_stack(
         workers: processes per stage.
         overrides: more ``WARDSTREAM_*`` variables.
         servers: a broker and a store that run already, and are left running.
+        ready_s: how long everything may take to be ready.
     """
     root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
@@ -151,7 +153,7 @@ def run_stack(
             for _ in range(workers):
                 stack.start_worker(stage)
         progress("ready?")
-        stack.wait_ready()
+        stack.wait_ready(ready_s)
         yield stack
 
 

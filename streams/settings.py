@@ -313,6 +313,28 @@ class Review(_Section):
     outlier_z: float = Field(3.5, gt=0)
 
 
+class Retrain(_Section):
+    """``wardstream retrain``. A run begins with ``labels`` new reviewed labels (0: their number starts none), where ``drift`` was seen, or after
+    ``days`` (0: never). ``recipe``: what the model is made by; ``checkpoint``: of the champion that ships with no run of ours, to go on from, for
+    ``epochs``. ``held``: share of the patients whose labels are kept for the gate. ``key`` signs the challenger. ``python``: of the training
+    environment (default: this one); ``processes`` train together through accelerate. ``folder``: one folder a run; ``tracking``: address of an
+    MLflow server, or empty for files under ``folder``."""
+
+    model: str = "wardstream-entities"
+    recipe: Path | None = None
+    checkpoint: Path | None = None
+    epochs: float = Field(2.0, gt=0)
+    labels: int = Field(200, ge=0)
+    days: float = Field(30, ge=0)
+    drift: bool = True
+    held: float = Field(0.25, gt=0, lt=1)
+    key: Path | None = None
+    python: Path | None = None
+    processes: int = Field(1, ge=1)
+    folder: Path = Path("out/retrain")
+    tracking: str = ""
+
+
 class Worker(_Section):
     batch_size: int = Field(64, ge=1)
     batch_wait_s: float = Field(0.01, ge=0)
@@ -350,6 +372,7 @@ class Settings(BaseSettings):
     watch: Watch = Watch()
     review: Review = Review()
     worker: Worker = Worker()
+    retrain: Retrain = Retrain()
 
     @classmethod
     def settings_customise_sources(

@@ -30,6 +30,8 @@ AUDIT = "ops.audit.recorded.v1"
 ERASURE = "ops.erasure.requested.v1"
 HANDLED = "ops.letter.handled.v1"
 DRIFT = "ops.drift.detected.v1"
+RUN = "train.run.recorded.v1"
+JUDGED = "train.model.judged.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,9 @@ TOPICS: tuple[Topic, ...] = (
     Topic(HANDLED, (JSON,), "place of the dead letter", "dead letters that people put back or aside", 30 * DAY, "compact,delete", 1,
           dead_letters=False),
     Topic(DRIFT, (JSON,), "record id", "drift of a sender's or department's messages: begun, ended", 400 * DAY, "delete", 1, dead_letters=False),
+    Topic(RUN, (JSON,), "run id", "retraining runs: why they began, what they learned from, what became of them", -1, "compact", 1,
+          dead_letters=False),
+    Topic(JUDGED, (JSON,), "challenger's digest", "signed verdicts of the gate", -1, "compact", 1, dead_letters=False),
 )  # fmt: skip
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}

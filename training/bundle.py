@@ -35,10 +35,10 @@ from models.session import Execution
 from models.signature import PUBLIC, SIGNATURE, public_line, sign
 from models.tagger import Tagger
 from training.card import CARDS, attributes_of, card, texts_of
+from training.curve import machine_of
 from training.data.corpora import data_folder, digest
 from training.data.labels import bio_labels
 from training.gate import LARGEST_LOSS, Scores, Verdict
-from training.loop import machine_of
 from training.recipe import Recipe
 from training.seen import seen_by
 from training.sources import inputs_of, labels_of, multi_label_of, sources_of

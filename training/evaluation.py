@@ -19,10 +19,12 @@ from training.calibration import calibrate
 from training.data.alignment import align
 from training.data.corpora import data_folder, entity_development
 from training.data.document import Document
+from training.examples import annotated_documents
 from training.gate import Scores
 from training.phi.corpus import PhiTexts
 from training.phi.evaluation import phi_scores
 from training.recipe import Recipe
+from training.scoring import strict
 from training.tasks import entities, explanations, flags, messages, vitals
 from training.torch_tagger import TorchTagger
 
@@ -47,7 +49,7 @@ def scores_of_checkpoint(recipe: Recipe) -> Scores:
     def tag_many(texts: list[str]) -> list[tuple[ScoredSpan, ...]]:
         return tagger.tag_many(texts, recipe.types, recipe.thresholds, recipe.temperature)
 
-    return (entities.scores if recipe.task == "entities" else phi_scores)(tag_many, data_folder())
+    return _token_scores(tag_many, recipe)
 
 
 def scores_of_bundle(folder: Path, manifest: Manifest, recipe: Recipe) -> Scores:
@@ -71,7 +73,7 @@ def calibration(opened: Tagger | Classifier | Generator, recipe: Recipe) -> dict
                 targets.append(np.array([[name in row.labels for name in opened.manifest.labels]], dtype=np.float32))
     elif isinstance(opened, Tagger):
         pieces = WordPieces(recipe.checkpoint / TOKENIZER)
-        for document in calibration_documents(recipe.task):
+        for document in calibration_documents(recipe):
             answer, weight = opened.logits(document.text), align(document, pieces, recipe.types).weight
             kept = (answer.argmax(-1) > 0) | (weight[:, 1:] == 1).any(-1) & (weight[:, 0] == 0)
             if kept.any():
@@ -83,9 +85,11 @@ def calibration(opened: Tagger | Classifier | Generator, recipe: Recipe) -> dict
     return {"temperature": found.temperature, "ece": round(found.before, 4), "ece_calibrated": round(found.after, 4)}
 
 
-def calibration_documents(task: str) -> list[Document]:
+def calibration_documents(recipe: Recipe) -> list[Document]:
     """Development documents of a token task whose labels are complete."""
-    if task == "entities":
+    if not recipe.corpora:
+        return [document for rows in annotated_documents(recipe.development).values() for document in rows]
+    if recipe.task == "entities":
         return entity_development(data_folder())["maccrobat"]
     return PhiTexts(data_folder(), "dev", 98).injected(60)
 
@@ -93,7 +97,7 @@ def calibration_documents(task: str) -> list[Document]:
 def _scores(opened: Tagger | Classifier | Generator, recipe: Recipe) -> Scores:
     data = data_folder()
     if isinstance(opened, Tagger):
-        return entities.scores(opened.tag_many, data) if recipe.task == "entities" else phi_scores(opened.tag_many, data)
+        return _token_scores(opened.tag_many, recipe)
     if isinstance(opened, Classifier):
         module = TEXT_TASKS[recipe.task]
         found: Scores = {}
@@ -105,6 +109,17 @@ def _scores(opened: Tagger | Classifier | Generator, recipe: Recipe) -> Scores:
     found = {}
     for name, pairs in explanations.development(data, seed=recipe.seed).items():
         found |= explanations.scores(name, pairs, [opened.generate(pair.source) for pair in pairs])
+    return found
+
+
+def _token_scores(tag_many: entities.TagMany, recipe: Recipe) -> Scores:
+    """On the development parts of the task's corpora, and on the recipe's own texts."""
+    found: Scores = {}
+    if recipe.corpora:
+        found = (entities.scores if recipe.task == "entities" else phi_scores)(tag_many, data_folder())
+    for name, documents in annotated_documents(recipe.development).items():
+        counts = strict(documents, tag_many([d.text for d in documents]))
+        found |= {f"{name}-{group}": entities.figures(rows) for group, rows in sorted(counts.items())}
     return found
 
 

@@ -23,13 +23,14 @@ from training.data.corpora import data_folder, entity_development, entity_traini
 from training.data.document import Document, LabelledText
 from training.data.labels import bio_labels
 from training.data.lexicon import load_lexicon
+from training.data.own import read_annotated
 from training.data.replaced import names_of, replaced
 from training.data.splits import without_duplicates
 from training.data.texts import free_texts
 from training.families import Head, load_family
 from training.loss import class_loss, marginal_loss
 from training.phi.corpus import phi_training
-from training.recipe import Distil, Recipe
+from training.recipe import Annotated, Distil, Recipe
 from training.seen import own_documents
 from training.tasks import explanations, flags, messages, vitals
 from training.torch_classifier import text_logits
@@ -139,7 +140,10 @@ def token_documents(recipe: Recipe, task: str) -> dict[str, list[Document]]:
 
     What is nearly a development document is taken out of the entity corpora.
     """
-    if task == "phi":
+    found: dict[str, list[Document]]
+    if not recipe.corpora:
+        found = {}
+    elif task == "phi":
         found = phi_training(data_folder(), count=recipe.documents, seed=recipe.seed)
     else:
         found = entity_training(data_folder(), orders=recipe.documents, seed=recipe.seed)
@@ -149,6 +153,11 @@ def token_documents(recipe: Recipe, task: str) -> dict[str, list[Document]]:
             found |= _replaced(found, recipe)
     found |= own_documents(recipe)
     return {name: recased(documents, share=recipe.recase_share, seed=recipe.seed) for name, documents in found.items()}
+
+
+def annotated_documents(annotated: dict[str, Annotated]) -> dict[str, list[Document]]:
+    """A site's own texts by the names that its recipe gives them. Raises DataError."""
+    return {name: read_annotated(one.format, Path(one.path), one.labels, one.corpus) for name, one in annotated.items()}
 
 
 def _replaced(found: dict[str, list[Document]], recipe: Recipe) -> dict[str, list[Document]]:

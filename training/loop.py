@@ -10,7 +10,6 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +17,11 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from training.curve import CURVE, MACHINE
 from training.recipe import Recipe
 
 Batch = dict[str, Any]
 WARM_UP = 0.06
-CURVE = "curve.jsonl"
-MACHINE = "machine.json"
 _STATE = "state"
 _SMOOTH = 0.98
 
@@ -160,15 +158,3 @@ def _resume(accelerator: Accelerator, recipe: Recipe) -> tuple[int, list[dict[st
         return 0, [], None
     accelerator.load_state(str(path.parent))
     return progress["step"], progress["curve"], progress["running"]
-
-
-def machine_of(folder: Path) -> dict[str, Any]:
-    """What a finished run was made on; empty where it was not recorded."""
-    path = folder / MACHINE
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found
-
-
-def curve_of(folder: Path) -> list[dict[str, float]]:
-    """The recorded curve of a finished run: step, smoothed loss, last loss, rate, seconds."""
-    return [json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()]

@@ -75,7 +75,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lengths: row lengths in pieces; a text goes into the shortest that holds it, and is cut by the longest.
         repeats: how often each corpus is seen in an epoch (fractions allowed; 0 leaves it out).
         documents: how many texts the generators make.
+        corpora: whether the task's public corpora are learned from and scored on; without them the texts of ``annotated`` alone (token tasks).
         annotated: further annotated texts by a name of yours; ``repeats`` knows them by it.
+        development: annotated texts that ``evaluate`` scores on, beside the corpora's, by a name of yours; no text of ``annotated``.
         recase_share: share of documents turned to capitals, and again to small letters.
         replaced_share: share of the mentions that give way to other names in a second copy of BC5CDR, NCBI and MACCROBAT; ``repeats``
             knows the copies by ``<corpus>-replaced``. 0 makes none.
@@ -103,7 +105,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lengths: tuple[int, ...] = (32, 64, 128)
     repeats: dict[str, float] = {}
     documents: int = 2000
+    corpora: bool = True
     annotated: dict[str, Annotated] = {}
+    development: dict[str, Annotated] = {}
     recase_share: float = 0.08
     replaced_share: float = 0.0
     auxiliary: dict[str, float] = {}
@@ -142,5 +146,6 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe; unknown or ill-typed fields are refused by ``msgspec.ValidationError``."""
-    return msgspec.toml.decode(path.read_bytes(), type=Recipe)
+    """Read a recipe (TOML, or JSON by its suffix); unknown or ill-typed fields are refused by ``msgspec.ValidationError``."""
+    decode = msgspec.json.decode if path.suffix == ".json" else msgspec.toml.decode
+    return decode(path.read_bytes(), type=Recipe)

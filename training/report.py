@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import msgspec
 
-from training.loop import CURVE, curve_of, machine_of
+from training.curve import CURVE, curve_of, machine_of
 from training.recipe import Recipe
 
 REPORT = "report.md"

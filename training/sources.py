@@ -13,7 +13,9 @@ _MODULES = {"messages": messages, "flags": flags, "vitals": vitals, "explanation
 
 
 def sources_of(recipe: Recipe) -> tuple[Source, ...]:
-    """Every source that shaped the recipe's weights, each once."""
+    """Every public source that shaped the recipe's weights, each once."""
+    if not recipe.corpora:
+        return ()
     found: tuple[Source, ...]
     if recipe.task == "entities":
         found = (*ENTITY_SOURCES, *TEXT_SOURCES)

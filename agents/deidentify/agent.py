@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from agents.deidentify.step import STAGE, Deidentified, Deidentifier, Prepared, make_deidentifier
+from agents.following import Followed, Lineup
 from agents.vault.contract import Pseudonyms
 from agents.vault.vault import CACHE_S, TokenVault, open_vault
 from schemas.envelope import CONTENT_TYPE, JSON, PAYLOAD_SEAL, TRACEPARENT, DataClass, Envelope, parse_headers
@@ -18,14 +19,23 @@ from schemas.ids import derived_id, source_id
 from schemas.merges import Merge
 from streams import topics
 from streams.dead_letters import first_place
+from streams.health import Health
+from streams.metrics import StreamMetrics
 from streams.record import Output, Record
 from streams.sealing import ALGORITHM, Seal, is_sealed, open_seal
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 
+#: In place of a message that has not been read yet.
+_UNREAD = UnsupportedContent(Reason.UNEXPECTED)
+
 
 class DeidentifyStage:
-    """See ``streams.stage.Stage``. Reading, scrubbing and checking run in a thread; the vault is asked once a batch."""
+    """See ``streams.stage.Stage``. Reading, scrubbing and checking run in a thread; the vault is asked once a batch.
+
+    A batch is made by the PHI model that serves when it begins, and its policy names it; what is released meanwhile serves the next batch. With
+    ``deidentifier`` given, that one serves and no release is followed.
+    """
 
     name = STAGE
 
@@ -37,9 +47,14 @@ class DeidentifyStage:
         seal: Seal | None = None,
     ) -> None:
         self._settings = settings
-        self._deidentifier = deidentifier
+        self._observed: tuple[StreamMetrics, Health] | None = None
+        self._followed = None if deidentifier is None else Followed(STAGE, settings.models.phi, deidentifier, None)
         self._vault = vault
         self._seal = seal
+
+    def observe(self, metrics: StreamMetrics, health: Health) -> None:
+        """See ``streams.stage.Observed``."""
+        self._observed = metrics, health
 
     async def open(self) -> None:
         """Whoever gives the vault gives the seal too, if records are sealed.
@@ -48,40 +63,50 @@ class DeidentifyStage:
             ConfigurationError: policy, PHI model, key-encryption key or keyring are missing or unreadable.
             StoreUnavailable: the vault's store does not answer.
         """
-        if self._deidentifier is None:
-            self._deidentifier = await asyncio.to_thread(make_deidentifier, self._settings)
+        if self._followed is None:
+            first = await asyncio.to_thread(make_deidentifier, self._settings)
+            self._followed = Followed(STAGE, self._settings.models.phi, first, self._observed)
+            if self._settings.deid.use_model:
+                await self._followed.follow(self._settings, first.with_tagger)
         if self._vault is None:
             self._vault = await open_vault(self._settings)
             self._seal = self._seal or await open_seal(self._settings, cache_s=CACHE_S)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
-        if self._deidentifier is None or self._vault is None:
+        if self._followed is None or self._vault is None:
             raise RuntimeError("process before open")
+        with self._followed.borrowed() as lineup:
+            return await self._deidentify(records, lineup, self._vault)
+
+    async def _deidentify(self, records: Sequence[Record], lineup: Lineup[Deidentifier], vault: TokenVault) -> list[Outcome]:
         envelopes = [_envelope(record) for record in records]
         opened = await asyncio.gather(*map(self._opened, records, envelopes))
-        readable = [
-            (envelope.content_type, payload)
+        # the record's key is the door's keyed hash of the patient: the token is known only when the message has been read
+        makers = [lineup.of((record.key or b"").hex()) for record in records]
+        rows: list[Prepared | Poison] = [
+            envelope if isinstance(envelope, Poison) else payload if isinstance(payload, Poison) else _UNREAD
             for envelope, payload in zip(envelopes, opened, strict=True)
-            if isinstance(envelope, Envelope) and isinstance(payload, bytes)
         ]
-        prepared = iter(await asyncio.to_thread(self._deidentifier.prepare_many, readable))
-        rows: list[Prepared | Poison] = []
-        for envelope, payload in zip(envelopes, opened, strict=True):
-            if not isinstance(envelope, Envelope):
-                rows.append(envelope)
-            else:
-                rows.append(next(prepared) if isinstance(payload, bytes) else payload)
-        wanted = [(record, row) for record, row in zip(records, rows, strict=True) if isinstance(row, Prepared)]
-        answers = await self._vault.resolve([row.request for _, row in wanted])
-        await self._vault.remember_payload_keys(
+        for maker in (lineup.champion, lineup.canary):
+            mine = [n for n, row in enumerate(rows) if row is _UNREAD and makers[n] is maker]
+            if maker is not None and mine:
+                readable = [(envelopes[n].content_type, opened[n]) for n in mine]  # type: ignore[union-attr]
+                prepared = await asyncio.to_thread(maker.prepare_many, readable)  # type: ignore[arg-type]
+                for n, row in zip(mine, prepared, strict=True):
+                    rows[n] = row
+        wanted = [
+            (record, row, maker) for record, row, maker in zip(records, rows, makers, strict=True) if isinstance(row, Prepared)
+        ]
+        answers = await vault.resolve([row.request for _, row, _ in wanted])
+        await vault.remember_payload_keys(
             (answer.subject, record.key)
-            for (record, _), answer in zip(wanted, answers, strict=True)
+            for (record, _, _), answer in zip(wanted, answers, strict=True)
             if record.key and is_sealed(record.value or b"")
         )
-        results = await asyncio.to_thread(_apply_all, self._deidentifier, [row for _, row in wanted], answers)
+        results = await asyncio.to_thread(_apply_all, [(maker, row) for _, row, maker in wanted], answers)
         applied = iter(zip(answers, results, strict=True))
         outcomes: list[Outcome] = []
-        for record, envelope, payload, row in zip(records, envelopes, opened, rows, strict=True):
+        for record, envelope, payload, row, maker in zip(records, envelopes, opened, rows, makers, strict=True):
             if isinstance(row, Poison):
                 outcomes.append(Refused(row))
                 continue
@@ -92,7 +117,7 @@ class DeidentifyStage:
             elif isinstance(result, Poison):
                 outcomes.append(Refused(result))
             else:
-                outcomes.append(Done(_outputs(envelope, result, pseudonyms, self._deidentifier.policy_version)))
+                outcomes.append(Done(_outputs(envelope, result, pseudonyms, maker.policy_version)))
         return outcomes
 
     async def _quarantined(self, record: Record, envelope: Envelope, payload: bytes | Poison, subject: str) -> Record | None:
@@ -122,16 +147,17 @@ class DeidentifyStage:
             await self._vault.close()
         if self._seal is not None:
             await self._seal.close()
-        self._vault = self._deidentifier = self._seal = None
+        self._vault = self._seal = None
+        if self._followed is not None:
+            await self._followed.close()
+            self._followed = None
 
 
-def _apply_all(
-    deidentifier: Deidentifier, prepared: Sequence[Prepared], answers: Sequence[Pseudonyms]
-) -> list[Deidentified | Poison]:
+def _apply_all(prepared: Sequence[tuple[Deidentifier, Prepared]], answers: Sequence[Pseudonyms]) -> list[Deidentified | Poison]:
     results: list[Deidentified | Poison] = []
-    for row, pseudonyms in zip(prepared, answers, strict=True):
+    for (maker, row), pseudonyms in zip(prepared, answers, strict=True):
         try:
-            results.append(deidentifier.apply(row, pseudonyms))
+            results.append(maker.apply(row, pseudonyms))
         except Poison as error:
             results.append(error)
     return results

@@ -7,6 +7,7 @@ the result pass the leak check. Nothing here opens a socket or looks at a clock.
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,9 +32,10 @@ from agents.deidentify.surrogates import Surrogates
 from agents.deidentify.text.known import Known
 from agents.deidentify.text.model import ModelLayer
 from agents.deidentify.text.scrub import NOBODY, scrub
+from agents.following import execution_of
 from agents.vault.contract import Authorities, Kind, Pseudonyms, VaultRequest
 from models.bundle import shelf_bundle
-from models.tagger import Execution, Tagger
+from models.tagger import Tagger
 from schemas.clinical import Coverage, Note
 from schemas.deidentified import DeidMap, Redaction, SpanMap
 from schemas.envelope import FHIR_JSON, HL7_V2
@@ -150,9 +152,25 @@ class Deidentifier:
         self._deferred = policy.shifts or policy.invents
         self._authorities = Authorities(authorities or {}, default_authority)
         #: Everything that shapes a result: policy, recognizers, reader of scans, model. Goes into ``deid-policy``.
-        self.policy_version = (
-            policy.version + ("" if scans == "withhold" else f"+{reader}-{scans}") + (f"/{model.version}" if model else "")
-        )
+        self._without_model = policy.version + ("" if scans == "withhold" else f"+{reader}-{scans}")
+        self.policy_version = self._without_model + (f"/{model.version}" if model else "")
+
+    def with_tagger(self, tagger: Tagger) -> Deidentifier:
+        """The same with another PHI model; nothing of this one changes."""
+        other = copy.copy(self)
+        other._model = ModelLayer(tagger)
+        other.policy_version = f"{self._without_model}/{tagger.version}"
+        return other
+
+    @property
+    def model(self) -> str:
+        """The PHI model's version; empty without one."""
+        return self._model.version if self._model else ""
+
+    def close(self) -> None:
+        """End the model's threads."""
+        if self._model is not None:
+            self._model.close()
 
     def prepare(self, content_type: str, payload: bytes) -> Prepared:
         """Raises Poison (MalformedMessage, UnsupportedContent) for what cannot be read or may not pass."""
@@ -444,12 +462,8 @@ def make_deidentifier(settings: Settings) -> Deidentifier:
     model = None
     if settings.deid.use_model:
         chosen = settings.models
-        execution = Execution(
-            "cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads
-        )
-        model = ModelLayer(
-            Tagger.load(shelf_bundle(chosen.phi, chosen.shelf), execution=execution, trusted_keys=chosen.trusted_keys)
-        )
+        shelf = shelf_bundle(chosen.phi, chosen.shelf)
+        model = ModelLayer(Tagger.load(shelf, execution=execution_of(chosen), trusted_keys=chosen.trusted_keys))
     policy = _policy(settings)
     cipher = ValueCipher(asyncio.run(read_keyring(settings)), settings.deid.tenant) if policy.encrypts else None
     return Deidentifier(

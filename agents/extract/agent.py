@@ -7,29 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-import structlog
 
-from agents.extract.lineup import Lineup, line_up
 from agents.extract.mentions import STAGE
 from agents.extract.step import Extractor, Request, make_extractor
-from models.serving import Serving
-from models.store import BundleStore
+from agents.following import Followed, Lineup
 from schemas.deidentified import decode_map
 from schemas.envelope import JSON, DataClass, Envelope, parse_headers
-from schemas.errors import ConfigurationError, Poison, Reason, SchemaMismatch, WardstreamError
+from schemas.errors import Poison, Reason, SchemaMismatch
 from schemas.findings import Findings
 from schemas.ids import derived_id
-from schemas.releases import ModelRelease
 from streams import topics
 from streams.health import Health
 from streams.metrics import StreamMetrics
 from streams.record import Output, Record
-from streams.releases import Follower
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
-
-#: How long a starting worker waits for what is released before it serves the shelf's bundle, seconds.
-FIRST_RELEASE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +42,8 @@ class ExtractStage:
 
     def __init__(self, settings: Settings, extractor: Extractor | None = None) -> None:
         self._settings = settings
-        self._serving: Serving[Lineup] | None = None if extractor is None else Serving(Lineup(extractor))
-        self._follower: Follower | None = None
         self._observed: tuple[StreamMetrics, Health] | None = None
-        self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+        self._followed = None if extractor is None else Followed(STAGE, settings.models.entities, extractor, None)
 
     def observe(self, metrics: StreamMetrics, health: Health) -> None:
         """See ``streams.stage.Observed``."""
@@ -64,28 +54,19 @@ class ExtractStage:
 
         Raises ConfigurationError when the shelf's bundle is missing or does not verify.
         """
-        if self._serving is not None:
+        if self._followed is not None:
             return
-        chosen = self._settings.models
         first = await asyncio.to_thread(make_extractor, self._settings)
-        serving = self._serving = Serving(Lineup(first))
-        self._show(serving)
-        store = BundleStore(chosen.store, chosen.cache, shelf=chosen.shelf, trusted_keys=chosen.trusted_keys)
-
-        def apply(release: ModelRelease) -> None:
-            serving.swap(line_up(release, store, chosen, first))
-
-        self._follower = Follower(self._settings.kafka, chosen.entities, apply, self._told, self._log)
-        if not await asyncio.to_thread(self._follower.start, FIRST_RELEASE_S):
-            self._log.warning("release_late", stage=STAGE, model=chosen.entities)
+        self._followed = Followed(STAGE, self._settings.models.entities, first, self._observed)
+        await self._followed.follow(self._settings, first.with_tagger)
 
     async def process(self, records: Sequence[Record]) -> Sequence[Outcome]:
-        if self._serving is None:
+        if self._followed is None:
             raise RuntimeError("process before open")
-        with self._serving.borrowed() as lineup:
+        with self._followed.borrowed() as lineup:
             return await self._extract(records, lineup)
 
-    async def _extract(self, records: Sequence[Record], lineup: Lineup) -> list[Outcome]:
+    async def _extract(self, records: Sequence[Record], lineup: Lineup[Extractor]) -> list[Outcome]:
         rows = [self._request(record, lineup) for record in records]
         found: dict[int, Findings | Poison] = {}
         for extractor in (lineup.champion, lineup.canary):
@@ -103,49 +84,12 @@ class ExtractStage:
         return outcomes
 
     async def close(self) -> None:
-        if self._follower is not None:
-            await asyncio.to_thread(self._follower.stop)
-            self._follower = None
-        if self._serving is not None:
-            self._serving.close()
-            self._serving = None
-
-    def _told(self, release: ModelRelease, error: WardstreamError | None) -> None:
-        if self._serving is None:
-            return
-        outcome = "applied" if error is None else "refused" if isinstance(error, ConfigurationError) else "waiting"
-        versions = self._show(self._serving)
-        say = self._log.info if error is None else self._log.error
-        say(
-            "model_release",
-            stage=STAGE,
-            status=outcome,
-            model=release.name,
-            record_id=release.id,
-            version=versions["champion"],
-            detail=error.detail if error else None,
-        )
-        if self._observed is None:
-            return
-        metrics, health = self._observed
-        metrics.model_releases.labels(STAGE, outcome).inc()
-        if error is None:
-            health.notes.pop("model", None)
-        else:
-            health.notes["model"] = f"serves {versions['champion']}; release {release.champion.digest[:12]} is {outcome}"
-
-    def _show(self, serving: Serving[Lineup]) -> dict[str, str]:
-        with serving.borrowed() as lineup:
-            versions = lineup.versions
-        if self._observed is not None:
-            gauge = self._observed[0].model_serving
-            gauge.clear()
-            for role, version in versions.items():
-                gauge.labels(STAGE, role, version).set(1)
-        return versions
+        if self._followed is not None:
+            await self._followed.close()
+            self._followed = None
 
     @staticmethod
-    def _request(record: Record, lineup: Lineup) -> _Row | Poison:
+    def _request(record: Record, lineup: Lineup[Extractor]) -> _Row | Poison:
         try:
             envelope = parse_headers(record.headers)
             envelope.require(DataClass.INTERNAL)

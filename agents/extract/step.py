@@ -16,15 +16,16 @@ from agents.extract.lexicon import lexicon
 from agents.extract.linking.linker import Linker
 from agents.extract.mentions import NoteResult, Origin, TaggedSpan, read_given, read_note
 from agents.extract.patterns import VERSION
+from agents.following import execution_of
 from models.bundle import shelf_bundle
-from models.tagger import Execution, Tagger
+from models.tagger import Tagger
 from schemas.clinical import ClinicalMessage, Fact, Note
 from schemas.deidentified import DeidMap, SpanMap
 from schemas.errors import Poison
 from schemas.findings import Findings, FindingsNote, Mention, Versions
 from schemas.hl7.clinical import on_patient_clock
 from schemas.message import fact_paths, parse, read_clinical
-from streams.settings import Models, Settings
+from streams.settings import Settings
 
 
 class SpanTagger(Protocol):
@@ -233,8 +234,3 @@ def make_extractor(settings: Settings) -> Extractor:
         ),
         linker,
     )
-
-
-def execution_of(chosen: Models) -> Execution:
-    """Where and how models run under these settings."""
-    return Execution("cuda" if chosen.execution == "gpu" else chosen.execution, chosen.execution == "gpu", chosen.threads)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from models.bundle import load_manifest, shelf_bundle
+from models.bundle import load_manifest
 from models.store import BundleStore, digest_of
 from models.verdict import read_verdict
 from ops import releasing
@@ -19,7 +19,7 @@ from ops.operators import has_role, named, no_role
 from schemas.releases import BundleRef, ModelRelease
 from streams.producer import Producer
 from streams.releases import released
-from streams.settings import Models, Settings, load
+from streams.settings import Settings, load
 from training.store import LabelStore, Trained
 
 _DRY = click.option("--dry-run", is_flag=True, help="Say what would be released; release nothing.")
@@ -38,7 +38,7 @@ def list_() -> None:
     now = released(settings.kafka)
     for name in sorted({*now, *(path.name for path in settings.models.shelf.glob("*") if path.is_dir())}):
         found = now.get(name)
-        ref = found.champion if found else _shelf(settings.models, name)
+        ref = found.champion if found else releasing.on_shelf(settings.models, name)
         tail = f"  canary {found.canary.bundle.version} {found.canary.share:g}" if found and found.canary else ""
         click.echo(f"{name}  {ref.version}  {ref.digest[:12]}  {'released' if found else 'shelf'}{tail}")
 
@@ -94,7 +94,7 @@ def promote(
         ref,
         now,
         act,
-        serving=now.champion if now else _shelf(chosen, manifest.name),
+        serving=now.champion if now else releasing.on_shelf(chosen, manifest.name),
         share=canary,
         verdict=said,
         override=without_verdict,
@@ -140,11 +140,6 @@ async def _release(settings: Settings, made: ModelRelease, act: Act, folder: Pat
         return True
     finally:
         await log.close()
-
-
-def _shelf(chosen: Models, name: str) -> BundleRef:
-    folder = shelf_bundle(name, chosen.shelf)
-    return BundleRef(folder.name, digest_of(folder))
 
 
 def _act(agent: str | None) -> Act:

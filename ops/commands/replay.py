@@ -9,7 +9,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from agents.pipeline import BY_STAGE
-from ops.audited import Act, refused, replayed
-from ops.comparison import Report, compare, latest
+from ops.audited import Act, output_of, refused, replayed
+from ops.comparison import Report, compare, latest, proposals, summary
 from ops.opening import opener
-from ops.operators import has_role, named, no_role
+from ops.operators import account, has_role, named, no_role
 from ops.options import instant
 from ops.processes import Child, python, start, stop
 from schemas.errors import BrokerUnavailable
@@ -33,7 +34,7 @@ from streams import admin, topics
 from streams.embedded import free_port
 from streams.producer import Producer
 from streams.record import Output, Record
-from streams.replay import STARTS, Selection, chosen, copied, copy_of, place, shadow
+from streams.replay import REPLAY, STARTS, Selection, chosen, copied, copy_of, place, shadow
 from streams.settings import Kafka, Settings, load
 from streams.tail import tail
 
@@ -152,7 +153,9 @@ def run(
     settings = load()
     target = settings.kafka if live else shadow(settings.kafka, name)
     if not live:
-        admin.Admin(target).apply(admin.wanted(target, [topics.BY_NAME[t] for t in (*STARTS, topics.MERGED, topics.RAISED)]))
+        admin.Admin(target).apply(
+            admin.wanted(target, [topics.BY_NAME[t] for t in (*STARTS, topics.MERGED, topics.RAISED, topics.MODEL)])
+        )
     done = copied(target, selection.topic, name)
     opened = _opener(settings, selection)
     rows = [record for record in chosen(settings.kafka, selection, opened) if place(record) not in done]
@@ -178,22 +181,22 @@ def run(
 @command.command("compare")
 @click.argument("name", callback=_named)
 @click.option("--samples", type=click.IntRange(0), default=5, show_default=True, help="Differences of each kind that are shown.")
+@click.option(
+    "--propose",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Propose so many notes for review, most differences first.",
+)
 @click.option("--json", "as_json", is_flag=True)
-def compare_(name: str, samples: int, as_json: bool) -> None:
+def compare_(name: str, samples: int, propose: int, as_json: bool) -> None:
     """What the shadow NAME says otherwise than what was published: mentions and flags, by type, with samples (de-identified)."""
-    report, _ = _compared(load().kafka, name)
+    settings = load()
+    report, decisions = _compared(settings.kafka, name)
+    if propose:
+        asyncio.run(_propose(settings, report, decisions, name, propose))
     if as_json:
-        counts = [
-            {"what": what, "type": type_, "change": change, "count": n}
-            for (what, type_, change), n in sorted(report.counts.items())
-        ]
-        shown = {
-            "messages": report.messages,
-            "equal": report.equal,
-            "missing": report.missing,
-            "new": report.new,
-            "counts": counts,
-        }
+        shown = summary(report)
         click.echo(json.dumps(shown | {"samples": [asdict(one) for one in _samples(report, samples)]}, indent=2))
         return
     click.echo(
@@ -244,9 +247,28 @@ def _compared(kafka: Kafka, name: str) -> tuple[Report, dict[str, Record]]:
     found = latest(tail(shadow(kafka, name), [topics.RAISED], to_end=True))
     if not found:
         raise click.ClickException("the shadow has decided nothing yet")
-    published = latest(tail(kafka, [topics.RAISED], to_end=True), frozenset(found))
+    published = latest(tail(kafka, [topics.RAISED], to_end=True), frozenset(found) | _asked(kafka, name))
     report = compare({origin: row for origin, (_, row) in published.items()}, {origin: row for origin, (_, row) in found.items()})
     return report, {origin: record for origin, (record, _) in found.items()}
+
+
+def _asked(kafka: Kafka, name: str) -> frozenset[str]:
+    """Ids of the messages that were copied into the shadow, as far as their records name them."""
+    copies = tail(shadow(kafka, name), list(STARTS), to_end=True)
+    named = (headers for record in copies if REPLAY in (headers := dict(record.headers)))
+    return frozenset(headers["ce_origin"].decode("ascii", "replace") for headers in named if "ce_origin" in headers)
+
+
+async def _propose(settings: Settings, report: Report, decisions: Mapping[str, Record], name: str, most: int) -> None:
+    shadowed = {origin: row for origin, (_, row) in latest(decisions.values()).items()}
+    act = Act(str(uuid.uuid4()), account(), "HOPERAT", datetime.now(UTC))
+    log = Producer(settings.kafka, client_id="wardstream-replay")
+    try:
+        for sample in proposals(report, shadowed, name)[:most]:
+            value = msgspec.json.encode(sample, order="deterministic")
+            await log.produce(output_of(topics.SAMPLE, act, sample.id, sample.subject, value, key=sample.id.encode()))
+    finally:
+        await log.close()
 
 
 def _samples(report: Report, most: int) -> list[Any]:

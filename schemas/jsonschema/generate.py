@@ -25,6 +25,7 @@ from schemas.handled import Handled
 from schemas.labels import ReviewedLabel
 from schemas.merges import Merge
 from schemas.releases import ModelRelease
+from schemas.runs import TrainingRun
 from schemas.samples import Sample
 from schemas.verdicts import GateVerdict
 
@@ -40,6 +41,7 @@ RECORDS: dict[str, Any] = {
     "handled.v1": Handled,
     "release.v1": ModelRelease,
     "verdict.v1": GateVerdict,
+    "run.v1": TrainingRun,
     "deid-map.v1": DeidMap,
     "drift.v1": Drift,
 }

@@ -24,6 +24,7 @@ from schemas.jsonschema.generate import RECORDS, render
 from schemas.labels import ReviewedLabel, ReviewedSpan
 from schemas.merges import Merge
 from schemas.releases import BundleRef, Canary, ModelRelease
+from schemas.runs import TrainingRun
 from schemas.samples import Sample
 from schemas.verdicts import GateVerdict, Judged
 
@@ -91,6 +92,20 @@ EXAMPLES: dict[str, Any] = {
     ),
     "deid-map.v1": DeidMap(
         notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70, sender="A1", department="A2"
+    ),
+    "run.v1": TrainingRun(
+        id="a",
+        model="m",
+        trigger="labels",
+        began="2024",
+        ended="2024",
+        outcome="made",
+        champion=BundleRef("1", "0" * 64),
+        challenger=BundleRef("2", "1" * 64),
+        learned=150,
+        held=50,
+        data={"learned.jsonl": "3" * 64},
+        tracking="b",
     ),
 }
 

@@ -20,10 +20,10 @@ from models.signature import new_key_pair
 from models.tagger import Tagger
 from training import loop
 from training.card import CARDS, attributes_of
+from training.curve import curve_of, machine_of
 from training.evaluation import scores_of
 from training.examples import token_documents
 from training.gate import judge
-from training.loop import curve_of, machine_of
 from training.quantize import quantize_statically
 from training.recipe import Distil, Prune, Recipe
 from training.steps import distil, evaluate, export, pretrain, prune, quantize, train

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import structlog
 
-from agents.extract.lineup import line_up
 from agents.extract.step import Extractor
+from agents.following import line_up
 from benchmarks.rebundled import own_key, rebundled
 from models.bundle import MANIFEST, load_manifest
 from models.golden import GOLDEN
@@ -146,7 +146,7 @@ def test_a_model_that_answers_otherwise_is_refused(tmp_path: Path, key: Path, st
     assert (spoiled / GOLDEN).exists()
     release = ModelRelease(id="r", name=NAME, action="promote", champion=store.put(spoiled), time="", agent="")
     with pytest.raises(ConfigurationError, match="answers otherwise"):
-        line_up(release, store, Models(execution="cpu", threads=1), Extractor(WordTagger({})))
+        line_up(release, store, Models(execution="cpu", threads=1), Extractor(WordTagger({})).with_tagger)
 
 
 def figures(**changes: object) -> Figures:

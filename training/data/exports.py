@@ -117,10 +117,7 @@ def read_reviewed(path: Path) -> list[Document]:
     Raises:
         DataError: ``record``: not such a record; ``offset``.
     """
-    found = []
-    for number, label in reviewed_labels(path):
-        found.append(reviewed_document(label, path, number))
-    return found
+    return [reviewed_document(label, path, number) for number, label in reviewed_labels(path)]
 
 
 def reviewed_document(label: ReviewedLabel, path: Path, line: int = 0) -> Document:

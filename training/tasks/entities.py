@@ -16,7 +16,8 @@ TagMany = Callable[[list[str]], Sequence[Sequence[ScoredSpan]]]
 _DRAWS = 500
 
 
-def _figures(counts: Counts) -> dict[str, float]:
+def figures(counts: Counts) -> dict[str, float]:
+    """Precision, recall, F1 and support, as manifests state them."""
     return {
         "precision": round(counts.precision, 4),
         "recall": round(counts.recall, 4),
@@ -58,14 +59,14 @@ def scores(tag_many: TagMany, data: Path) -> Scores:
                 }
             continue
         for group, counts in sorted(by_type.items()):
-            found[f"{name}-{group}"] = _figures(counts)
+            found[f"{name}-{group}"] = figures(counts)
         low, high = bootstrap_f1(documents, predicted, draws=_DRAWS, seed=1)
         overlap = round(touched(documents, predicted), 4)
         found[f"{name}-all"] |= {"f1_low": round(low, 4), "f1_high": round(high, 4), "touched": overlap}
         found[f"{name}-unseen"] = _unseen(documents, predicted, seen)
         if name == "bc5cdr":
             loud = _shouted(documents)
-            found["bc5cdr-capitals"] = _figures(strict(loud, tag_many([d.text for d in loud]))["all"])
+            found["bc5cdr-capitals"] = figures(strict(loud, tag_many([d.text for d in loud]))["all"])
     return found
 
 

@@ -36,6 +36,8 @@ class SpanTagger(Protocol):
 
     def tag_many(self, texts: Sequence[str]) -> Sequence[Sequence[ScoredSpan]]: ...
 
+    def close(self) -> None: ...
+
 
 class ModelLayer:
     """Safe to use from several threads, as far as the tagger is."""
@@ -44,6 +46,10 @@ class ModelLayer:
         self._tagger = tagger
         self._known: dict[str, tuple[Found, ...]] = {}
         self.version = tagger.version
+
+    def close(self) -> None:
+        """End the model's threads."""
+        self._tagger.close()
 
     def find_all(self, texts: Sequence[str]) -> dict[str, tuple[Found, ...]]:
         """Spans of each distinct text in its own offsets, protected words left out. The model reads the text without disguise."""

@@ -1,0 +1,131 @@
+"""What a retraining run begins from, read off the topics, and the records that it leaves, failed ones included."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks.loop_world import label
+from ops.audited import Act, output_of
+from ops.retraining import drifted, labels_of, retrain, runs_of, since_last
+from schemas.errors import ConfigurationError
+from schemas.labels import ReviewedLabel
+from schemas.releases import BundleRef
+from schemas.samples import Sample, SampleReason
+from streams import admin, topics
+from streams.producer import Producer
+from streams.record import Output
+from streams.settings import Kafka, Retrain
+from training.recipe import Recipe
+from training.retrain import RUN, StepFailed
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+OLD = BundleRef("0.4.0", "0" * 64)
+
+
+@pytest.fixture
+def kafka(any_broker: str) -> Kafka:
+    made = Kafka(bootstrap=any_broker, topic_prefix=f"r{uuid.uuid4().hex[:8]}.", partitions=2)
+    admin.apply(made)
+    return made
+
+
+def act() -> Act:
+    return Act(str(uuid.uuid4()), "test", "HOPERAT", NOW)
+
+
+async def store(kafka: Kafka, *outputs: Output) -> None:
+    log = Producer(kafka, client_id="test", linger_ms=0)
+    for output in outputs:
+        await log.produce(output)
+    await log.close()
+
+
+def labelled(name: str, decided: str = "2026-02-01T00:00:00+00:00") -> ReviewedLabel:
+    return label(f"Took aspirin, {name}.", name, name, decided)
+
+
+def stored(row: ReviewedLabel, *, erased: bool = False) -> Output:
+    return output_of(topics.LABEL, act(), row.id, row.subject, None if erased else msgspec.json.encode(row), key=row.id.encode())
+
+
+def proposed(reason: SampleReason) -> Output:
+    sample = Sample(id=f"s-{reason}", origin="o", subject="p", reason=reason, score=1.0, note=labelled("x").note)
+    return output_of(topics.SAMPLE, act(), sample.id, "p", msgspec.json.encode(sample), key=sample.id.encode())
+
+
+async def test_an_erased_label_is_not_learned(kafka: Kafka) -> None:
+    """Before and after: it is there until its record without a value comes."""
+    one, two = labelled("one"), labelled("two")
+    await store(kafka, stored(one), stored(two))
+    assert {row.id for row in labels_of(kafka)} == {one.id, two.id}
+    await store(kafka, stored(one, erased=True))
+    assert [row.id for row in labels_of(kafka)] == [two.id]
+
+
+async def test_drift_is_seen_in_the_samples_and_only_drift(kafka: Kafka) -> None:
+    """A sample for another reason is no drift; one before the last run is past."""
+    await store(kafka, proposed("uncertain"))
+    assert not drifted(kafka, None)
+    await store(kafka, proposed("drift"))
+    assert drifted(kafka, None)
+    assert not drifted(kafka, datetime.now(UTC) + timedelta(hours=1))
+
+
+def python(path: Path, fails: str) -> Path:
+    """In place of the training environment's: every step succeeds but the one whose name is in its arguments."""
+    path.write_text(f'#!/bin/sh\ncase "$*" in *{fails}*) exit 3;; esac\necho tracked\n')
+    path.chmod(0o755)
+    return path
+
+
+def chosen(tmp_path: Path, fails: str) -> Retrain:
+    recipe = tmp_path / "recipe.json"
+    made = Recipe(name="base", task="entities", seed=1, bundle="wardstream-entities")
+    recipe.write_bytes(msgspec.json.encode(made))
+    return Retrain(
+        recipe=recipe, key=tmp_path / "key", python=python(tmp_path / "python", fails), folder=tmp_path / "runs", held=0.5
+    )
+
+
+async def test_a_run_that_fails_is_recorded_with_its_step_and_the_next_one_waits(kafka: Kafka, tmp_path: Path) -> None:
+    """Begun and failed stand on the topic and in the run's folder; labels decided before it count as seen."""
+    rows = [labelled(str(k)) for k in range(20)]
+    await store(kafka, proposed("uncertain"))
+    log = Producer(kafka, client_id="test", linger_ms=0)
+    with pytest.raises(StepFailed, match="finish"):
+        await retrain(log, chosen(tmp_path, "training.finish"), "labels", rows, OLD, [], act(), lambda: NOW, lambda _: None)
+    await log.close()
+    (run,) = runs_of(kafka, "wardstream-entities")
+    assert (run.outcome, run.failed, run.tracking, run.champion) == ("failed", "finish", "tracked", OLD)
+    assert run.learned + run.held == 20
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert json.loads((folder / RUN).read_text())["failed"] == "finish"
+    later = labelled("later", (NOW + timedelta(days=1)).isoformat())
+    assert since_last(kafka, [run], rows).labels == 0
+    assert since_last(kafka, [run], [*rows, later]).labels == 1
+    assert runs_of(kafka, "wardstream-phi") == []
+
+
+async def test_a_run_that_cannot_be_tracked_does_not_begin(kafka: Kafka, tmp_path: Path) -> None:
+    """Nothing on the topic; nothing trained."""
+    log = Producer(kafka, client_id="test", linger_ms=0)
+    rows = [labelled(str(k)) for k in range(20)]
+    with pytest.raises(StepFailed, match="tracking"):
+        await retrain(log, chosen(tmp_path, "training.tracking"), "labels", rows, OLD, [], act(), lambda: NOW, lambda _: None)
+    await log.close()
+    assert runs_of(kafka, "wardstream-entities") == []
+
+
+async def test_a_recipe_of_another_bundle_is_refused(kafka: Kafka, tmp_path: Path) -> None:
+    """A run for the entity model never makes a PHI bundle."""
+    log = Producer(kafka, client_id="test", linger_ms=0)
+    other = chosen(tmp_path, "nothing").model_copy(update={"model": "wardstream-phi"})
+    with pytest.raises(ConfigurationError, match="another name"):
+        await retrain(log, other, "command", [labelled("a")], OLD, [], act(), lambda: NOW, lambda _: None)
+    await log.close()
