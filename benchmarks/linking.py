@@ -19,10 +19,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.extract.linking.abbreviations import abbreviated
 from agents.extract.expansions import definitions, expand
 from agents.extract.linking.build import build
 from agents.extract.linking.index import encode
-from agents.extract.linking.linker import Linker, abbreviated
+from agents.extract.linking.linker import Context, Linker
 from agents.extract.linking.sources import MESH, OMIM
 
 RESULTS = Path(__file__).with_name("results") / "linking.json"
@@ -34,6 +35,7 @@ class Gold:
     kind: str
     expansion: str
     ids: frozenset[str]
+    context: Context
 
 
 def sources(data: Path) -> list[tuple[str, Path]]:
@@ -68,20 +70,21 @@ def gold(path: Path) -> list[Gold]:
         # The linker sees problems and medications, not the corpus' finer types.
         spans[cells[0]].append((int(cells[1]), int(cells[2]), "medication" if cells[4] == "Chemical" else "problem"))
     known = {key: abbreviated(" ".join(parts), spans[key]) for key, parts in texts.items()}
+    around = {key: Context.of(" ".join(parts), spans[key]) for key, parts in texts.items()}
     for cells in rows:
         text, start, end = " ".join(texts[cells[0]]), int(cells[1]), int(cells[2])
         ids = frozenset(i.split(":")[-1] for i in re.split(r"[|+]", cells[5].strip()) if i and i != "-1")
         if ids:
             kind = "medication" if cells[4] == "Chemical" else "problem"
             meaning = known[cells[0]].get(cells[3]) or expand(text, start, end, "", definitions(text))
-            found.append(Gold(cells[3], kind, meaning, ids))
+            found.append(Gold(cells[3], kind, meaning, ids, around[cells[0]]))
     return found
 
 
 def score(linker: Linker, mentions: list[Gold], ids: frozenset[str]) -> dict[str, object]:
     right, said, kinds = 0, 0, defaultdict(lambda: [0, 0, 0])
     begin = time.perf_counter()
-    links = [linker.link(m.text, m.kind, m.expansion) for m in mentions]
+    links = [linker.link(m.text, m.kind, m.expansion, m.context) for m in mentions]
     spent = time.perf_counter() - begin
     for mention, link in zip(mentions, links, strict=True):
         if link is None:
@@ -106,7 +109,7 @@ def ingredients(linker: Linker, mentions: list[Gold]) -> dict[str, object]:
     groups: dict[frozenset[str], list[str]] = defaultdict(list)
     linked = 0
     for mention in mentions:
-        link = linker.link(mention.text, mention.kind, mention.expansion)
+        link = linker.link(mention.text, mention.kind, mention.expansion, mention.context)
         linked += link is not None
         if link is not None:
             groups[mention.ids].append(link.concept.codes[0][1])
@@ -156,7 +159,7 @@ def main() -> int:
                 wrong = Counter(
                     f"{m.text} | {m.expansion} | {'/'.join(sorted(m.ids))} | {link and (link.match, link.concept.codes[:3])}"
                     for m in gold(train)
-                    if (link := linker.link(m.text, m.kind, m.expansion)) is None
+                    if (link := linker.link(m.text, m.kind, m.expansion, m.context)) is None
                     or not any(code in m.ids for _, code, _ in link.concept.codes)
                 )
                 print("\n".join(f"{n} {row}" for row, n in wrong.most_common(80)))

@@ -38,6 +38,16 @@ class Concept(msgspec.Struct, frozen=True, array_like=True):
     further: tuple[Code, ...] = ()
 
 
+class Vectors(msgspec.Struct, frozen=True, array_like=True):
+    """Names as vectors: ``rows`` names x ``dimensions`` of int8 (unit vectors times 127), ``concepts`` the concept of each (uint32,
+    little-endian); ``encoder`` is the version of the model that made them."""
+
+    encoder: str
+    dimensions: int
+    concepts: bytes
+    rows: bytes
+
+
 class Index(msgspec.Struct, frozen=True, kw_only=True):
     """``exact``: folded name -> concepts, those that it is the display of first; ``normal``: normal form -> concepts."""
 
@@ -46,10 +56,17 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     concepts: tuple[Concept, ...]
     exact: dict[str, tuple[int, ...]]
     normal: dict[str, tuple[int, ...]]
+    vectors: Vectors | None = None
 
     @property
     def names(self) -> int:
         return len(self.exact)
+
+
+def names_of(index: Index) -> list[tuple[int, str]]:
+    """Concepts (their number) with their folded names, a name with the first of its concepts only, in order: what an encoder of names
+    learns from."""
+    return sorted((ids[0], name) for name, ids in index.exact.items())
 
 
 def encode(index: Index) -> bytes:

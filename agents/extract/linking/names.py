@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 _WORD = re.compile(r"[a-z0-9]+")
 #: Words that tell no two names apart ("carcinoma of the lung", "lung carcinoma").
@@ -87,9 +88,51 @@ def derived(key: str) -> list[str]:
     return found
 
 
+#: Heads that say no more than "something is wrong there".
+_VAGUE = frozenset(["abnormality", "anomaly", "defect", "involvement", "lesion", "symptom", "disturbance", "problem", "trouble"])
+
+
+def diseased(key: str) -> str | None:
+    """``key`` with "disease" in place of a head that says no more than that: "jaw lesions" are a jaw disease. None for other heads."""
+    words = key.split()
+    return " ".join((*words[:-1], "disease")) if len(words) > 1 and _same(words[-1]) in _VAGUE else None
+
+
 def unqualified(key: str) -> str:
     """``key`` without words that say how bad, how long or on which side."""
     return " ".join(word for word in key.split() if word not in QUALIFIERS)
+
+
+_JOINT = re.compile(r"(?:,? and/or |,? and |,? or |/)")
+_BRACKETED = re.compile(r" ?\([^()]*\)")
+
+
+def unbracketed(text: str) -> str:
+    """``text`` without what stands in brackets: "glucose-6-phosphate dehydrogenase (G6PD) deficiency"."""
+    return _BRACKETED.sub("", text)
+
+
+def parts(text: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Readings of the two names that ``text`` joins, the likeliest first: "breast and ovarian cancer" is "breast cancer" and "ovarian
+    cancer". None where nothing joins two."""
+    found = _JOINT.search(text)
+    if found is None:
+        return None
+    left, right = text[: found.start()].split(), text[found.end() :].split()
+    if not left or not right or _JOINT.search(" ".join(right)):
+        return None
+    firsts = (*(" ".join((*left, *right[k:])) for k in range(1, len(right))), " ".join(left))
+    seconds = (" ".join(right), *(" ".join((*left[:k], *right)) for k in range(len(left) - 1, 0, -1)))
+    return firsts, seconds
+
+
+def wider(key: str) -> Iterator[str]:
+    """``key`` with less and less said before its head, then without the type at its end: "cerebral adrenoleukodystrophy" is one."""
+    words = key.split()
+    for at in range(1, len(words)):
+        yield " ".join(words[at:])
+    if len(words) > 2 and words[-2] in ("type", "group", "form", "stage", "grade"):
+        yield " ".join(words[:-2])
 
 
 def _same(word: str) -> str:
