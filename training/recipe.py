@@ -74,7 +74,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         epochs, learning_rate, batch_tokens, seed, dropout, weight_decay: as usual; the rate warms up over 6 % and then falls linearly.
         lengths: row lengths in pieces; a text goes into the shortest that holds it, and is cut by the longest.
         repeats: how often each corpus is seen in an epoch (fractions allowed; 0 leaves it out).
-        documents: how many texts the generators make.
+        documents: how many texts the generators make; of ``names``, how many names at most are looked for when it is evaluated.
         annotated: further annotated texts by a name of yours; ``repeats`` knows them by it.
         recase_share: share of documents turned to capitals, and again to small letters.
         replaced_share: share of the mentions that give way to other names in a second copy of BC5CDR, NCBI and MACCROBAT; ``repeats``

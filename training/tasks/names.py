@@ -13,12 +13,8 @@ import numpy.typing as npt
 from training.data.corpora import Source
 from training.gate import Scores
 
-SOURCES: Final = (
-    Source("NCBI disease corpus", "ner_ncbi_disease", "public domain (US Government)", "Dogan, Leaman, Lu 2014"),
-    Source("DrugBank vocabulary", "term_drugbank_vocabulary_cc0", "CC0 1.0", "DrugBank"),
-    Source("Human Disease Ontology", "term_doid", "CC0 1.0", "Disease Ontology"),
-    Source("MONDO mappings", "term_mondo_mappings", "CC BY 4.0", "Mondo Disease Ontology"),
-)
+#: The file of names is all; the manifest has its digest.
+SOURCES: Final[tuple[Source, ...]] = ()
 #: One name in so many, of concepts with three names and more, is never trained on: by the digest of the name, so always the same ones.
 _KEPT_APART: Final = 40
 Names = tuple[str, ...]

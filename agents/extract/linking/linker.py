@@ -26,8 +26,8 @@ from schemas.findings import Mention
 
 Match = Literal["exact", "normal", "completed", "derived", "unqualified", "joined", "nearest", "wider", "fuzzy"]
 SCORES: dict[Match, float] = {
-    "exact": 0.92, "normal": 0.9, "completed": 0.74, "derived": 0.7, "unqualified": 0.63, "joined": 0.7, "nearest": 0.65, "wider": 0.6,
-    "fuzzy": 0.55,
+    "exact": 0.92, "normal": 0.69, "completed": 0.8, "derived": 0.6, "unqualified": 0.75, "joined": 0.56, "nearest": 0.6, "wider": 0.5,
+    "fuzzy": 0.65,
 }  # fmt: skip
 #: Of an abbreviation that nothing in its note explains.
 UNEXPLAINED = 0.5
@@ -36,6 +36,8 @@ _SHORT = 4
 _EXPLAINED = 0.75
 #: Share of its words below which the likeliest concept gives way to one that the note explains.
 _UNTOLD = 0.5
+#: Score from which no further reading of a mention is tried.
+_SURE = 0.65
 #: Mention types -> groups of concepts; other mentions are never linked.
 _GROUPS = {
     "problem": ("problem", "any"), "finding": ("problem", "any"), "medication": ("drug", "any"),
@@ -44,7 +46,24 @@ _GROUPS = {
 #: Systems whose codes are handed on with a concept, in this order; others after them.
 _ORDER = (RXNORM, ICD10CM, DOID, MONDO, MESH, DRUGBANK)
 #: Names so wide that they are no answer for a narrower mention.
-_TOO_WIDE = frozenset(["disease", "deficiency", "defect", "lesion", "abnormality", "anomaly", "malformation", "symptom", "infection", "injury", "carrier", "mutation"])
+_TOO_WIDE = frozenset(
+    [
+        "disease",
+        "deficiency",
+        "defect",
+        "lesion",
+        "abnormality",
+        "anomaly",
+        "malformation",
+        "symptom",
+        "infection",
+        "injury",
+        "carrier",
+        "mutation",
+        "condition",
+        "phenotype",
+    ]
+)
 _SHORTEST_FUZZY = 6
 _FUZZY_CUTOFF = 88.0
 _MOST_CANDIDATES = 4000
@@ -97,7 +116,7 @@ class Linker:
         self, index: Index, version: str, threshold: float = 0.6, vectorizer: Vectorizer | None = None,
         stages: frozenset[Match] = frozenset(SCORES), *, context: bool = True,
     ) -> None:  # fmt: skip
-        self._index = index
+        self.index = index
         self._threshold = threshold
         self._stages = stages
         self._context = context
@@ -133,7 +152,7 @@ class Linker:
             link = self._chosen(found, reading, context) if found is not None else None
             if link is not None and (best is None or link.score > best.score):
                 best = link
-            if best is not None and best.score >= SCORES["completed"]:
+            if best is not None and best.score >= _SURE:
                 break
         return best if best is not None and best.score >= self._threshold else None
 
@@ -183,7 +202,7 @@ class Linker:
                 score = UNEXPLAINED if max(told) < _EXPLAINED else SCORES["completed"]
             elif found.match != "exact":
                 score = round(score * 0.9, 4)
-        return Link(self._index.concepts[at], found.match, score)
+        return Link(self.index.concepts[at], found.match, score)
 
     def _told(self, at: int, around: frozenset[str], own: frozenset[str]) -> float:
         """The largest share of the words of one of the concept's names that stand in the note, the mention's own aside."""
@@ -193,7 +212,7 @@ class Linker:
     def _find(self, text: str, groups: tuple[str, ...]) -> _Found | None:
         key = folded(text)
         for match, ids in self._candidates(text, key, groups):
-            fitting = tuple(at for at in ids if self._index.concepts[at].group in groups)
+            fitting = tuple(at for at in ids if self.index.concepts[at].group in groups)
             if fitting and match in self._stages:
                 # Letters that the note does not explain: two and more meanings are the rule.
                 letters = match not in ("fuzzy", "joined") and len(key) <= _SHORT and text.isupper()
@@ -201,7 +220,7 @@ class Linker:
         return None
 
     def _candidates(self, text: str, key: str, groups: tuple[str, ...]) -> Iterator[tuple[Match, tuple[int, ...]]]:
-        exact, forms = self._index.exact, self._index.normal
+        exact, forms = self.index.exact, self.index.normal
         if not key:
             return
         yield "exact", exact.get(key, ())
@@ -232,8 +251,8 @@ class Linker:
     def _named(self, readings: Sequence[str], groups: tuple[str, ...]) -> tuple[int, ...]:
         for reading in readings:
             key = folded(reading)
-            ids = self._index.exact.get(key, ()) or self._index.normal.get(normal(key), ())
-            if len(key) > _SHORT and any(self._index.concepts[at].group in groups for at in ids):
+            ids = self.index.exact.get(key, ()) or self.index.normal.get(normal(key), ())
+            if len(key) > _SHORT and any(self.index.concepts[at].group in groups for at in ids):
                 return ids
         return ()
 

@@ -126,13 +126,27 @@ def parts(text: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     return firsts, seconds
 
 
+#: Heads behind the name of a disease that name no other: "retinoblastoma tumours".
+_REPEATED = (
+    frozenset(["neoplasm", "disease", "condition", "phenotype", "carrier", "gene", "mutation", "family", "patient"]) | _VAGUE
+)
+
+
 def wider(key: str) -> Iterator[str]:
-    """``key`` with less and less said before its head, then without the type at its end: "cerebral adrenoleukodystrophy" is one."""
+    """``key`` with less said, the narrowest reading first: without a head that repeats, without the type at its end, without what
+    stands behind "of", then word by word without what stands before the head ("cerebral adrenoleukodystrophy" is one)."""
     words = key.split()
+    if len(words) > 1 and _same(words[-1]) in _REPEATED:
+        yield " ".join(words[:-1])
+    if len(words) > 2 and words[-2] in ("type", "group", "form", "stage", "grade"):
+        words = words[:-2]
+        yield " ".join(words)
+    place = next((at for at, word in enumerate(words) if at and word in ("of", "in")), None)
+    if place is not None:
+        words = words[:place]
+        yield " ".join(words)
     for at in range(1, len(words)):
         yield " ".join(words[at:])
-    if len(words) > 2 and words[-2] in ("type", "group", "form", "stage", "grade"):
-        yield " ".join(words[:-2])
 
 
 def _same(word: str) -> str:

@@ -263,5 +263,5 @@ READERS: dict[str, tuple[Callable[[Path], Iterator[Term]], str]] = {
     "snomed": (snomed_rf2, _SITE),
     "loinc": (loinc, _SITE),
     "atc": (atc, _SITE),
-    "pubtator": (pubtator, _SITE),
+    "pubtator": (pubtator, "that of the annotated texts"),
 }
