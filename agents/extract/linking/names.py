@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 _WORD = re.compile(r"[a-z0-9]+")
 #: Words that tell no two names apart ("carcinoma of the lung", "lung carcinoma").
@@ -149,6 +150,7 @@ def wider(key: str) -> Iterator[str]:
         yield " ".join(words[at:])
 
 
+@lru_cache(maxsize=65_536)
 def _same(word: str) -> str:
     for british, american in _BRITISH:
         word = word.replace(british, american)
