@@ -150,18 +150,26 @@ def plain(mentions: list[Gold]) -> list[Gold]:
     return [replace(mention, expansion="", context=Context()) for mention in mentions]
 
 
-def stages(index: Index, mentions: list[Gold], embedder: Embedder | None) -> dict[str, object]:
+def stages(index: Index, parts: dict[str, list[Gold]], embedder: Embedder | None) -> dict[str, object]:
     """Accuracy, share linked and precision as each way of linking comes to those before it; the note's own words last but one."""
     on: frozenset[Match] = frozenset()
-    ids, rows = known(index), {}
+    ids = known(index)
+    told: dict[str, dict[str, object]] = {part: {} for part in parts}
+
+    def measure(name: str, linker: Linker, *, alone: bool = False) -> None:
+        for part, mentions in parts.items():
+            row = score(linker, plain(mentions) if alone else mentions, ids)
+            told[part][name] = {key: row[key] for key in ("accuracy", "linked", "precision", "ms_per_mention")}
+
     for name, matches in STAGES.items():
         on |= set(matches)
-        rows[f"+{name}"] = score(Linker(index, "x", 0, stages=on, context=False), plain(mentions), ids)
-    rows["+definitions"] = score(Linker(index, "x", 0, stages=on, context=False), mentions, ids)
-    rows["+context"] = score(Linker(index, "x", 0, stages=on), mentions, ids)
+        linker = Linker(index, "x", 0, stages=on, context=False)
+        measure(f"+{name}", linker, alone=True)
+    measure("+definitions", linker)
+    measure("+context", Linker(index, "x", 0, stages=on))
     if embedder is not None:
-        rows["+nearest"] = score(Linker(index, "x", 0, embedder), mentions, ids)
-    return {name: {key: row[key] for key in ("accuracy", "linked", "precision", "ms_per_mention")} for name, row in rows.items()}
+        measure("+nearest", Linker(index, "x", 0, embedder))
+    return dict(told)
 
 
 def errors(linker: Linker, mentions: list[Gold]) -> str:
@@ -185,6 +193,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("WARDSTREAM_DATA", "../shared/data")))
     parser.add_argument("--terms", type=Path, help="folder of mesh.bin and mondo.obo")
     parser.add_argument("--encoder", type=Path, help="bundle of an encoder of names, for the last stage")
+    parser.add_argument(
+        "--only", choices=["free", "shipped", "open"], help="this index alone; what is recorded of the others stays"
+    )
     parser.add_argument("--record", action="store_true", help=f"write {RESULTS.name}")
     parser.add_argument(
         "--errors", action="store_true", help="print wrong mentions of the NCBI training part, which nothing is scored on"
@@ -197,8 +208,10 @@ def main() -> int:
     indexes = {"free": lambda: encode(build(sources(args.data))), "shipped": SHIPPED.read_bytes}
     if args.terms:
         indexes["open"] = lambda: encode(build(sources(args.data, args.terms)))
-    table: dict[str, object] = {}
+    table: dict[str, object] = json.loads(RESULTS.read_text()) if args.only else {}
     for name, content_of in indexes.items():
+        if args.only not in (None, name):
+            continue
         content = content_of()
         with tempfile.NamedTemporaryFile(suffix=".index") as file:
             Path(file.name).write_bytes(content)
@@ -217,15 +230,15 @@ def main() -> int:
         if name == "shipped":
             embedder = None if args.encoder is None else Embedder.load(args.encoder)
             rich = index if embedder is None else msgspec.structs.replace(index, vectors=vectors_of(index, embedder))
-            rows["stages"] = {part: stages(rich, mentions, embedder) for part, mentions in parts.items()}
+            rows["stages"] = stages(rich, parts, embedder)
         elif name == ("open" if args.terms else "free"):
             rows["ncbi_train_for_scores"] = score(linker, train, ids)
             if args.errors:
                 print(errors(linker, train))
         table[name] = rows
-        print(name, json.dumps(rows, indent=1))
-    if args.record:
-        RESULTS.write_text(json.dumps(table, indent=2) + "\n")
+        print(name, json.dumps(rows, indent=1), flush=True)
+        if args.record:
+            RESULTS.write_text(json.dumps(table, indent=2) + "\n")
     return 0
 
 

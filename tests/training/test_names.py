@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> tuple[Recipe, 
     pruned = msgspec.structs.replace(recipe_of(out, tiny), name="cut", task="names", names=names, prune=Prune(vocabulary_least=1))
     prune.run(pruned)
     recipe = msgspec.structs.replace(
-        recipe_of(out, tiny), task="names", names=names, family="distilbert", start=str(pruned.checkpoint), lengths=(16,), epochs=20.0,
+        recipe_of(out, tiny), task="names", names=names, family="distilbert", start=str(pruned.checkpoint), lengths=(16,), epochs=30.0,
         bundle="wardstream-names", sizes={"dimensions": 16}, documents=50,
     )  # fmt: skip
     for step in (train, export, quantize, evaluate):

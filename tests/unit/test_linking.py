@@ -19,7 +19,7 @@ from agents.decide.reading.inputs import has_code
 from agents.extract.linking.abbreviations import defined
 from agents.extract.linking.build import build
 from agents.extract.linking.index import SHIPPED, encode, read
-from agents.extract.linking.linker import UNEXPLAINED, Context, Linker
+from agents.extract.linking.linker import LOOK_ALIKE, UNEXPLAINED, Context, Linker
 from agents.extract.linking.nearest import vectors_of
 from agents.extract.linking.sources import DOID, ICD10CM, LOINC, MESH, RXNORM, SNOMED
 from agents.extract.linking.sources import MONDO as MONDO_URI
@@ -195,6 +195,14 @@ def test_a_misspelt_name_is_linked_with_a_lower_score_and_not_above_it(files: Pa
     assert link is not None
     assert link.match == "fuzzy"
     assert Linker(index, "1", link.score + 0.01).link("hypertnsion", "problem") is None
+
+
+def test_a_drug_of_nearly_the_same_letters_is_never_linked_by_default(files: Path) -> None:
+    index = build([("rxnorm", files / "RXNCONSO.RRF")])
+    assert Linker(index, "1").link("aspirine", "medication") is None
+    link = Linker(index, "1", 0).link("aspirine", "medication")
+    assert link is not None
+    assert (link.match, link.score) == ("fuzzy", LOOK_ALIKE)
 
 
 #: Names of diseases as ``pubtator`` rows give them: code and name.

@@ -31,6 +31,9 @@ SCORES: dict[Match, float] = {
 }  # fmt: skip
 #: Of an abbreviation that nothing in its note explains.
 UNEXPLAINED = 0.5
+#: Of a drug of nearly the same letters: names that look alike are often other drugs (ISMP's list of confused names), and the share above is
+#: one of diseases.
+LOOK_ALIKE = 0.5
 _SHORT = 4
 #: Share of a long name's words that the note must hold for the name to explain letters.
 _EXPLAINED = 0.75
@@ -202,7 +205,10 @@ class Linker:
                 score = UNEXPLAINED if max(told) < _EXPLAINED else SCORES["completed"]
             elif found.match != "exact":
                 score = round(score * 0.9, 4)
-        return Link(self.index.concepts[at], found.match, score)
+        concept = self.index.concepts[at]
+        if found.match == "fuzzy" and concept.group == "drug":
+            score = LOOK_ALIKE
+        return Link(concept, found.match, score)
 
     def _told(self, at: int, around: frozenset[str], own: frozenset[str]) -> float:
         """The largest share of the words of one of the concept's names that stand in the note, the mention's own aside."""
