@@ -29,7 +29,7 @@ FORMAT: Final = 2
 #: What ``models.encoder`` can feed, and how long a window may be (Longformer).
 INPUTS: Final = frozenset({"input_ids", "attention_mask", "token_type_ids", "numbers", "numbers_mask"})
 MOST_WINDOW_TOKENS: Final = 4096
-Task = Literal["token-classification", "text-classification", "text-generation"]
+Task = Literal["token-classification", "text-classification", "text-generation", "text-embedding"]
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 

@@ -154,10 +154,12 @@ class Models(_Section):
 
 
 class Vocabularies(_Section):
-    """``index``: a file of ``wardstream vocab build``, by which mentions get codes; without it they get none. ``threshold``: a link whose score
-    is below it is not made."""
+    """``index``: a file of ``wardstream vocab build``, or ``shipped`` for the one of free vocabularies that ships, by which mentions get codes;
+    without it they get none. ``encoder``: folder of the bundle whose vectors the index holds, for names that no vocabulary spells so.
+    ``threshold``: a link whose score is below it is not made."""
 
     index: Path | None = None
+    encoder: Path | None = None
     threshold: float = Field(0.6, ge=0, le=1)
 
 

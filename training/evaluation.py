@@ -11,10 +11,11 @@ import numpy as np
 from models.bundle import TOKENIZER, Manifest
 from models.classifier import Classifier
 from models.decoding import ScoredSpan
+from models.embedder import Embedder
 from models.generator import Generator
 from models.tagger import Tagger
 from models.tokens import WordPieces
-from training.bundle import copy_graphs, manifest_of, open_bundle
+from training.bundle import Opened, copy_graphs, manifest_of, open_bundle
 from training.calibration import calibrate
 from training.data.alignment import align
 from training.data.corpora import data_folder, entity_development
@@ -25,7 +26,7 @@ from training.phi.corpus import PhiTexts
 from training.phi.evaluation import phi_scores
 from training.recipe import Recipe
 from training.scoring import strict
-from training.tasks import entities, explanations, flags, messages, vitals
+from training.tasks import entities, explanations, flags, messages, names, vitals
 from training.torch_tagger import TorchTagger
 
 TEXT_TASKS = {"messages": messages, "flags": flags, "vitals": vitals}
@@ -58,7 +59,7 @@ def scores_of_bundle(folder: Path, manifest: Manifest, recipe: Recipe) -> Scores
         return _scores(opened, recipe)
 
 
-def calibration(opened: Tagger | Classifier | Generator, recipe: Recipe) -> dict[str, float]:
+def calibration(opened: Opened, recipe: Recipe) -> dict[str, float]:
     """The temperature that the recipe should state, and the calibration error before and after it (``training.calibration``).
 
     Entities are calibrated on MACCROBAT, the one corpus that marks nearly every type, and on pieces inside or beside a mention: the others
@@ -94,7 +95,7 @@ def calibration_documents(recipe: Recipe) -> list[Document]:
     return PhiTexts(data_folder(), "dev", 98).injected(60)
 
 
-def _scores(opened: Tagger | Classifier | Generator, recipe: Recipe) -> Scores:
+def _scores(opened: Opened, recipe: Recipe) -> Scores:
     data = data_folder()
     if isinstance(opened, Tagger):
         return _token_scores(opened.tag_many, recipe)
@@ -106,6 +107,8 @@ def _scores(opened: Tagger | Classifier | Generator, recipe: Recipe) -> Scores:
             chosen = [frozenset(opened.labels_of(answer)) for answer in answers]
             found |= module.scores(name, rows, answers, chosen)
         return found
+    if isinstance(opened, Embedder):
+        return names.scores(opened.embed, names.read(Path(recipe.names)), recipe.documents)
     found = {}
     for name, pairs in explanations.development(data, seed=recipe.seed).items():
         found |= explanations.scores(name, pairs, [opened.generate(pair.source) for pair in pairs])
@@ -123,9 +126,9 @@ def _token_scores(tag_many: entities.TagMany, recipe: Recipe) -> Scores:
     return found
 
 
-def speed(opened: Tagger | Classifier | Generator) -> dict[str, float]:
+def speed(opened: Opened) -> dict[str, float]:
     """Notes of 600 word pieces a second on one thread: the best of 30, since other work on the machine only slows it."""
-    if isinstance(opened, Generator):
+    if isinstance(opened, (Generator, Embedder)):
         return {}
     values = [[n.mean for n in opened.manifest.numbers]]
     pieces = opened.logits(_SENTENCE).shape[0] if isinstance(opened, Tagger) else 24

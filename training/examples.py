@@ -29,6 +29,7 @@ from training.data.splits import without_duplicates
 from training.data.texts import free_texts
 from training.families import Head, load_family
 from training.loss import class_loss, marginal_loss
+from training.names import NamesTask
 from training.phi.corpus import phi_training
 from training.recipe import Annotated, Distil, Recipe
 from training.seen import own_documents
@@ -171,6 +172,8 @@ def task_of(recipe: Recipe, tokenizer: Path) -> Task:
     if recipe.task == "explanations":
         return _pair_task(recipe, tokenizer)
     pieces = WordPieces(tokenizer)
+    if recipe.task == "names":
+        return NamesTask.of(recipe, pieces)
     if recipe.task in TEXT_TASKS:
         return _text_task(recipe, pieces)
     documents = token_documents(recipe, recipe.task)

@@ -65,16 +65,17 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         name: names the checkpoint folder ``<out>/<name>``.
-        task: ``pretraining``, ``entities``, ``phi``, ``flags``, ``messages``, ``vitals`` or ``explanations``.
+        task: ``pretraining``, ``entities``, ``phi``, ``flags``, ``messages``, ``vitals``, ``explanations`` or ``names``.
         note: one line for the table of models.
         family: ``bert``, ``roberta``, ``distilbert``, ``xlnet``, ``t5`` or ``longformer``.
         start: checkpoint to start from: a name under ``out``, or a folder; empty for the encoder that ships as a Python package.
         layers: encoder layers kept from the start, in order; empty keeps all.
-        sizes: dimensions of families that start from nothing (``d_model``, ``n_layer`` ...).
+        sizes: dimensions of families that start from nothing (``d_model``, ``n_layer`` ...); ``dimensions`` of the vectors of ``names``.
+        names: file of concepts and their names (``wardstream vocab names``) that the task ``names`` learns from.
         epochs, learning_rate, batch_tokens, seed, dropout, weight_decay: as usual; the rate warms up over 6 % and then falls linearly.
         lengths: row lengths in pieces; a text goes into the shortest that holds it, and is cut by the longest.
         repeats: how often each corpus is seen in an epoch (fractions allowed; 0 leaves it out).
-        documents: how many texts the generators make.
+        documents: how many texts the generators make; of ``names``, how many names at most are looked for when it is evaluated.
         corpora: whether the task's public corpora are learned from and scored on; without them the texts of ``annotated`` alone (token tasks).
         annotated: further annotated texts by a name of yours; ``repeats`` knows them by it.
         development: annotated texts that ``evaluate`` scores on, beside the corpora's, by a name of yours; no text of ``annotated``.
@@ -97,6 +98,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: str = ""
     layers: tuple[int, ...] = ()
     sizes: dict[str, int] = {}
+    names: str = ""
     epochs: float = 1.0
     learning_rate: float = 2e-4
     batch_tokens: int = 2048

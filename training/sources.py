@@ -7,9 +7,9 @@ from training.data.corpora import ENTITY_SOURCES, Source
 from training.data.texts import TEXT_SOURCES
 from training.phi.corpus import PHI_SOURCES
 from training.recipe import Recipe
-from training.tasks import explanations, flags, messages, vitals
+from training.tasks import explanations, flags, messages, names, vitals
 
-_MODULES = {"messages": messages, "flags": flags, "vitals": vitals, "explanations": explanations}
+_MODULES = {"messages": messages, "flags": flags, "vitals": vitals, "explanations": explanations, "names": names}
 
 
 def sources_of(recipe: Recipe) -> tuple[Source, ...]:
@@ -23,7 +23,7 @@ def sources_of(recipe: Recipe) -> tuple[Source, ...]:
         found = PHI_SOURCES + TEXT_SOURCES + ENTITY_SOURCES
     else:
         found = tuple(_MODULES[recipe.task].SOURCES)
-        if recipe.family not in ("t5",):
+        if recipe.family != "t5" and recipe.task != "names":
             found += TEXT_SOURCES + ENTITY_SOURCES  # the encoder was pretrained on them
     return tuple({s.folder: s for s in found}.values())
 

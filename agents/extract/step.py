@@ -18,6 +18,7 @@ from agents.extract.mentions import NoteResult, Origin, TaggedSpan, read_given, 
 from agents.extract.patterns import VERSION
 from agents.following import execution_of
 from models.bundle import shelf_bundle
+from models.embedder import Embedder
 from models.tagger import Tagger
 from schemas.clinical import ClinicalMessage, Fact, Note
 from schemas.deidentified import DeidMap, SpanMap
@@ -227,7 +228,10 @@ def make_extractor(settings: Settings) -> Extractor:
     """The extractor with the entity model and the vocabulary index that the settings name. Raises ConfigurationError when one cannot be
     loaded; without a named index mentions stay unlinked."""
     chosen, vocabularies = settings.models, settings.vocabularies
-    linker = None if vocabularies.index is None else Linker.load(vocabularies.index, vocabularies.threshold)
+    linker = None
+    if vocabularies.index is not None:
+        encoder = None if vocabularies.encoder is None else Embedder.load(vocabularies.encoder, trusted_keys=chosen.trusted_keys)
+        linker = Linker.load(vocabularies.index, vocabularies.threshold, encoder)
     return Extractor(
         Tagger.load(
             shelf_bundle(chosen.entities, chosen.shelf), execution=execution_of(chosen), trusted_keys=chosen.trusted_keys

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.extract.linking.build import build
-from agents.extract.linking.linker import Linker
+from agents.extract.linking.linker import Context, Linker
 from agents.extract.linking.names import folded, normal
 
 NAMES = [
@@ -24,11 +24,11 @@ NAMES = [
 ]
 
 
-def _linker() -> Linker:
+def _linker(threshold: float = 0) -> Linker:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "names.txt"
         path.write_text("".join(f"1\t0\t1\t{name}\tDisease\tD{at + 100}\n" for at, name in enumerate(NAMES)), encoding="utf-8")
-        return Linker(build([("pubtator", path)]), "1", 0)
+        return Linker(build([("pubtator", path)]), "1", threshold)
 
 
 LINKER = _linker()
@@ -54,4 +54,17 @@ def test_normal_form_is_reached_in_one_step_whatever_the_order_of_words(text: st
     assert normal(" ".join(reversed(key.split()))) == normal(key)
 
 
+@given(st.text(max_size=200), st.text(max_size=40), KINDS)
+def test_what_the_note_says_has_the_same_answer_each_time_and_no_link_is_below_the_threshold(
+    note: str, text: str, kind: str
+) -> None:
+    context = Context.of(note)
+    assert context == Context.of(note)
+    link = LINKER.link(text, kind, context=context)
+    assert link == _AGAIN.link(text, kind, context=context)
+    sure = STRICT.link(text, kind, context=context)
+    assert sure is None or (sure == link and sure.score >= 0.9)
+
+
+STRICT = _linker(0.9)
 _AGAIN = _linker()

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+import numpy as np
+import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
 from agents.decide.form.base import Code
 from agents.decide.form.inputs import Statement
 from agents.decide.reading.inputs import has_code
+from agents.extract.linking.abbreviations import defined
 from agents.extract.linking.build import build
-from agents.extract.linking.index import encode, read
-from agents.extract.linking.linker import Linker
-from agents.extract.linking.sources import ICD10CM, LOINC, MESH, RXNORM, SNOMED
+from agents.extract.linking.index import SHIPPED, encode, read
+from agents.extract.linking.linker import LOOK_ALIKE, UNEXPLAINED, Context, Linker
+from agents.extract.linking.nearest import vectors_of
+from agents.extract.linking.sources import DOID, ICD10CM, LOINC, MESH, RXNORM, SNOMED
+from agents.extract.linking.sources import MONDO as MONDO_URI
 from agents.extract.step import make_extractor
 from ops.commands.vocab import command
 from schemas.clinical import Coding
@@ -181,12 +189,151 @@ def test_the_command_builds_shows_and_looks_up(files: Path, tmp_path: Path) -> N
     assert run.invoke(command, ["build", "--source", "nonsense=x", "--out", out]).exit_code == 2
 
 
-def test_a_misspelt_name_is_linked_only_below_the_default_threshold(files: Path) -> None:
+def test_a_misspelt_name_is_linked_with_a_lower_score_and_not_above_it(files: Path) -> None:
     index = build([("mondo", files / "mondo.tsv")])
-    assert Linker(index, "1").link("hypertnsion", "problem") is None
-    link = Linker(index, "1", 0.5).link("hypertnsion", "problem")
+    link = Linker(index, "1").link("hypertnsion", "problem")
     assert link is not None
     assert link.match == "fuzzy"
+    assert Linker(index, "1", link.score + 0.01).link("hypertnsion", "problem") is None
+
+
+def test_a_drug_of_nearly_the_same_letters_is_never_linked_by_default(files: Path) -> None:
+    index = build([("rxnorm", files / "RXNCONSO.RRF")])
+    assert Linker(index, "1").link("aspirine", "medication") is None
+    link = Linker(index, "1", 0).link("aspirine", "medication")
+    assert link is not None
+    assert (link.match, link.score) == ("fuzzy", LOOK_ALIKE)
+
+
+#: Names of diseases as ``pubtator`` rows give them: code and name.
+NAMES = [
+    ("D001943", "breast cancer"), ("D010051", "ovarian cancer"), ("D000326", "adrenoleukodystrophy"), ("D005955", "G6P deficiency"),
+    ("D012175", "retinoblastoma"), ("D007571", "jaw disease"), ("D011125", "adenomatous polyposis coli"), ("D011125", "APC"),
+    ("D018455", "protein C deficiency"), ("D018455", "APC"), ("D009223", "dystrophia myotonica"), ("D003920", "diabetes mellitus"),
+    ("D003920", "DM"), ("D009223", "DM"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Linker:
+    path = tmp_path / "named.txt"
+    path.write_text("".join(f"1\t0\t1\t{name}\tDisease\t{code}\n" for code, name in NAMES), encoding="utf-8")
+    return Linker(build([("pubtator", path)]), "1", 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "match", "code"),
+    [("breast and ovarian cancer", "joined", "D001943"), ("cerebral adrenoleukodystrophy", "wider", "D000326"),
+     ("retinoblastoma tumours", "wider", "D012175"), ("jaw lesions", "completed", "D007571"),
+     ("G6P (GPX) deficiency", "exact", "D005955"), ("adrenoleukodystrophy type 2b", "wider", "D000326")],
+)  # fmt: skip
+def test_a_name_is_found_in_what_is_written_around_it(named: Linker, written: str, match: str, code: str) -> None:
+    link = named.link(written, "problem")
+    assert link is not None
+    assert (link.match, link.concept.codes[0][1]) == (match, code)
+
+
+@pytest.mark.parametrize("written", ["breast and left-handedness", "weather disease", "severe disease", "gene mutation"])
+def test_what_says_no_more_than_that_something_is_wrong_stays_unlinked(named: Linker, written: str) -> None:
+    assert named.link(written, "problem") is None
+
+
+def test_a_short_form_means_what_the_note_defines_in_a_longer_mention_too(named: Linker) -> None:
+    context = Context.of("Twelve boys had adrenoleukodystrophy (ALD). Childhood ALD progressed.")
+    link = named.link("childhood ALD", "problem", context=context)
+    assert link is not None
+    assert link.concept.codes[0][1] == "D000326"
+    assert named.link("childhood ALD", "problem") is None
+
+
+@pytest.mark.parametrize(
+    ("note", "code"),
+    [
+        ("Diabetes was found in mellitus clinics; DM since 2010.", "D003920"),
+        ("Dystrophia of hands, myotonica form. DM.", "D009223"),
+    ],
+)
+def test_of_two_meanings_the_note_decides(named: Linker, note: str, code: str) -> None:
+    link = named.link("DM", "problem", context=Context.of(note))
+    assert link is not None
+    assert link.concept.codes[0][1] == code
+    assert link.score > UNEXPLAINED
+
+
+def test_of_two_meanings_that_nothing_explains_none_is_sure(named: Linker) -> None:
+    link = named.link("DM", "problem", context=Context.of("Seen today. DM."))
+    assert link is not None
+    assert link.score == UNEXPLAINED
+
+
+def test_rows_of_several_sources_that_mean_one_disease_become_one_concept_unless_a_code_speaks_against_it(tmp_path: Path) -> None:
+    (tmp_path / "d.bin").write_text(MSH, encoding="utf-8")
+    rows = "MONDO:4\tasthma\tskos:exactMatch\tDOID:2841\tasthma\tx\nMONDO:5\tasthma\tskos:exactMatch\tMESH:D999999\tasthma\tx\n"
+    (tmp_path / "mondo.tsv").write_text("".join(MONDO.splitlines(keepends=True)[:2]) + rows, encoding="utf-8")
+    index = build([("mesh", tmp_path / "d.bin"), ("mondo", tmp_path / "mondo.tsv")])
+    codes = [{(system, code) for system, code, _ in concept.codes} for concept in index.concepts]
+    assert {(MESH, "D001249"), (MONDO_URI, "MONDO:4"), (DOID, "DOID:2841")} in codes
+    assert {(MESH, "D999999"), (MONDO_URI, "MONDO:5")} in codes
+
+
+class Letters:
+    """Vectors by first letters: enough to be near or far."""
+
+    version = "letters@1"
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        rows = np.zeros((len(texts), 26), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.split():
+                row[ord(word[0]) % 26] += 1
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+
+def test_a_name_that_no_vocabulary_spells_so_goes_to_the_nearest_one_and_unlinked_where_none_is_near(files: Path) -> None:
+    index = build([("mondo", files / "mondo.tsv")])
+    index = msgspec.structs.replace(index, vectors=vectors_of(index, Letters()))
+    linker = Linker(index, "1", 0, Letters())
+    link = linker.link("catastrophe of the larynx", "problem")
+    assert link is not None
+    assert (link.match, link.concept.codes[0][2]) == ("nearest", "carcinoma of the lung")
+    assert linker.link("zebra quagga", "problem") is None
+    assert linker.version.endswith("letters@1")
+
+
+def test_vectors_of_another_encoder_are_refused(files: Path) -> None:
+    index = build([("mondo", files / "mondo.tsv")])
+    with pytest.raises(ConfigurationError):
+        Linker(index, "1", 0, Letters())
+
+
+def test_vectors_stay_in_the_file_and_are_the_same_each_time(files: Path, tmp_path: Path) -> None:
+    index = build([("mondo", files / "mondo.tsv")])
+    index = msgspec.structs.replace(index, vectors=vectors_of(index, Letters()))
+    (tmp_path / "v.index").write_bytes(encode(index))
+    assert read(tmp_path / "v.index")[0] == index
+    assert vectors_of(index, Letters()) == index.vectors
+
+
+def test_the_names_of_concepts_with_more_than_one_are_written_for_training(files: Path, tmp_path: Path) -> None:
+    run, out = CliRunner(), tmp_path / "names.tsv"
+    assert (
+        run.invoke(command, ["build", "--source", f"mondo={files / 'mondo.tsv'}", "--out", str(tmp_path / "v.index")]).exit_code
+        == 0
+    )
+    assert run.invoke(command, ["names", "--index", str(tmp_path / "v.index"), "--out", str(out)]).exit_code == 0
+    rows = [line.split("\t") for line in out.read_text("utf-8").splitlines()]
+    assert {name for _, name in rows} >= {"hypertension", "hypertensive disorder", "anaemia"}
+    assert "carcinoma of the lung" not in {name for _, name in rows}
+
+
+def test_the_index_that_ships_is_of_free_sources_and_links_common_problems() -> None:
+    index, version = read(Path("shipped"))
+    assert version == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()[:12]
+    assert version in SHIPPED.with_suffix(".md").read_text("utf-8")
+    assert not {source.kind for source in index.sources} & {"snomed", "loinc", "umls", "atc"}
+    assert SHIPPED.stat().st_size <= 8 * 2**20
+    codes = _codes(Linker(index, version), "high blood pressure", "problem")
+    assert codes[MESH] == "D006973"
 
 
 def test_an_abbreviation_defined_beside_its_long_form_means_it_in_the_whole_note(files: Path) -> None:
@@ -197,6 +344,22 @@ def test_an_abbreviation_defined_beside_its_long_form_means_it_in_the_whole_note
     ]
     coded = _linker(files, ("mondo", "mondo.tsv")).coded_all(text, mentions)
     assert [{c.code for c in m.codes if c.system == MESH} for m in coded] == [{"D008175"}] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "short", "long"),
+    [("with chronic kidney disease (CKD) and", "CKD", "chronic kidney disease"), ("familial adenomatous polyposis (FAP)", "FAP", "familial adenomatous polyposis"),
+     ("X-linked adrenoleukodystrophy (X-ALD; n=3)", "X-ALD", "X-linked adrenoleukodystrophy")],
+)  # fmt: skip
+def test_the_long_form_before_a_bracket_is_what_its_letters_mean(text: str, short: str, long: str) -> None:
+    assert defined(text) == {short: long}
+
+
+@pytest.mark.parametrize(
+    "text", ["aspirin (100 mg)", "seen by the team (USA)", "no bracket CKD", "(CKD) at the start", "kidney (see)"]
+)
+def test_a_bracket_without_a_long_form_before_it_defines_nothing(text: str) -> None:
+    assert defined(text) == {}
 
 
 def test_letters_that_nothing_explains_stay_unlinked(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """DistilBERT (Sanh et al. 2019): decision-support flags from note text. It has no token types: the first row joins the positions.
 
 Texts are classified from the mean of their pieces: the encoder was made for that (Reimers and Gurevych 2019), while nothing ever taught its
-[CLS], from which a few hundred steps learn no paraphrase.
+[CLS], from which a few hundred steps learn no paraphrase. Names are turned into vectors from that mean too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, DistilBertConfig, DistilBertForSequenceClassification, DistilBertForTokenClassification
+from transformers import (
+    AutoConfig,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
+    DistilBertModel,
+    DistilBertPreTrainedModel,
+)
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from training.families.encoder_weights import Weights, fill, head_config, read_encoder
@@ -55,6 +62,30 @@ class MeanOfPieces(DistilBertForSequenceClassification):
         return SequenceClassifierOutput(logits=logits, hidden_states=(states,) if output_hidden_states else None)
 
 
+class ProjectedMean(DistilBertPreTrainedModel):
+    """Mean of the pieces, turned into ``num_labels`` dimensions: texts of one meaning lie in one direction from the origin."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__(config)
+        self.distilbert = DistilBertModel(config)
+        self.projection = torch.nn.Linear(config.dim, config.num_labels, bias=False)
+        self.post_init()
+        # Orthogonal rows keep the angles that the encoder was pretrained for.
+        torch.nn.init.orthogonal_(self.projection.weight)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, output_hidden_states: bool = False, **_: Any
+    ) -> SequenceClassifierOutput:
+        states = self.distilbert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        seen = attention_mask[..., None].to(states.dtype)
+        logits = self.projection((states * seen).sum(1) / seen.sum(1))
+        return SequenceClassifierOutput(logits=logits, hidden_states=(states,) if output_hidden_states else None)
+
+
+_HEADS = {"token": DistilBertForTokenClassification, "text": MeanOfPieces, "embedding": ProjectedMean}
+_DIMENSIONS = 128
+
+
 class _DistilBert:
     name = "distilbert"
 
@@ -71,16 +102,20 @@ class _DistilBert:
             hidden_dim=config.intermediate_size,
             max_position_embeddings=config.max_position_embeddings,
             activation=config.hidden_act,
-            **head_config(head.labels, head.multi_label),
+            **(
+                {"num_labels": sizes.get("dimensions", _DIMENSIONS)}
+                if head.kind == "embedding"
+                else head_config(head.labels, head.multi_label)
+            ),
         )
         new._attn_implementation = "eager"
-        model = (DistilBertForTokenClassification if head.kind == "token" else MeanOfPieces)(new)
+        model = _HEADS[head.kind](new)
         fill(model, _renamed(weights), "distilbert")
         return model
 
     def load(self, checkpoint: Path) -> Any:
-        token = "Token" in AutoConfig.from_pretrained(checkpoint).architectures[0]
-        kind = DistilBertForTokenClassification if token else MeanOfPieces
+        name = AutoConfig.from_pretrained(checkpoint).architectures[0]
+        kind = next((head for head in _HEADS.values() if head.__name__ == name), MeanOfPieces)
         return kind.from_pretrained(checkpoint, attn_implementation="eager").eval()
 
 

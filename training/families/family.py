@@ -11,9 +11,10 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``token``: a label a piece; ``text``: classes of a whole text, independent of each other when ``multi_label``; ``generation``."""
+    """``token``: a label a piece; ``text``: classes of a whole text, independent of each other when ``multi_label``; ``generation``;
+    ``embedding``: one vector a text."""
 
-    kind: Literal["token", "text", "generation"]
+    kind: Literal["token", "text", "generation", "embedding"]
     labels: tuple[str, ...] = ()
     multi_label: bool = False
 

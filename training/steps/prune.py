@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import torch
 
@@ -16,6 +17,7 @@ from training.families import run as forward
 from training.prune import gather_gradients, kept_pieces, prune_feed_forward, prune_heads, trim_embeddings, trim_tokenizer
 from training.recipe import Recipe
 from training.start import source_of
+from training.tasks import names
 
 _BATCHES = 60  # about 90,000 pieces: the ranking of heads no longer changes by more
 
@@ -61,5 +63,7 @@ def run(recipe: Recipe) -> None:
 
 def _texts(recipe: Recipe) -> list[str]:
     """What decides which pieces stay: free texts and the training texts of the task."""
+    if recipe.task == "names":
+        return [name for concept in names.read(Path(recipe.names)) for name in concept]
     found = [text for texts in free_texts(data_folder()).values() for text in texts]
     return found + [d.text for documents in token_documents(recipe, recipe.task).values() for d in documents]

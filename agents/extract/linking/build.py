@@ -13,6 +13,8 @@ from schemas.errors import ConfigurationError
 
 #: Steps up at which a heading still says something about the disease.
 _HIGHEST = 3
+#: Names of no more characters are letters that stand for something: what has one in common is not the same for that.
+_LETTERS = 5
 
 
 class _Draft:
@@ -25,6 +27,18 @@ class _Draft:
     def mesh(self) -> Ref | None:
         return next((ref for ref in self.codes if ref[0] == MESH), None)
 
+    def agrees(self, other: _Draft) -> bool:
+        """Whether nothing says that the two are different: no system in which both have codes and share none."""
+        mine, theirs = ({system: {ref for ref in d.codes if ref[0] == system} for system, _ in d.codes} for d in (self, other))
+        return self.group == other.group and all(mine[s] & theirs[s] for s in mine.keys() & theirs.keys())
+
+    def take(self, other: _Draft) -> None:
+        """Become one with ``other``, whose codes and names come behind."""
+        for ref, shown in other.codes.items():
+            self.codes[ref] = self.codes.get(ref) or shown
+        self.further.update(other.further)
+        self.parents.update(other.parents)
+
 
 def build(sources: Sequence[tuple[str, Path]], versions: dict[str, str] | None = None) -> Index:
     """The index of ``sources`` (kind, file) in this order: an earlier source's names and codes come first.
@@ -36,10 +50,11 @@ def build(sources: Sequence[tuple[str, Path]], versions: dict[str, str] | None =
     displays: dict[Ref, str] = {}
     names: dict[str, dict[int, int]] = {}
     told: list[Source] = []
+    merged: dict[int, int] = {}
     for kind, path in sources:
         terms = _read(kind, path)
         for term in terms:
-            at = _place(term, drafts, owner, displays, names)
+            at = _place(term, drafts, owner, displays, names, merged)
             if at is None:
                 continue
             for rank, name in enumerate((term.display, *term.names) if term.code else term.names):
@@ -58,13 +73,23 @@ def build(sources: Sequence[tuple[str, Path]], versions: dict[str, str] | None =
                 terms=len(terms),
             )
         )
-    exact = {key: tuple(sorted(ranks, key=lambda at: (ranks[at], at))) for key, ranks in sorted(names.items())}
+    _unite_namesakes(drafts, names, merged)
+    kept = [at for at in range(len(drafts)) if at not in merged]
+    place = {at: new for new, at in enumerate(kept)}
+    ranked: dict[str, dict[int, int]] = {}
+    for key, ranks in names.items():
+        for at, rank in ranks.items():
+            here = ranked.setdefault(key, {})
+            new = place[_last(at, merged)]
+            here[new] = min(here.get(new, 2), rank)
+    drafts = [drafts[at] for at in kept]
     forms: dict[str, dict[int, int]] = {}
-    for key, ids in exact.items():
+    for key, ranks in ranked.items():
         if form := normal(key):
-            for at in ids:
-                ranks = forms.setdefault(form, {})
-                ranks[at] = min(ranks.get(at, 2), names[key][at])
+            for at, rank in ranks.items():
+                here = forms.setdefault(form, {})
+                here[at] = min(here.get(at, 2), rank)
+    exact = _by_rank(ranked, drafts)
     _widen(drafts, exact, forms)
     return Index(
         format=FORMAT,
@@ -78,8 +103,42 @@ def build(sources: Sequence[tuple[str, Path]], versions: dict[str, str] | None =
             for d in drafts
         ),
         exact=exact,
-        normal={form: tuple(sorted(ranks, key=lambda at: (ranks[at], at))) for form, ranks in sorted(forms.items())},
+        normal=_by_rank(forms, drafts),
     )
+
+
+def _by_rank(names: dict[str, dict[int, int]], drafts: list[_Draft]) -> dict[str, tuple[int, ...]]:
+    """Concepts of each name: those that are more than a code for billing first, then those that it is the display of."""
+    return {
+        key: tuple(sorted(ranks, key=lambda at: (all(system == ICD10CM for system, _ in drafts[at].codes), ranks[at], at)))
+        for key, ranks in sorted(names.items())
+    }
+
+
+def _last(at: int, merged: dict[int, int]) -> int:
+    """The draft that ``at`` became part of, or ``at`` itself."""
+    while at in merged:
+        at = merged[at]
+    return at
+
+
+def _unite_namesakes(drafts: list[_Draft], names: dict[str, dict[int, int]], merged: dict[int, int]) -> None:
+    """A concept without a MeSH heading whose display is a name of just one that has a heading, and nothing against it, is that one."""
+    forms: dict[str, dict[int, None]] = {}
+    for key, ranks in names.items():
+        for at in ranks:
+            forms.setdefault(normal(key), {})[_last(at, merged)] = None
+    for key, ranks in names.items():
+        if len(key) <= _LETTERS:
+            continue
+        for at in sorted({_last(at, merged) for at, rank in ranks.items() if rank == 0}):
+            if at in merged or drafts[at].mesh() is not None:
+                continue
+            others = {_last(other, merged) for other in forms[normal(key)]} - {at}
+            fitting = [other for other in sorted(others) if drafts[other].mesh() and drafts[other].agrees(drafts[at])]
+            if len(fitting) == 1:
+                merged[at] = fitting[0]
+                drafts[fitting[0]].take(drafts[at])
 
 
 def _read(kind: str, path: Path) -> list[Term]:
@@ -97,24 +156,33 @@ def _read(kind: str, path: Path) -> list[Term]:
 
 
 def _place(
-    term: Term, drafts: list[_Draft], owner: dict[Ref, int], displays: dict[Ref, str], names: dict[str, dict[int, int]]
+    term: Term,
+    drafts: list[_Draft],
+    owner: dict[Ref, int],
+    displays: dict[Ref, str],
+    names: dict[str, dict[int, int]],
+    merged: dict[int, int],
 ) -> int | None:
     """Where the term's names belong. A code stays with the concept that took it first; a concept takes each system's first code and
-    any more that nothing else owns."""
+    any more that nothing else owns. Two concepts that a term says are one become one where no code of theirs speaks against it."""
     if not term.code:
         known = names.get(folded(term.display), {})
-        return min(known, key=lambda at: (known[at], at)) if known else None
+        return _last(min(known, key=lambda at: (known[at], at)), merged) if known else None
     own = (term.system, term.code)
     displays.setdefault(own, term.display)
-    at = owner.get(own)
-    if at is None:
-        at = next((owner[ref] for ref in term.same if ref in owner), None)
-    if at is None:
-        at = len(drafts)
+    owners = list(dict.fromkeys(_last(owner[ref], merged) for ref in (own, *term.same) if ref in owner))
+    if not owners:
+        owners = [len(drafts)]
         drafts.append(_Draft(term.group))
+    at = owners[0]
+    for other in owners[1:]:
+        first, second = min(at, other), max(at, other)
+        if drafts[first].agrees(drafts[second]):
+            merged[second] = at = first
+            drafts[first].take(drafts[second])
     draft = drafts[at]
     for ref in (own, *term.same):
-        if owner.setdefault(ref, at) == at:
+        if _last(owner.setdefault(ref, at), merged) == at:
             draft.codes[ref] = draft.codes.get(ref) or (term.display if ref == own else displays.get(ref, ""))
         elif ref[0] == MESH:
             draft.further.setdefault(ref, "")

@@ -1,32 +1,46 @@
 """A mention's concept: candidates by match, the best by match, type and context; a score that says how often such a match is right.
 
 ``SCORES`` are shares of right answers by match on the NCBI disease training part, of links whose concept has a MeSH or OMIM code
-(``python -m benchmarks.linking``); ``derived`` is set below its share of .8, which ten mentions are too few for.
+(``python -m benchmarks.linking``), with the full files of MeSH and MONDO in the index.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from rapidfuzz import fuzz, process
 
+from agents.extract.linking.abbreviations import abbreviated, defined
 from agents.extract.linking.index import Code, Concept, Index, read
-from agents.extract.linking.names import derived, folded, normal, unqualified
+from agents.extract.linking.names import derived, diseased, folded, normal, parts, unbracketed, unqualified, wider
+from agents.extract.linking.nearest import Nearest, Vectorizer
 from agents.extract.linking.sources import DOID, DRUGBANK, ICD10CM, MESH, MONDO, RXNORM
 from schemas.clinical import Coding
 from schemas.findings import Mention
 
-Match = Literal["exact", "normal", "completed", "derived", "unqualified", "fuzzy"]
-SCORES: dict[Match, float] = {"exact": 0.92, "normal": 0.9, "completed": 0.74, "derived": 0.7, "unqualified": 0.63, "fuzzy": 0.55}
+Match = Literal["exact", "normal", "completed", "derived", "unqualified", "joined", "nearest", "wider", "fuzzy"]
+SCORES: dict[Match, float] = {
+    "exact": 0.92, "normal": 0.69, "completed": 0.8, "derived": 0.6, "unqualified": 0.75, "joined": 0.56, "nearest": 0.6, "wider": 0.5,
+    "fuzzy": 0.65,
+}  # fmt: skip
 #: Of an abbreviation that nothing in its note explains.
 UNEXPLAINED = 0.5
+#: Of a drug of nearly the same letters: names that look alike are often other drugs (ISMP's list of confused names), and the share above is
+#: one of diseases.
+LOOK_ALIKE = 0.5
 _SHORT = 4
+#: Share of a long name's words that the note must hold for the name to explain letters.
+_EXPLAINED = 0.75
+#: Share of its words below which the likeliest concept gives way to one that the note explains.
+_UNTOLD = 0.5
+#: Score from which no further reading of a mention is tried.
+_SURE = 0.65
 #: Mention types -> groups of concepts; other mentions are never linked.
 _GROUPS = {
     "problem": ("problem", "any"), "finding": ("problem", "any"), "medication": ("drug", "any"),
@@ -34,10 +48,30 @@ _GROUPS = {
 }  # fmt: skip
 #: Systems whose codes are handed on with a concept, in this order; others after them.
 _ORDER = (RXNORM, ICD10CM, DOID, MONDO, MESH, DRUGBANK)
+#: Names so wide that they are no answer for a narrower mention.
+_TOO_WIDE = frozenset(
+    [
+        "disease",
+        "deficiency",
+        "defect",
+        "lesion",
+        "abnormality",
+        "anomaly",
+        "malformation",
+        "symptom",
+        "infection",
+        "injury",
+        "carrier",
+        "mutation",
+        "condition",
+        "phenotype",
+    ]
+)
 _SHORTEST_FUZZY = 6
 _FUZZY_CUTOFF = 88.0
 _MOST_CANDIDATES = 4000
 _LONGEST = 200
+_TOKEN = re.compile(r"[A-Za-z0-9]+(?:[-/][A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,45 +81,96 @@ class Link:
     score: float
 
 
-class Linker:
-    """Pure and deterministic; safe to use from several threads. Below ``threshold`` a mention stays unlinked."""
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the note says around its mentions: the words in it (normal form), and what its short forms stand for."""
 
-    def __init__(self, index: Index, version: str, threshold: float = 0.6) -> None:
-        self._index = index
+    words: frozenset[str] = frozenset()
+    meanings: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, text: str, spans: Sequence[tuple[int, int, str]] = ()) -> Context:
+        """The context of a note. ``spans``: start, end and type of its mentions."""
+        known = defined(text) | abbreviated(text, spans)
+        return cls(frozenset(normal(folded(text)).split()), tuple(sorted(known.items())))
+
+
+_NOTHING = Context()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Concepts that a reading of a mention may mean, the likeliest first; ``letters``: the reading is letters that stand for something."""
+
+    match: Match
+    ids: tuple[int, ...]
+    letters: bool = False
+
+
+class Linker:
+    """Pure and deterministic; safe to use from several threads. Below ``threshold`` a mention stays unlinked.
+
+    Args:
+        vectorizer: turns names into the vectors that the index holds (``Nearest``); without it, no nearest name is looked for.
+        stages: the matches that are tried; all, but for measuring what each brings.
+    """
+
+    def __init__(
+        self, index: Index, version: str, threshold: float = 0.6, vectorizer: Vectorizer | None = None,
+        stages: frozenset[Match] = frozenset(SCORES), *, context: bool = True,
+    ) -> None:  # fmt: skip
+        self.index = index
         self._threshold = threshold
-        self.version = f"vocabulary-{version}"
+        self._stages = stages
+        self._context = context
+        self._nearest = Nearest(index, vectorizer) if vectorizer is not None and "nearest" in stages else None
+        self.version = f"vocabulary-{version}" + (f"+{vectorizer.version}" if vectorizer is not None else "")
         self._near: dict[str, list[str]] = {}
-        for key in index.exact:
+        unclear = {at for key, ids in index.exact.items() if len(ids) > 1 or len(key) <= _SHORT for at in ids}
+        unclear |= {at for ids in index.normal.values() if len(ids) > 1 for at in ids}
+        self._names: dict[int, list[frozenset[str]]] = {}
+        for key, ids in index.exact.items():
             for word in key.split():
                 if len(word) >= _SHORTEST_FUZZY - 2:
                     self._near.setdefault(word[:4], []).append(key)
+            if len(key) > _SHORT:
+                for at in unclear.intersection(ids):
+                    self._names.setdefault(at, []).append(frozenset(normal(key).split()))
         self._cached = lru_cache(maxsize=20_000)(self._find)
 
     @classmethod
-    def load(cls, path: Path, threshold: float = 0.6) -> Linker:
-        """Raises ConfigurationError (``index.read``)."""
+    def load(cls, path: Path, threshold: float = 0.6, vectorizer: Vectorizer | None = None) -> Linker:
+        """Raises ConfigurationError (``index.read``; vectors of another encoder)."""
         index, version = read(path)
-        return cls(index, version, threshold)
+        return cls(index, version, threshold, vectorizer)
 
-    def link(self, text: str, kind: str, expansion: str = "") -> Link | None:
+    def link(self, text: str, kind: str, expansion: str = "", context: Context = _NOTHING) -> Link | None:
         """The concept of a text that is a mention of type ``kind``; ``expansion`` is what it abbreviates."""
         groups = _GROUPS.get(kind)
         if groups is None:
             return None
-        found = self._cached(expansion[:_LONGEST], groups) if expansion else None
-        found = found or self._cached(text[:_LONGEST], groups)
-        return found if found is not None and found.score >= self._threshold else None
+        best: Link | None = None
+        for reading in self._readings(text[:_LONGEST], expansion[:_LONGEST], context):
+            found = self._cached(reading, groups)
+            link = self._chosen(found, reading, context) if found is not None else None
+            if link is not None and (best is None or link.score > best.score):
+                best = link
+            if best is not None and best.score >= _SURE:
+                break
+        return best if best is not None and best.score >= self._threshold else None
 
-    def coded(self, mention: Mention, meaning: str = "") -> Mention:
+    def coded(self, mention: Mention, meaning: str = "", context: Context = _NOTHING) -> Mention:
         """``mention`` with the codes of its concept, each marked with this linker's version; one that has codes is left as it is."""
-        if mention.codes or (link := self.link(mention.text, mention.type, meaning or mention.expansion)) is None:
+        if mention.codes:
             return mention
-        return msgspec.structs.replace(mention, codes=self.codings(link))
+        link = self.link(mention.text, mention.type, meaning or mention.expansion, context)
+        return mention if link is None else msgspec.structs.replace(mention, codes=self.codings(link))
 
     def coded_all(self, text: str, mentions: Sequence[Mention]) -> tuple[Mention, ...]:
         """``mentions`` of the note ``text`` with their codes. "long name (LN)": the second mention means the first, here and further on."""
-        known = abbreviated(text, [(m.start, m.end, m.type) for m in mentions])
-        return tuple(self.coded(m, known.get(m.text, "")) for m in mentions)
+        spans = [(m.start, m.end, m.type) for m in mentions]
+        context, known = Context.of(text, spans), abbreviated(text, spans)
+        return tuple(self.coded(m, known.get(m.text, ""), context) for m in mentions)
 
     def codings(self, link: Link) -> tuple[Coding, ...]:
         """Of each system the concept's first code."""
@@ -98,25 +183,61 @@ class Linker:
             for system, code, display in rows
         )
 
-    def _find(self, text: str, groups: tuple[str, ...]) -> Link | None:
+    def _readings(self, text: str, expansion: str, context: Context) -> Iterator[str]:
+        """What the mention may say in full, the surest first, each once."""
+        known = dict(context.meanings)
+        known.update({f"{short}s": long for short, long in context.meanings})
+        longer = _TOKEN.sub(lambda m: known.get(m[0], m[0]), text) if known else text
+        readings = (expansion, known.get(text, ""), longer if text not in known else "", unbracketed(text), text)
+        yield from dict.fromkeys(reading for reading in readings if reading.strip())
+
+    def _chosen(self, found: _Found, text: str, context: Context) -> Link | None:
+        """Of several concepts the one whose other names stand in the note; letters that nothing explains have a low score."""
+        ids, score = found.ids, SCORES[found.match]
+        at = ids[0]
+        if found.letters or len(ids) > 1:
+            own = frozenset(normal(folded(text)).split())
+            around = context.words - own if self._context else frozenset()
+            told = [self._told(one, around, own) for one in ids] if around else [0.0] * len(ids)
+            if max(told) >= _EXPLAINED and told[0] < _UNTOLD:
+                at = ids[told.index(max(told))]
+            if found.letters:
+                score = UNEXPLAINED if max(told) < _EXPLAINED else SCORES["completed"]
+            elif found.match != "exact":
+                score = round(score * 0.9, 4)
+        concept = self.index.concepts[at]
+        if found.match == "fuzzy" and concept.group == "drug":
+            score = LOOK_ALIKE
+        return Link(concept, found.match, score)
+
+    def _told(self, at: int, around: frozenset[str], own: frozenset[str]) -> float:
+        """The largest share of the words of one of the concept's names that stand in the note, the mention's own aside."""
+        names = (name - own for name in self._names.get(at, ()))
+        return max((len(name & around) / len(name) for name in names if name), default=0.0)
+
+    def _find(self, text: str, groups: tuple[str, ...]) -> _Found | None:
         key = folded(text)
-        for match, ids in self._candidates(key):
-            fitting = [at for at in ids if self._index.concepts[at].group in groups]
-            if fitting and match != "fuzzy" and len(key) <= _SHORT and text.isupper():
+        for match, ids in self._candidates(text, key, groups):
+            fitting = tuple(at for at in ids if self.index.concepts[at].group in groups)
+            if fitting and match in self._stages:
                 # Letters that the note does not explain: two and more meanings are the rule.
-                return Link(self._index.concepts[fitting[0]], match, UNEXPLAINED)
-            if fitting:
-                score = SCORES[match] if len(fitting) == 1 or match == "exact" else round(SCORES[match] * 0.9, 4)
-                return Link(self._index.concepts[fitting[0]], match, score)
+                letters = match not in ("fuzzy", "joined") and len(key) <= _SHORT and text.isupper()
+                return _Found(match, fitting, letters)
         return None
 
-    def _candidates(self, key: str) -> Iterator[tuple[Match, tuple[int, ...]]]:
-        exact, forms = self._index.exact, self._index.normal
+    def _candidates(self, text: str, key: str, groups: tuple[str, ...]) -> Iterator[tuple[Match, tuple[int, ...]]]:
+        exact, forms = self.index.exact, self.index.normal
         if not key:
             return
         yield "exact", exact.get(key, ())
         yield "normal", forms.get(normal(key), ())
+        if joined := parts(text):
+            first, second = (self._named(readings, groups) for readings in joined)
+            if first and second:
+                yield "joined", first
         yield "completed", forms.get(normal(f"{key} disease"), ())
+        if (vague := diseased(key)) is not None:
+            yield "completed", forms.get(normal(vague), ())
         for reading in derived(key):
             yield "derived", forms.get(normal(reading), ())
         bare = unqualified(key)
@@ -124,9 +245,22 @@ class Linker:
             yield "unqualified", exact.get(bare, ()) or forms.get(normal(bare), ())
             for reading in derived(bare):
                 yield "unqualified", forms.get(normal(reading), ())
-        if len(key) >= _SHORTEST_FUZZY:
+        if self._nearest is not None and len(key) > _SHORT:
+            yield "nearest", self._nearest.find(key)
+        if len(key) >= _SHORTEST_FUZZY and "fuzzy" in self._stages:
             for name in self._alike(key):
                 yield "fuzzy", exact[name]
+        for reading in wider(key):
+            if len(reading) > _SHORT and (form := normal(reading)) not in _TOO_WIDE:
+                yield "wider", exact.get(reading, ()) or forms.get(form, ())
+
+    def _named(self, readings: Sequence[str], groups: tuple[str, ...]) -> tuple[int, ...]:
+        for reading in readings:
+            key = folded(reading)
+            ids = self.index.exact.get(key, ()) or self.index.normal.get(normal(key), ())
+            if len(key) > _SHORT and any(self.index.concepts[at].group in groups for at in ids):
+                return ids
+        return ()
 
     def _alike(self, key: str) -> list[str]:
         """Names of nearly the same letters among those that share the beginning of a word, the most alike first."""
@@ -142,18 +276,3 @@ class Linker:
 def _marks(key: str) -> set[str]:
     """Numbers and single letters: "type 1" is never nearly "type 2", nor "factor V" nearly "factor X"."""
     return {word for word in key.split() if len(word) == 1 or any(c.isdigit() for c in word)}
-
-
-def abbreviated(text: str, spans: Sequence[tuple[int, int, str]]) -> dict[str, str]:
-    """Short mention -> long mention of the same type right before it: "alkaptonuria (AKU)". ``spans``: start, end, type."""
-    found: dict[str, str] = {}
-    ordered = sorted(spans)
-    for (start, end, kind), (after, last, other) in pairwise(ordered):
-        short = text[after:last]
-        if kind == other and text[end:after] in (" (", "(") and text[last : last + 1] in (")", ",", ";") and _is_short(short):
-            found.setdefault(short, text[start:end])
-    return found
-
-
-def _is_short(text: str) -> bool:
-    return 1 < len(text) <= 8 and " " not in text and sum(c.isupper() for c in text) > 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
 
 _WORD = re.compile(r"[a-z0-9]+")
 #: Words that tell no two names apart ("carcinoma of the lung", "lung carcinoma").
@@ -87,11 +89,68 @@ def derived(key: str) -> list[str]:
     return found
 
 
+#: Heads that say no more than "something is wrong there".
+_VAGUE = frozenset(["abnormality", "anomaly", "defect", "involvement", "lesion", "symptom", "disturbance", "problem", "trouble"])
+
+
+def diseased(key: str) -> str | None:
+    """``key`` with "disease" in place of a head that says no more than that: "jaw lesions" are a jaw disease. None for other heads."""
+    words = key.split()
+    return " ".join((*words[:-1], "disease")) if len(words) > 1 and _same(words[-1]) in _VAGUE else None
+
+
 def unqualified(key: str) -> str:
     """``key`` without words that say how bad, how long or on which side."""
     return " ".join(word for word in key.split() if word not in QUALIFIERS)
 
 
+_JOINT = re.compile(r"(?:,? and/or |,? and |,? or |/)")
+_BRACKETED = re.compile(r" ?\([^()]*\)")
+
+
+def unbracketed(text: str) -> str:
+    """``text`` without what stands in brackets: "glucose-6-phosphate dehydrogenase (G6PD) deficiency"."""
+    return _BRACKETED.sub("", text)
+
+
+def parts(text: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Readings of the two names that ``text`` joins, the likeliest first: "breast and ovarian cancer" is "breast cancer" and "ovarian
+    cancer". None where nothing joins two."""
+    found = _JOINT.search(text)
+    if found is None:
+        return None
+    left, right = text[: found.start()].split(), text[found.end() :].split()
+    if not left or not right or _JOINT.search(" ".join(right)):
+        return None
+    firsts = (*(" ".join((*left, *right[k:])) for k in range(1, len(right))), " ".join(left))
+    seconds = (" ".join(right), *(" ".join((*left[:k], *right)) for k in range(len(left) - 1, 0, -1)))
+    return firsts, seconds
+
+
+#: Heads behind the name of a disease that name no other: "retinoblastoma tumours".
+_REPEATED = (
+    frozenset(["neoplasm", "disease", "condition", "phenotype", "carrier", "gene", "mutation", "family", "patient"]) | _VAGUE
+)
+
+
+def wider(key: str) -> Iterator[str]:
+    """``key`` with less said, the narrowest reading first: without a head that repeats, without the type at its end, without what
+    stands behind "of", then word by word without what stands before the head ("cerebral adrenoleukodystrophy" is one)."""
+    words = key.split()
+    if len(words) > 1 and _same(words[-1]) in _REPEATED:
+        yield " ".join(words[:-1])
+    if len(words) > 2 and words[-2] in ("type", "group", "form", "stage", "grade"):
+        words = words[:-2]
+        yield " ".join(words)
+    place = next((at for at, word in enumerate(words) if at and word in ("of", "in")), None)
+    if place is not None:
+        words = words[:place]
+        yield " ".join(words)
+    for at in range(1, len(words)):
+        yield " ".join(words[at:])
+
+
+@lru_cache(maxsize=65_536)
 def _same(word: str) -> str:
     for british, american in _BRITISH:
         word = word.replace(british, american)

@@ -87,6 +87,10 @@ def doid_tsv(path: Path) -> Iterator[Term]:
 _SYNONYM = re.compile(r'synonym: "((?:[^"\\]|\\.)*)" EXACT')
 
 
+#: Codes of MONDO's diseases of animals.
+_OF_ANIMALS = "MONDO:1"
+
+
 def obo(path: Path) -> Iterator[Term]:
     """Terms of an OBO file with their exact synonyms and cross-references; obsolete ones are left out."""
     for block in path.read_text("utf-8").split("\n\n"):
@@ -94,7 +98,7 @@ def obo(path: Path) -> Iterator[Term]:
             continue
         fields = [line.partition(": ")[::2] for line in block.strip().splitlines()]
         code = next((value for name, value in fields if name == "id"), "")
-        if not code.startswith(("DOID:", "MONDO:")):
+        if not code.startswith(("DOID:", "MONDO:")) or code.startswith(_OF_ANIMALS):
             continue
         refs = [ref for name, value in fields if name == "xref" and (ref := _ref(value.split(" ")[0]))]
         yield Term(
@@ -259,5 +263,5 @@ READERS: dict[str, tuple[Callable[[Path], Iterator[Term]], str]] = {
     "snomed": (snomed_rf2, _SITE),
     "loinc": (loinc, _SITE),
     "atc": (atc, _SITE),
-    "pubtator": (pubtator, _SITE),
+    "pubtator": (pubtator, "that of the annotated texts"),
 }
