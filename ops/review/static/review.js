@@ -561,8 +561,20 @@ function buttons() {
 
 // --- other views
 
+// A dialog is there before what it shows, so that the next key is its own and not the note's.
+async function openDialog(dialog, path) {
+  dialog.showModal();
+  try {
+    return await call(path);
+  } catch (error) {
+    dialog.close();
+    throw error;
+  }
+}
+
 async function recent() {
-  const { labels } = await call("/api/recent");
+  $("recent-list").replaceChildren();
+  const { labels } = await openDialog($("recent"), "/api/recent");
   $("recent-list").replaceChildren(...labels.map((label) => {
     const row = element("li");
     const button = element("button", `${label.decided.slice(0, 16).replace("T", " ")} UTC, ${label.spans} spans: ${label.begins.replace(/\s+/gu, " ")}…`, { type: "button" });
@@ -574,14 +586,13 @@ async function recent() {
     return row;
   }));
   if (!labels.length) $("recent-list").append(element("li", "None yet."));
-  $("recent").showModal();
 }
 
 async function guideline() {
-  const { text, version } = await call("/api/guideline");
+  $("guideline-text").textContent = "";
+  const { text, version } = await openDialog($("guideline"), "/api/guideline");
   $("guideline-title").textContent = `Guideline ${version}`;
   $("guideline-text").textContent = text;
-  $("guideline").showModal();
 }
 
 function table(box, head, rows) {
