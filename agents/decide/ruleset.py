@@ -281,8 +281,8 @@ def _check_rule(form: RuleForm, name: str, limits: dict[str, LimitTable], drugs:
         need(isinstance(form.inputs.get(index.input), Measure), "index.input", "not a measure of this rule")
         need(all(isinstance(form.inputs.get(name), Measure) for name in index.also), "index.also", "not measures of this rule")
     elif isinstance(index, OnFiltration):
-        for place, name, analyte in (("charted", index.charted, "filtration"), ("creatinine", index.creatinine, "creatinine")):
-            measure = form.inputs.get(name)
+        for place, key, analyte in (("charted", index.charted, "filtration"), ("creatinine", index.creatinine, "creatinine")):
+            measure = form.inputs.get(key)
             need(isinstance(measure, Measure) and measure.analyte == analyte, f"index.{place}", f"not a measure of {analyte}")
     elif isinstance(index, OnTable):
         need(index.table in limits, "index.table", "no such table of limits")

@@ -12,12 +12,11 @@ import msgspec
 
 from agents.publish.cards import field_of, kept_card
 from agents.publish.disclosure import disclosed
-from agents.publish.release import Releaser
+from agents.publish.release import Releaser, numbers_of
 from schemas.deidentified import decode_map
 from schemas.envelope import DataClass, Envelope, parse_headers
 from schemas.errors import Poison, Reason, SchemaMismatch
 from schemas.flags import Decision
-from schemas.identity import Person
 from streams.card_index import CardIndex, rows_of
 from streams.keyring import read_keyring
 from streams.record import Record
@@ -83,7 +82,7 @@ class CardsStage(CardWriter):
                 person = people.get(subject)
                 if person is None:
                     continue  # erased meanwhile: nobody's card
-                rows = hashes_of(index, person.person)
+                rows = [index.row(*number) for number in numbers_of(person)]
                 for row in rows:
                     for flag in decision.flags:
                         if flag.ended:
@@ -98,11 +97,6 @@ class CardsStage(CardWriter):
             if len(pipe):
                 await pipe.execute()
         return [_outcome(record, row, people) for record, row in zip(records, read, strict=True)]
-
-
-def hashes_of(index: CardIndex, person: Person) -> list[str]:
-    """Keys of the hashes of all the person's numbers."""
-    return [index.row(one.system, one.value) for one in person.identifiers if one.value]
 
 
 def _outcome(record: Record, row: _Read | Poison | None, people: Mapping[str, object]) -> Outcome:

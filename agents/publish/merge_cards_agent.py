@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.publish.cards_agent import DAY_S, RECIPIENT, CardWriter, hashes_of
+from agents.publish.cards_agent import DAY_S, RECIPIENT, CardWriter
 from agents.publish.disclosure import disclosed
+from agents.publish.release import numbers_of
 from schemas.errors import Poison
 from schemas.merges import read_merge
 from streams.card_index import move_cards
@@ -35,7 +36,7 @@ class MergeCardsStage(CardWriter):
                 outcomes.append(Refused(error))
                 continue
             person = (await self._releaser.survivors((merge.survivor,))).get(merge.survivor)
-            rows = [] if person is None else hashes_of(index, person.person)
+            rows = [] if person is None else [index.row(*number) for number in numbers_of(person)]
             survivor = (person.into if person is not None else "") or merge.survivor
             life_s = self._settings.cds.days * DAY_S
             await move_cards(store, self._settings.deid.tenant, merge.retired, survivor, rows, life_s)

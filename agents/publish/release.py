@@ -63,6 +63,11 @@ async def identify(vault: Vault, tokens: Iterable[str]) -> People:
     return dict(row for row in await asyncio.gather(*map(look_up, dict.fromkeys(tokens))) if row is not None)
 
 
+def numbers_of(record: PatientRecord) -> list[tuple[str, str]]:
+    """Authority and value of every number of the patient."""
+    return [(one.system, one.value) for one in record.person.identifiers if one.value]
+
+
 class Releaser:
     """Releases under one installation's settings. ``vault`` None: opened from the settings, and only if they want releases."""
 

@@ -68,6 +68,16 @@ def test_shipped_rules_satisfy_their_schema(file: str) -> None:
         ({"index": {"each": "measure", "input": "sodium", "reach_hours": 1}}, "rule.yaml:$.index.input", "not a measure"),
         ({"index": {"each": "table", "table": "none"}}, "rule.yaml:$.index.table", "no such table"),
         ({"index": {"each": "statements", "inputs": []}}, "rule.yaml:$.index.inputs", "not statements"),
+        (
+            {"index": {"each": "measure", "input": "creatinine", "reach_hours": 1, "also": ["sodium"]}},
+            "rule.yaml:$.index.also",
+            "not measures",
+        ),
+        (
+            {"index": {"each": "filtration", "charted": "creatinine", "creatinine": "creatinine", "hours": 24}},
+            "rule.yaml:$.index.charted",
+            "not a measure of filtration",
+        ),
     ],
 )
 def test_wrong_rules_are_named(tmp_path: Path, change: dict[str, Any], path: str, detail: str) -> None:

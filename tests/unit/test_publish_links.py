@@ -91,6 +91,17 @@ def test_what_is_given_in_an_allergy_section_is_no_allergy() -> None:
     assert [one["medicationCodeableConcept"]["text"] for one in of("MedicationStatement", found)] == ["lisinopril"]
 
 
+@pytest.mark.parametrize("order", ["event-before", "event-after", "event-overlap"])
+def test_the_order_of_events_is_published_nowhere(order: str) -> None:
+    """With the relation or without it, the Bundle says the same of the two."""
+    rest = note("rash after amoxicillin", ("rash", "problem", None), ("amoxicillin", "medication", None))
+    plain = resources(findings(1, 0, **rest))
+    rest["relations"] = (tied(order, *rest["mentions"]),)
+    told = resources(findings(1, 0, **rest))
+    for kind in ("Condition", "MedicationStatement"):
+        assert of(kind, told) == of(kind, plain) != []
+
+
 def test_a_duration_bounds_its_timing() -> None:
     rest = note("amoxicillin daily for 7 days", ("amoxicillin", "medication", None), ("daily", "frequency", None),
                 ("for 7 days", "duration", None))  # fmt: skip
