@@ -6,6 +6,7 @@ judged, and its outputs are what was told at that block: the same however often 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ class WatchStage:
         """Raises StoreUnavailable: the batch comes again, and what was counted is not counted twice."""
         if self._store is None:
             raise RuntimeError("process before open")
-        read = [self._read(record) for record in records]
+        read = await asyncio.to_thread(lambda: [self._read(record) for record in records])
         asked = [(n, row, group) for n, row in enumerate(read) if isinstance(row, _Read) for group in row.groups]
         places = await self._store.count(
             [(group, row.decision.id, row.bins, self._learned(group)) for _, row, group in asked],

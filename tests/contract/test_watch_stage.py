@@ -29,7 +29,7 @@ from streams.stage import Refused
 from streams.store import connect
 from tests.support.watch import batches, drawn, record, told
 
-LEARN = 400
+LEARN = 200
 
 
 def made(redis_server: str, **watch: Any) -> Settings:
@@ -67,7 +67,7 @@ async def run(running: WatchStage, decisions: Iterator[Decision]) -> list[Drift]
 async def test_a_shift_begins_once_and_ends_once(redis_server: str) -> None:
     """For the sender and for the department, within 500 messages; when it is over another record says so, under the beginning's id."""
     async with stage(made(redis_server)) as running:
-        assert await run(running, stream(LEARN + 600)) == []
+        assert await run(running, stream(LEARN + 300)) == []
         begun = await run(running, stream(500, seed=2, first=2000, score=0.75))
         assert {(row.feature, row.department, row.state) for row in begun} == {
             ("confidence", "", "begun"), ("confidence", "D1", "begun"),
@@ -89,7 +89,7 @@ async def test_a_department_of_a_sender_that_shifts_alone_is_named(redis_server:
     """Its records name it; the other department's stay silent."""
     async with stage(made(redis_server)) as running:
         chance = random.Random(5)
-        for number in range(LEARN * 2 + 800):
+        for number in range(LEARN * 2 + 400):
             await running.process([record(drawn(chance, number, department=f"D{number % 2}"))])
         found = [
             row
@@ -174,14 +174,14 @@ async def test_several_workers_tell_each_beginning_once(redis_server: str) -> No
 async def test_another_model_is_no_drift(redis_server: str) -> None:
     """Its confidences have a baseline of their own; the same numbers under the old model are drift (the test before)."""
     async with stage(made(redis_server)) as running:
-        await run(running, stream(LEARN + 300))
-        assert await run(running, stream(LEARN + 600, seed=2, first=5000, score=0.75, model="wardstream-entities/2")) == []
+        await run(running, stream(LEARN + 200))
+        assert await run(running, stream(LEARN + 400, seed=2, first=5000, score=0.75, model="wardstream-entities/2")) == []
 
 
 async def test_a_baseline_from_a_file_needs_no_learning(redis_server: str, tmp_path: Path) -> None:
     """A shift in the first messages that the stage ever sees is told."""
     path = tmp_path / "before.json"
-    path.write_bytes(msgspec.json.encode(make_baseline(stream(1000), "2026-01-01T00:00:00Z")))
+    path.write_bytes(msgspec.json.encode(make_baseline(stream(500), "2026-01-01T00:00:00Z")))
     async with stage(made(redis_server, baseline=path)) as running:
         found = await run(running, stream(300, seed=2, first=2000, score=0.75))
     assert {row.feature for row in found} == {"confidence"}
@@ -239,7 +239,7 @@ async def test_a_forgotten_group_learns_anew(redis_server: str) -> None:
         for group, _ in await store.groups():
             await store.forget(group)
         assert await store.standing() == []
-        assert await run(running, stream(LEARN + 500, seed=3, first=5000, score=0.75)) == []
+        assert await run(running, stream(LEARN + 300, seed=3, first=5000, score=0.75)) == []
 
 
 async def test_drift_of_a_sender_that_fell_silent_stands_no_longer(redis_server: str) -> None:
