@@ -56,7 +56,7 @@ def questions(data: Path, *, unseen: bool) -> list[Row]:
 
 
 def figures(triager: Triager, rows: list[Row]) -> dict[str, float]:
-    begun = time.perf_counter()
+    begun = time.process_time()
     said = []
     for number, (text, _) in enumerate(rows):
         note = FindingsNote(path="n", text=text, sha256="", author="patient")
@@ -64,7 +64,7 @@ def figures(triager: Triager, rows: list[Row]) -> dict[str, float]:
             id=str(number), origin=str(number), subject="t", format="fhir", kind="Communication", time="", notes=(note,)
         )
         said.append(triager.read(findings, PatientContext())[0].urgency)
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     pairs = [(said, true) for said, (_, true) in zip(said, rows, strict=True)]
 
     def share(of: str, counts: tuple[str, ...]) -> float | None:
@@ -78,7 +78,7 @@ def figures(triager: Triager, rows: list[Row]) -> dict[str, float]:
         "routine called emergency": share("routine", ("emergency",)),
         "routine called urgent at all": share("routine", ("emergency", "same-day")),
     }
-    return {"messages": len(rows), "messages a second": round(len(rows) / seconds)} | {
+    return {"messages": len(rows), "messages a CPU second": round(len(rows) / seconds)} | {
         k: v for k, v in shares.items() if v is not None
     }
 
