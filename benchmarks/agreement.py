@@ -22,6 +22,7 @@ from random import Random
 
 from agents.offline import Offline
 from benchmarks.public_data import data_folder
+from models.bundle import load_manifest, shelf_bundle
 from ops.agreement import counted, kappa
 from schemas.flags import Decision
 from streams.settings import Models, Settings
@@ -104,13 +105,21 @@ def main() -> None:
     offline = Offline(Settings(models=models))
     by_source = {name: read(offline, list(dict.fromkeys(source(data_folder())))) for name, source in SOURCES.items()}
     together = [decision for decisions in by_source.values() for decision in decisions]
-    versions = sorted({opinion.version for decision in together for opinion in decision.opinions})
+    bundles = [shelf_bundle(name, given.shelf) for name in (given.flags, given.vitals) if name is not None]
+    manifests = [load_manifest(folder, trusted_keys=given.trusted_keys) for folder in bundles]
+    classifiers = {
+        manifest.label: {name: scores["f1"] for name, scores in manifest.scores.items() if name.endswith("-all")}
+        for manifest in manifests
+    }
     found = {name: figures(decisions) for name, decisions in (*by_source.items(), ("together", together))}
     json.dump(found, sys.stdout, indent=2)
     for text in disagreements(together, given.disagreements):
         print(f"\n--- {text}")
     if given.record:
-        RESULTS.write_text(json.dumps({"classifiers": versions, "figures": found}, indent=2) + "\n", encoding="utf-8")
+        RESULTS.write_text(
+            json.dumps({"classifiers, with F1 on their development sets": classifiers, "figures": found}, indent=2) + "\n",
+            encoding="utf-8",
+        )
 
 
 if __name__ == "__main__":
