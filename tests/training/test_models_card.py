@@ -11,7 +11,7 @@ import pytest
 from models.bundle import DataSource, Manifest, NumberInput
 from training.card import CARDS, attributes_of, card
 
-BUNDLES = ("entities", "phi", "flags", "messages", "vitals", "explain", "long")
+BUNDLES = ("entities", "phi", "flags", "messages", "vitals", "explain", "long", "names")
 NAMES = tuple(f"wardstream-{name}" for name in BUNDLES)
 
 
@@ -50,7 +50,7 @@ def test_every_bundle_has_a_use_limits_and_golden_texts(name: str) -> None:
 
 
 def test_there_is_a_file_for_each_bundle_and_no_other() -> None:
-    """Seven bundles, and what holds for all."""
+    """Eight bundles, and what holds for all."""
     assert {p.stem for p in Path(CARDS).glob("*.toml")} == {*NAMES, "attributes"}
 
 
