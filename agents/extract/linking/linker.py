@@ -1,6 +1,6 @@
 """A mention's concept: candidates by match, the best by match, type and context; a score that says how often such a match is right.
 
-``SCORES`` are shares of right answers by match on the NCBI disease training part, of links whose concept has a MeSH or OMIM code
+``SCORES`` are, within .05, the shares of right answers by match on the NCBI disease training part, of links whose concept has a MeSH or OMIM code
 (``python -m benchmarks.linking``), with the full files of MeSH and MONDO in the index; ``nearest`` is not measured yet and kept below the
 default threshold.
 """
