@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -41,6 +41,24 @@ def labels_of(kafka: Kafka) -> list[ReviewedLabel]:
         elif record.value is None:
             found.pop(key, None)
     return list(found.values())
+
+
+def forget_erased(folder: Path, labels: Iterable[ReviewedLabel]) -> int:
+    """Take out of the runs' label files what stands on the topic no longer: an erasure reaches them with the next look. Returns how many lines
+    went. Runs that were given their labels in a file are left: whoever keeps that file erases there, and in the run's folder."""
+    standing = {label.id for label in labels}
+    gone = 0
+    for path in (path for name in (LEARNED, HELD) for path in sorted(folder.glob(f"*/{name}"))):
+        if msgspec.json.decode((path.parent / RUN).read_bytes(), type=TrainingRun).source != "topic":
+            continue
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if msgspec.json.decode(line, type=ReviewedLabel).id in standing]
+        if len(kept) < len(lines):
+            gone += len(lines) - len(kept)
+            draft = path.with_suffix(".new")
+            draft.write_bytes(b"".join(kept))
+            draft.replace(path)
+    return gone
 
 
 def runs_of(kafka: Kafka, model: str) -> list[TrainingRun]:
@@ -78,6 +96,7 @@ async def retrain(
     act: Act,
     clock: Callable[[], datetime],
     say: Callable[[str], None],
+    source: Literal["topic", "file"] = "topic",
 ) -> tuple[TrainingRun, Path]:
     """One run, to its end; returns its record and its folder. It is told of when it begins and when it has ended.
 
@@ -107,6 +126,7 @@ async def retrain(
         champion=champion,
         learned=len(learned),
         held=len(held),
+        source=source,
         data=data | {"recipe": hashlib.sha256(chosen.recipe.read_bytes()).hexdigest()},
     )
     write_run(folder, msgspec.json.encode(run))

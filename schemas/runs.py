@@ -27,6 +27,7 @@ class TrainingRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     learned: int
     held: int
     data: dict[str, str]
+    source: Literal["topic", "file"] = "topic"
     ended: str = ""
     challenger: BundleRef | None = None
     tracking: str = ""

@@ -15,7 +15,7 @@ import msgspec
 from ops.audited import Act
 from ops.operators import named
 from ops.releasing import serving
-from ops.retraining import labels_of, retrain, runs_of, since_last
+from ops.retraining import forget_erased, labels_of, retrain, runs_of, since_last
 from schemas.errors import ConfigurationError, WardstreamError
 from schemas.labels import ReviewedLabel
 from schemas.runs import Trigger
@@ -62,6 +62,8 @@ def command(now: bool, watch: bool, labels: Path | None, as_json: bool, agent: s
 def _look(settings: Settings, path: Path | None, *, now: bool, as_json: bool, agent: str | None) -> None:
     chosen = settings.retrain
     labels = _labels(settings, path)
+    if path is None and (gone := forget_erased(chosen.folder, labels)):
+        click.echo(f"{gone} erased labels taken out of earlier runs", err=True)
     runs = runs_of(settings.kafka, chosen.model)
     since = since_last(settings.kafka, runs, labels)
     at = datetime.now(UTC)
@@ -85,6 +87,7 @@ def _look(settings: Settings, path: Path | None, *, now: bool, as_json: bool, ag
                 act,
                 lambda: datetime.now(UTC),
                 lambda step: click.echo(f"  {step}", err=True),
+                "topic" if path is None else "file",
             )
         finally:
             await log.close()

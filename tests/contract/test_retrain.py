@@ -12,17 +12,18 @@ import pytest
 
 from benchmarks.loop_world import label
 from ops.audited import Act, output_of
-from ops.retraining import drifted, labels_of, retrain, runs_of, since_last
+from ops.retraining import drifted, forget_erased, labels_of, retrain, runs_of, since_last
 from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedLabel
 from schemas.releases import BundleRef
+from schemas.runs import TrainingRun
 from schemas.samples import Sample, SampleReason
 from streams import admin, topics
 from streams.producer import Producer
 from streams.record import Output
 from streams.settings import Kafka, Retrain
 from training.recipe import Recipe
-from training.retrain import RUN, StepFailed
+from training.retrain import HELD, LEARNED, RUN, StepFailed, write_run
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OLD = BundleRef("0.4.0", "0" * 64)
@@ -66,6 +67,27 @@ async def test_an_erased_label_is_not_learned(kafka: Kafka) -> None:
     assert {row.id for row in labels_of(kafka)} == {one.id, two.id}
     await store(kafka, stored(one, erased=True))
     assert [row.id for row in labels_of(kafka)] == [two.id]
+
+
+def test_an_erasure_reaches_the_files_of_earlier_runs(tmp_path: Path) -> None:
+    """The erased patient's note goes from both files of a run; the others stay, and all of a run that was given a file."""
+    one, two = labelled("one"), labelled("two")
+    run, given = tmp_path / "20260101", tmp_path / "20260102"
+    whole = b"".join(msgspec.json.encode(row) + b"\n" for row in (one, two))
+    made = TrainingRun(
+        id="r", model="m", trigger="labels", began="2026", outcome="made", champion=OLD, learned=2, held=2, data={}
+    )
+    for folder, source in ((run, "topic"), (given, "file")):
+        folder.mkdir()
+        write_run(folder, msgspec.json.encode(msgspec.structs.replace(made, source=source)))
+        for name in (LEARNED, HELD):
+            (folder / name).write_bytes(whole)
+    assert forget_erased(tmp_path, [one, two]) == 0
+    assert forget_erased(tmp_path, [two]) == 2
+    for name in (LEARNED, HELD):
+        assert (run / name).read_bytes() == msgspec.json.encode(two) + b"\n"
+        assert (given / name).read_bytes() == whole
+    assert sorted(path.name for path in run.iterdir()) == [HELD, LEARNED, RUN]
 
 
 async def test_drift_is_seen_in_the_samples_and_only_drift(kafka: Kafka) -> None:
