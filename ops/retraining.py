@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,15 +14,16 @@ import msgspec
 
 from models.store import digest_of
 from ops.audited import Act, Log, output_of
+from schemas.drifts import Drift
 from schemas.errors import ConfigurationError, WardstreamError
 from schemas.labels import ReviewedLabel
 from schemas.releases import BundleRef
 from schemas.runs import TrainingRun, Trigger
-from schemas.samples import Sample
 from streams import topics
 from streams.record import Record
-from streams.settings import Kafka, Retrain
+from streams.settings import Kafka, Retrain, Review
 from streams.tail import tail
+from training.data.reviewers import Trust, read_gold, trusted
 from training.recipe import load_recipe
 from training.retrain import HELD, LEARNED, RUN, Machine, apart, make, next_version, prepared, track, write_run
 from training.triggers import Since
@@ -41,6 +43,16 @@ def labels_of(kafka: Kafka) -> list[ReviewedLabel]:
         elif record.value is None:
             found.pop(key, None)
     return list(found.values())
+
+
+def teaching(review: Review, labels: Iterable[ReviewedLabel]) -> tuple[Sequence[ReviewedLabel], Counter[str]]:
+    """The labels that may teach, at most one a sample, and how many may not, by reason (``training.data.reviewers``).
+
+    Raises:
+        DataError: the site's gold questions cannot be read.
+    """
+    judged = trusted(labels, read_gold(review.gold) if review.gold else {}, Trust.of(review))
+    return judged.kept, Counter[str](one.reason for one in judged.put_aside)
 
 
 def forget_erased(folder: Path, labels: Iterable[ReviewedLabel]) -> int:
@@ -72,11 +84,11 @@ def runs_of(kafka: Kafka, model: str) -> list[TrainingRun]:
 
 
 def drifted(kafka: Kafka, since: datetime | None) -> bool:
-    """Whether drift was seen since: somebody proposed a sample for that reason. Raises BrokerUnavailable."""
+    """Whether the watch told of a drift that began since. Raises BrokerUnavailable."""
     first = 0 if since is None else since.timestamp() * 1000  # a broker may give more than was asked for
-    records = (row for row in tail(kafka, [topics.SAMPLE], to_end=True, since=since) if row.timestamp >= first)
-    samples = (_decoded(record, Sample) for record in records)
-    return any(sample is not None and sample.reason == "drift" for sample in samples)
+    records = (row for row in tail(kafka, [topics.DRIFT], to_end=True, since=since) if row.timestamp >= first)
+    told = (_decoded(record, Drift) for record in records)
+    return any(drift is not None and drift.state == "begun" for drift in told)
 
 
 def since_last(kafka: Kafka, runs: Sequence[TrainingRun], labels: Iterable[ReviewedLabel]) -> Since:
@@ -97,8 +109,11 @@ async def retrain(
     clock: Callable[[], datetime],
     say: Callable[[str], None],
     source: Literal["topic", "file"] = "topic",
+    store: str = "",
 ) -> tuple[TrainingRun, Path]:
     """One run, to its end; returns its record and its folder. It is told of when it begins and when it has ended.
+
+    ``store``: address of the label store that learns which labels the challenger saw; empty for none.
 
     Raises:
         ConfigurationError: no recipe or no key, or too few labels; nothing was begun.
@@ -113,7 +128,7 @@ async def retrain(
     learned, held = apart(labels, chosen.held)
     folder = chosen.folder / f"{act.now:%Y%m%dT%H%M%S}-{act.id[:_ID_DIGITS]}"
     checkpoint = _checkpoint_of(chosen, champion)
-    recipe = prepared(folder, base, learned, held, checkpoint=checkpoint, epochs=chosen.epochs)
+    recipe = prepared(folder, base, learned, held, checkpoint=checkpoint, epochs=chosen.epochs, store=store)
     machine = Machine(chosen.python or Path(sys.executable), chosen.processes)
     version = next_version(champion.version, [run.challenger.version for run in taken if run.challenger])
     data = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (LEARNED, HELD)}

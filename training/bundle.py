@@ -116,10 +116,10 @@ def _own_data(recipe: Recipe) -> Iterator[DataSource]:
         yield DataSource("names of concepts", sha256_of(Path(recipe.names)), licences, "the vocabularies' publishers")
     stores = seen_by(recipe.checkpoint)
     for address, seen in sorted(stores.items()):
-        names = [name for name, one in recipe.annotated.items() if one.path == address]
+        names = [name for name, one in recipe.annotated.items() if address in (one.path, one.store)]
         yield DataSource(names[0] if names else "labels of a start or teacher", seen.digest, "the site's own", "the site")
     for name, one in recipe.annotated.items():
-        if one.format == "store":
+        if one.format == "store" or one.store:
             continue
         path = Path(one.path)
         yield DataSource(name, digest(path) if path.is_dir() else sha256_of(path), "the site's own", "the site")

@@ -52,12 +52,14 @@ class Annotated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         format: ``iob``, ``pubtator``, ``brat``, ``label-studio``, ``doccano``, ``reviewed`` or ``store`` (``training.store``: the last verdict on
             each sample).
         labels: TOML file of label maps, and ``corpus``: which of them; empty for labels that are the product's own types.
+        store: of ``reviewed``: the store that holds these labels too, and is told of the bundle that learned from them.
     """
 
     path: str
     format: Literal["iob", "pubtator", "brat", "label-studio", "doccano", "reviewed", "store"]
     labels: str = ""
     corpus: str = "own"
+    store: str = ""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

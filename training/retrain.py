@@ -68,11 +68,13 @@ def prepared(
     *,
     checkpoint: Path | None,
     epochs: float,
+    store: str = "",
 ) -> Recipe:
     """Write the run's labels and recipe, and return it.
 
     The recipe's corpora stay in, so that what the champion knows is repeated to it. From ``checkpoint``, the champion's, it learns ``epochs`` in
-    smaller steps; where that is not at hand, the recipe is followed from its own start.
+    smaller steps; where that is not at hand, the recipe is followed from its own start. ``store``: the label store that is told which labels the
+    bundle learned from, so that an erasure can name it.
 
     Raises:
         ConfigurationError: there is nothing to learn, or nothing to judge by.
@@ -88,7 +90,7 @@ def prepared(
         base,
         name="checkpoint",
         out=str(folder),
-        annotated=base.annotated | {REVIEWED: Annotated(str(folder / LEARNED), "reviewed")},
+        annotated=base.annotated | {REVIEWED: Annotated(str(folder / LEARNED), "reviewed", store=store)},
         development=base.development | ({APART: Annotated(str(folder / HELD), "reviewed")} if held else {}),
     )
     if made.distil is not None and not all((base.folder_of(name) / "config.json").exists() for name in made.distil.teachers):

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from training.data.document import Document
-from training.data.exports import reviewed_document
+from training.data.exports import reviewed_document, reviewed_labels
 from training.data.own import read_annotated
 from training.recipe import Recipe
 from training.store import LabelStore
@@ -37,6 +37,9 @@ def own_documents(recipe: Recipe) -> dict[str, list[Document]]:
     for name, one in recipe.annotated.items():
         if one.format != "store":
             found[name] = read_annotated(one.format, Path(one.path), one.labels, one.corpus)
+            if one.store:
+                ids = sorted(label.id for _, label in reviewed_labels(Path(one.path)))
+                seen[one.store] = Seen(digest=LabelStore(one.store).manifest().digest, labels=tuple(ids))
             continue
         store = LabelStore(one.path)
         manifest = store.manifest()

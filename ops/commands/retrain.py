@@ -15,9 +15,8 @@ import msgspec
 from ops.audited import Act
 from ops.operators import named
 from ops.releasing import serving
-from ops.retraining import forget_erased, labels_of, retrain, runs_of, since_last
+from ops.retraining import forget_erased, labels_of, retrain, runs_of, since_last, teaching
 from schemas.errors import ConfigurationError, WardstreamError
-from schemas.labels import ReviewedLabel
 from schemas.runs import Trigger
 from streams.producer import Producer
 from streams.settings import Settings, load
@@ -61,9 +60,12 @@ def command(now: bool, watch: bool, labels: Path | None, as_json: bool, agent: s
 
 def _look(settings: Settings, path: Path | None, *, now: bool, as_json: bool, agent: str | None) -> None:
     chosen = settings.retrain
-    labels = _labels(settings, path)
-    if path is None and (gone := forget_erased(chosen.folder, labels)):
+    standing = [label for _, label in reviewed_labels(path)] if path else labels_of(settings.kafka)
+    if path is None and (gone := forget_erased(chosen.folder, standing)):
         click.echo(f"{gone} erased labels taken out of earlier runs", err=True)
+    labels, aside = teaching(settings.review, standing)
+    if aside:
+        click.echo("labels put aside: " + ", ".join(f"{number} {reason}" for reason, number in sorted(aside.items())), err=True)
     runs = runs_of(settings.kafka, chosen.model)
     since = since_last(settings.kafka, runs, labels)
     at = datetime.now(UTC)
@@ -88,6 +90,7 @@ def _look(settings: Settings, path: Path | None, *, now: bool, as_json: bool, ag
                 lambda: datetime.now(UTC),
                 lambda step: click.echo(f"  {step}", err=True),
                 "topic" if path is None else "file",
+                settings.labels.store,
             )
         finally:
             await log.close()
@@ -100,7 +103,3 @@ def _look(settings: Settings, path: Path | None, *, now: bool, as_json: bool, ag
             )
 
     asyncio.run(go())
-
-
-def _labels(settings: Settings, path: Path | None) -> list[ReviewedLabel]:
-    return [label for _, label in reviewed_labels(path)] if path else labels_of(settings.kafka)

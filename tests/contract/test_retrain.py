@@ -6,22 +6,23 @@ import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
 
 from benchmarks.loop_world import label
 from ops.audited import Act, output_of
-from ops.retraining import drifted, forget_erased, labels_of, retrain, runs_of, since_last
+from ops.retraining import drifted, forget_erased, labels_of, retrain, runs_of, since_last, teaching
+from schemas.drifts import Drift
 from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedLabel
 from schemas.releases import BundleRef
 from schemas.runs import TrainingRun
-from schemas.samples import Sample, SampleReason
 from streams import admin, topics
 from streams.producer import Producer
 from streams.record import Output
-from streams.settings import Kafka, Retrain
+from streams.settings import Kafka, Retrain, Review
 from training.recipe import Recipe
 from training.retrain import HELD, LEARNED, RUN, StepFailed, write_run
 
@@ -55,9 +56,12 @@ def stored(row: ReviewedLabel, *, erased: bool = False) -> Output:
     return output_of(topics.LABEL, act(), row.id, row.subject, None if erased else msgspec.json.encode(row), key=row.id.encode())
 
 
-def proposed(reason: SampleReason) -> Output:
-    sample = Sample(id=f"s-{reason}", origin="o", subject="p", reason=reason, score=1.0, note=labelled("x").note)
-    return output_of(topics.SAMPLE, act(), sample.id, "p", msgspec.json.encode(sample), key=sample.id.encode())
+def told(state: Literal["begun", "ended"]) -> Output:
+    drift = Drift(
+        id=f"d-{state}", begun="d-begun", state=state, time="2026-02-01T00:00:00Z", since="2026-02-01T00:00:00Z", sender="S", department="",
+        kind="ORU^R01", feature="length", before=1, now=2, psi=0.3, p=1e-9, messages=500, entity_model="m",
+    )  # fmt: skip
+    return output_of(topics.DRIFT, act(), drift.id, "", msgspec.json.encode(drift), key=drift.id.encode())
 
 
 async def test_an_erased_label_is_not_learned(kafka: Kafka) -> None:
@@ -90,11 +94,23 @@ def test_an_erasure_reaches_the_files_of_earlier_runs(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.iterdir()) == [HELD, LEARNED, RUN]
 
 
-async def test_drift_is_seen_in_the_samples_and_only_drift(kafka: Kafka) -> None:
-    """A sample for another reason is no drift; one before the last run is past."""
-    await store(kafka, proposed("uncertain"))
+def test_labels_of_a_reviewer_who_fails_the_gold_questions_teach_nothing(tmp_path: Path) -> None:
+    """The same labels teach where nobody asked gold questions."""
+    truth = [msgspec.structs.replace(labelled(f"gold{number}"), reviewer="g") for number in range(5)]
+    gold = tmp_path / "gold.jsonl"
+    gold.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in truth))
+    failed = [msgspec.structs.replace(row, id=f"a{row.sample}", reviewer="r1", spans=()) for row in truth]
+    work = [msgspec.structs.replace(labelled(f"n{number}"), reviewer="r1") for number in range(3)]
+    kept, aside = teaching(Review(gold=gold), [*failed, *work])
+    assert (kept, aside) == ((), {"gold": 3, "gold_question": 5})
+    assert len(teaching(Review(), [*failed, *work])[0]) == 8
+
+
+async def test_a_drift_that_begins_is_a_reason_and_its_end_is_none(kafka: Kafka) -> None:
+    """As the watch tells them; what was told before the last run is past."""
+    await store(kafka, told("ended"))
     assert not drifted(kafka, None)
-    await store(kafka, proposed("drift"))
+    await store(kafka, told("begun"))
     assert drifted(kafka, None)
     assert not drifted(kafka, datetime.now(UTC) + timedelta(hours=1))
 
@@ -118,7 +134,7 @@ def chosen(tmp_path: Path, fails: str) -> Retrain:
 async def test_a_run_that_fails_is_recorded_with_its_step_and_the_next_one_waits(kafka: Kafka, tmp_path: Path) -> None:
     """Begun and failed stand on the topic and in the run's folder; labels decided before it count as seen."""
     rows = [labelled(str(k)) for k in range(20)]
-    await store(kafka, proposed("uncertain"))
+    await store(kafka, told("ended"))
     log = Producer(kafka, client_id="test", linger_ms=0)
     with pytest.raises(StepFailed, match="finish"):
         await retrain(log, chosen(tmp_path, "training.finish"), "labels", rows, OLD, [], act(), lambda: NOW, lambda _: None)

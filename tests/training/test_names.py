@@ -16,8 +16,8 @@ from models.signature import new_key_pair
 from ops.commands.vocab import command
 from tests.training.test_factory import recipe_of
 from training.bundle import make
+from training.curve import curve_of
 from training.gate import Verdict
-from training.loop import curve_of
 from training.recipe import Prune, Recipe
 from training.steps import evaluate, export, prune, quantize, train
 from training.tasks.names import kept_apart, training

@@ -77,6 +77,18 @@ def test_the_last_verdict_on_each_sample_is_learned(store: LabelStore, tiny: Pat
     assert seen_by(plain.checkpoint) == {}
 
 
+def test_labels_of_a_file_that_a_store_holds_too_are_seen(store: LabelStore, tiny: Path, tmp_path: Path) -> None:
+    """A retraining run learns from a file of its own; the store is told all the same, where the recipe names it."""
+    path = tmp_path / "learned.jsonl"
+    path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in store.labels() if row.id != "k"))
+    for address, expected in ((f"{tmp_path}/labels", {"new"}), ("", set())):
+        recipe = recipe_of(tmp_path, tiny, annotated={"reviewed": Annotated(str(path), "reviewed", store=address)})
+        token_documents(recipe, "entities")
+        found = seen_by(recipe.checkpoint)
+        assert {label for row in found.values() for label in row.labels} >= expected
+        assert bool(found) is bool(address)
+
+
 def test_a_damaged_store_is_not_trained_on(store: LabelStore, tiny: Path, tmp_path: Path) -> None:
     """The step ends with a coded error before a step is made."""
     part = next((tmp_path / "labels").rglob("*.parquet"))
