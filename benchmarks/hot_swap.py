@@ -34,7 +34,7 @@ from confluent_kafka import Producer as Client
 from benchmarks.rebundled import own_key, rebundled
 from models.store import BundleStore
 from ops.audited import Act
-from ops.releasing import release
+from ops.loop.releasing import release
 from schemas.deidentified import DeidMap
 from schemas.envelope import HL7_V2, DataClass, Envelope, parse_headers
 from schemas.findings import Findings

@@ -49,7 +49,7 @@ class Annotated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         path: file or folder; of a ``store`` its fsspec address.
-        format: ``iob``, ``pubtator``, ``brat``, ``label-studio``, ``doccano``, ``reviewed`` or ``store`` (``training.store``: the last verdict on
+        format: ``iob``, ``pubtator``, ``brat``, ``label-studio``, ``doccano``, ``reviewed`` or ``store`` (``training.label_store.store``: the last verdict on
             each sample).
         labels: TOML file of label maps, and ``corpus``: which of them; empty for labels that are the product's own types.
         store: of ``reviewed``: the store that holds these labels too, and is told of the bundle that learned from them.

@@ -11,8 +11,8 @@ import msgspec
 from training.data.document import Document
 from training.data.exports import reviewed_document, reviewed_labels
 from training.data.own import read_annotated
+from training.label_store.store import LabelStore
 from training.recipe import Recipe
-from training.store import LabelStore
 
 SEEN = "seen.json"
 

@@ -13,7 +13,7 @@ from streams.settings import load
 def command() -> None:
     """Answer CDS Hooks 2.0 with cards that the stage `cards` has put into the store, and judge draft orders (settings: section cds)."""
     from agents.order_check import make_checker
-    from gateway.cds_server import run
+    from gateway.cds.server import run
 
     settings = load()
     sys.exit(run(settings, make_checker(settings).check))

@@ -18,9 +18,9 @@ from models.bundle import load_manifest
 from models.store import BundleStore, digest_of
 from models.verdict import write_verdict
 from ops.audited import Act
-from ops.challenging import CORPORA, material, shadow_of, trial_sets
+from ops.loop.challenging import CORPORA, material, shadow_of, trial_sets
+from ops.loop.releasing import judged, serving
 from ops.operators import named
-from ops.releasing import judged, serving
 from schemas.verdicts import GateVerdict
 from streams.producer import Producer
 from streams.settings import Settings, load

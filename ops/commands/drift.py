@@ -16,9 +16,9 @@ from agents.feedback import drift
 from agents.feedback.vocabulary import known_words
 from agents.feedback.watch_store import open_store
 from ops.cli import EXIT_FAILED
-from ops.drift_page import page
-from ops.drift_report import Report, decisions, make_report
-from ops.drift_tables import tables
+from ops.drift.page import page
+from ops.drift.report import Report, decisions, make_report
+from ops.drift.tables import tables
 from schemas.errors import ConfigurationError
 from streams import topics
 from streams.settings import load

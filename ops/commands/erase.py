@@ -19,7 +19,7 @@ from streams.card_index import forget_cards
 from streams.producer import Producer
 from streams.settings import Settings, load
 from streams.store import connect
-from training.store import Erased, LabelStore
+from training.label_store.store import Erased, LabelStore
 
 
 @click.command()

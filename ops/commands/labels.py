@@ -29,7 +29,7 @@ def command() -> None:
 
 
 def _open(address: str | None) -> Any:
-    from training.store import LabelStore
+    from training.label_store.store import LabelStore
 
     return LabelStore(address or load().labels.store)
 
@@ -43,7 +43,7 @@ def collect(store: str | None, as_json: bool) -> None:
     Notes that the second leak check suspects stay out and are counted; records withdrawn from the topics and erased patients are taken out.
     """
     from agents.second_check import second_check
-    from ops.collecting import collect as run
+    from ops.loop.collecting import collect as run
 
     settings = load()
     done = run(settings.kafka, _open(store), second_check(settings.deid), datetime.now(UTC))
@@ -121,7 +121,7 @@ def propose(name: str, most: int, agent: str | None) -> None:
 
     They pass the second leak check and the policy's budgets like any other. Needs the role operators.redrive; audited.
     """
-    from ops.proposing import propose as run
+    from ops.loop.proposing import propose as run
 
     settings = load()
     act = Act(str(uuid.uuid4()), named(agent), "HOPERAT", datetime.now(UTC))

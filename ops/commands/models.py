@@ -13,14 +13,14 @@ import msgspec
 from models.bundle import load_manifest
 from models.store import BundleStore, digest_of
 from models.verdict import read_verdict
-from ops import releasing
 from ops.audited import Act, refused
+from ops.loop import releasing
 from ops.operators import has_role, named, no_role
 from schemas.releases import BundleRef, ModelRelease
 from streams.producer import Producer
 from streams.releases import released
 from streams.settings import Settings, load
-from training.store import LabelStore, Trained
+from training.label_store.store import LabelStore, Trained
 
 _DRY = click.option("--dry-run", is_flag=True, help="Say what would be released; release nothing.")
 _AGENT = click.option("--agent", help="Who releases, where several people share this account.")

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from agents.pipeline import BY_STAGE
 from ops.audited import Act, output_of, refused, replayed
-from ops.comparison import Report, compare, latest, proposals, summary
+from ops.loop.comparison import Report, compare, latest, proposals, summary
 from ops.opening import opener
 from ops.operators import account, has_role, named, no_role
 from ops.options import instant

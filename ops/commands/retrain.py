@@ -13,9 +13,9 @@ import click
 import msgspec
 
 from ops.audited import Act
+from ops.loop.releasing import serving
+from ops.loop.retraining import forget_erased, labels_of, retrain, runs_of, since_last, teaching
 from ops.operators import named
-from ops.releasing import serving
-from ops.retraining import forget_erased, labels_of, retrain, runs_of, since_last, teaching
 from schemas.errors import ConfigurationError, WardstreamError
 from schemas.runs import Trigger
 from streams.producer import Producer

@@ -17,8 +17,8 @@ from prometheus_client import generate_latest
 from agents import second_check
 from agents.feedback.cards_agent import FeedbackCardsStage
 from agents.publish.cards import card
-from gateway.cds_hooks import MOST_BYTES
-from gateway.cds_tokens import Tokens
+from gateway.cds.hooks import MOST_BYTES
+from gateway.cds.tokens import Tokens
 from schemas.audit import AuditEntry
 from schemas.cards import CardFeedback
 from schemas.envelope import JSON, DataClass, Envelope

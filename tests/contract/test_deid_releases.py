@@ -18,7 +18,7 @@ from benchmarks.rebundled import own_key, rebundled
 from models.bundle import shelf_bundle
 from models.store import BundleStore
 from ops.audited import Act
-from ops.releasing import release
+from ops.loop.releasing import release
 from schemas.envelope import parse_headers
 from schemas.releases import BundleRef, Canary, ModelRelease
 from streams import admin

@@ -21,7 +21,8 @@ from schemas.errors import ConfigurationError, StoreUnavailable
 from schemas.samples import Sample
 from streams.embedded import free_port
 from tests.support.labels import label, sample
-from training.store import LabelStore, Row, read_labels
+from training.label_store.rows import Row
+from training.label_store.store import LabelStore, read_labels
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -258,7 +259,7 @@ def test_without_the_extra_the_rest_runs(tmp_path: Path) -> None:
     """Importing the store needs no Parquet; opening one names the extra."""
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from training.store import LabelStore\n"
+        "from training.label_store.store import LabelStore\n"
         "from schemas.errors import ConfigurationError\n"
         "try: LabelStore(sys.argv[1])\n"
         "except ConfigurationError as error: print(error)\n"

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
 from ops.cli import cli
-from ops.collecting import collect
+from ops.loop.collecting import collect
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.erasure import Erasure
 from schemas.errors import ConfigurationError, StoreUnavailable
@@ -23,7 +23,8 @@ from streams.settings import Kafka
 from tests.support.labels import label, sample, text_note
 from tests.support.streams_site import Site
 from training.data.exports import read_reviewed
-from training.store import LabelStore, Row
+from training.label_store.rows import Row
+from training.label_store.store import LabelStore
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 TOPIC = {"sample": topics.SAMPLE, "label": topics.LABEL}
@@ -89,7 +90,7 @@ def test_collected_once_shown_and_exported(run: Callable[..., Result], kafka: Ka
 
 def test_a_run_that_was_cut_off_goes_on(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between two batches or before a manifest: nothing is missing and nothing twice."""
-    monkeypatch.setattr("ops.collecting._BATCH", 3)
+    monkeypatch.setattr("ops.loop.collecting._BATCH", 3)
     rows = [sample(f"s{n}") for n in range(8)]
     put(kafka, *rows)
     store = LabelStore(str(tmp_path / "labels"))

@@ -38,7 +38,7 @@ from streams.store import connect
 from tests.support.deid import patient_request
 from tests.support.labels import label, sample
 from tests.support.streams_site import Site
-from training.store import LabelStore
+from training.label_store.store import LabelStore
 
 PERSON = Person(
     role=Role.PATIENT,

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.loop_world import label
 from ops.audited import Act, output_of
-from ops.retraining import drifted, forget_erased, labels_of, retrain, runs_of, since_last, teaching
+from ops.loop.retraining import drifted, forget_erased, labels_of, retrain, runs_of, since_last, teaching
 from schemas.drifts import Drift
 from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedLabel

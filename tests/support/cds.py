@@ -23,10 +23,10 @@ from agents.order_check import OrderChecker
 from agents.publish.cards_agent import CardsStage
 from agents.publish.release import Releaser
 from agents.vault.memory import MemoryVault
-from gateway.cds_fhir import FhirReader
-from gateway.cds_hooks import CdsDoor
-from gateway.cds_server import ShownInStore, fetch
-from gateway.cds_tokens import Tokens
+from gateway.cds.fhir import FhirReader
+from gateway.cds.hooks import CdsDoor
+from gateway.cds.server import ShownInStore, fetch
+from gateway.cds.tokens import Tokens
 from schemas.deidentified import DeidMap
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.flags import Basis, Decision, Flag, Rule

@@ -8,7 +8,7 @@ from typing import Any
 from schemas.findings import FindingsNote, Versions
 from schemas.labels import ReviewedLabel, ReviewedSpan
 from schemas.samples import Sample
-from training.store import Row
+from training.label_store.rows import Row
 
 
 def text_note(text: str) -> FindingsNote:

@@ -17,11 +17,11 @@ from schemas.labels import ReviewedSpan
 from tests.support.labels import label, text_note
 from training import seen
 from training.examples import token_documents
+from training.label_store.store import LabelStore
 from training.recipe import Annotated, Distil, Recipe, load_recipe
 from training.seen import SEEN, inherit, seen_by
 from training.steps import distil, evaluate, export, quantize, train
 from training.steps.bundle import release
-from training.store import LabelStore
 
 NOTE = text_note("Zorbanol for gout.")
 SPANS = (ReviewedSpan(start=0, end=8, type="medication"), ReviewedSpan(start=13, end=17, type="problem"))

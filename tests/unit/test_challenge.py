@@ -20,10 +20,10 @@ from models.signature import SIGNATURE, sign
 from models.store import digest_of
 from models.tagger import Tagger
 from models.verdict import read_verdict
-from ops.challenging import material, shadow_of
 from ops.cli import cli
 from ops.leakcheck.canaries import canaries
 from ops.leakcheck.notes import marked_notes
+from ops.loop.challenging import material, shadow_of
 from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedLabel
 from training.challenge import Figures, Shadow, challenge

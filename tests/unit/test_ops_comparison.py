@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.comparison import compare, proposals, summary
+from ops.loop.comparison import compare, proposals, summary
 from schemas.findings import Findings, FindingsNote, Mention
 from schemas.flags import Decision
 

@@ -20,7 +20,7 @@ from models.serving import Serving
 from models.store import BundleStore
 from models.verdict import read_verdict, write_verdict
 from ops.audited import Act
-from ops.releasing import OVERRIDE, planned, rolled_back
+from ops.loop.releasing import OVERRIDE, planned, rolled_back
 from schemas.errors import ConfigurationError, StoreUnavailable
 from schemas.releases import BundleRef, Canary, ModelRelease, in_canary
 from schemas.verdicts import GateVerdict

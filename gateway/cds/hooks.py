@@ -22,11 +22,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway import cds_coordination as coordination
-from gateway.cds_fhir import FhirReader
-from gateway.cds_request import Bad, draft_check, patient_id, read_context, read_patient, read_record
-from gateway.cds_services import SERVICES, Service
-from gateway.cds_tokens import Client, Refusal, Tokens
+from gateway.cds import coordination
+from gateway.cds.fhir import FhirReader
+from gateway.cds.request import Bad, draft_check, patient_id, read_context, read_patient, read_record
+from gateway.cds.services import SERVICES, Service
+from gateway.cds.tokens import Client, Refusal, Tokens
 from schemas.cards import OVERRIDES, CardFeedback, CheckedCard, DraftCheck, KeptCard, Outcome
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.errors import MalformedMessage, StoreUnavailable, WardstreamError
@@ -63,7 +63,7 @@ class Shown(Protocol):
         """``None``: no such card was shown."""
 
     async def remember(self, place: str, marks: frozenset[str]) -> None:
-        """What was shown at selection (``gateway.cds_coordination``), for as long as one orders."""
+        """What was shown at selection (``gateway.cds.coordination``), for as long as one orders."""
 
     async def remembered(self, place: str) -> frozenset[str]:
         """Every mark that is kept there."""
@@ -174,7 +174,7 @@ class CdsDoor:
     async def _coordinated(
         self, service: Service, body: dict[str, Any], client: Client, cards: list[CheckedCard]
     ) -> list[CheckedCard]:
-        """See ``gateway.cds_coordination``."""
+        """See ``gateway.cds.coordination``."""
         selecting = "selections" in service.needs
         if not coordination.wants(body, coordination.REMEMBER if selecting else coordination.LEAVE_OUT):
             return cards

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from ops.drift_report import Report
-from ops.drift_tables import Part, tables
+from ops.drift.report import Report
+from ops.drift.tables import Part, tables
 from training.outcomes import Overrides, Reliability
 
 _STYLE = """

@@ -18,7 +18,8 @@ from streams import topics
 from streams.record import Record
 from streams.settings import Kafka
 from streams.tail import tail
-from training.store import LabelStore, Offsets, Row, Trained, day_of
+from training.label_store.rows import Row
+from training.label_store.store import LabelStore, Offsets, Trained, day_of
 
 _BATCH = 5000
 _READ = (topics.SAMPLE, topics.LABEL)

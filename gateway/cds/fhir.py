@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from gateway.cds_request import Bad
-from gateway.cds_services import ORDER_PREFETCH
+from gateway.cds.request import Bad
+from gateway.cds.services import ORDER_PREFETCH
 from schemas.errors import MalformedMessage
 from schemas.fhir.json import decode
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.feedback.drift import LARGE, Group
-from ops.drift_report import Report, Watched
+from ops.drift.report import Report, Watched
 from schemas.drifts import Drift
 from training.outcomes import Share
 

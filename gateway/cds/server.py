@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import structlog
 
-from gateway.cds_fhir import FhirReader
-from gateway.cds_hooks import CdsDoor, Check
-from gateway.cds_tokens import Tokens
+from gateway.cds.fhir import FhirReader
+from gateway.cds.hooks import CdsDoor, Check
+from gateway.cds.tokens import Tokens
 from gateway.listener import HttpListener, run_until_stopped
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError
@@ -40,7 +40,7 @@ async def fetch(store: Store, rows: Sequence[str]) -> list[bytes]:
 
 
 class ShownInStore:
-    """See ``gateway.cds_hooks.Shown``; one hash a day, gone when its cards would no longer be shown."""
+    """See ``gateway.cds.hooks.Shown``; one hash a day, gone when its cards would no longer be shown."""
 
     def __init__(self, store: Store, tenant: str, days: int, clock: Callable[[], float] = time.time) -> None:
         self._store, self._prefix, self._days, self._clock = store, f"h:{tenant}:s:", days, clock

@@ -14,18 +14,17 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from schemas.errors import ConfigurationError, StoreUnavailable
 from schemas.labels import ReviewedLabel
 from schemas.samples import Sample
-from training.store_files import StoreFiles
+from training.label_store.files import StoreFiles
+from training.label_store.rows import KINDS, Kind, Row
 
 FORMAT: Final = 1
-Kind = Literal["sample", "label"]
-KINDS: Final[tuple[Kind, ...]] = ("sample", "label")
 _ATTEMPTS: Final = 8
 _MANIFESTS: Final = "manifests"
 #: So many manifests before the newest stay for readers that have just found one of them.
@@ -34,16 +33,6 @@ _OLD: Final = 3
 _ORPHAN: Final = timedelta(hours=1)
 #: By topic and partition, the offset from which to go on.
 Offsets = dict[str, dict[int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """``at``: the record's time in the log, milliseconds since the Unix epoch; ``day``: of its partition."""
-
-    kind: Kind
-    day: str
-    at: int
-    record: Sample | ReviewedLabel
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -326,12 +315,12 @@ def _manifest_path(number: int) -> str:
 
 def _tables() -> ModuleType:
     try:
-        from training import store_tables
+        from training.label_store import tables
     except ImportError:
         raise ConfigurationError(
             path="labels.store", detail="needs Parquet: install the extra store (pip install 'wardstream[store]')"
         ) from None
-    return store_tables
+    return tables
 
 
 def read_labels(address: str) -> list[ReviewedLabel]:

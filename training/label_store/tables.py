@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedLabel
 from schemas.samples import Sample
-from training.store import Row
+from training.label_store.rows import Row
 
 _SHARED = [
     ("id", pa.string()),

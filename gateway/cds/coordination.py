@@ -11,7 +11,7 @@ import hashlib
 
 import msgspec
 
-from gateway.cds_request import Object, patient_id
+from gateway.cds.request import Object, patient_id
 from schemas.cards import Card, CheckedCard, Coding, Source
 from schemas.ids import derived_id
 from streams.card_index import CardIndex

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.cds_services import Service
+from gateway.cds.services import Service
 from schemas.cards import DraftCheck
 
 _KINDS: dict[str, type] = {"selections": list, "draftOrders": dict}

@@ -11,7 +11,7 @@ from agents.feedback.policy import load_policy
 from agents.feedback.step import Candidate, admitted, proposals_of_comparison
 from agents.second_check import second_check
 from ops.audited import Act, refused, replayed
-from ops.comparison import latest
+from ops.loop.comparison import latest
 from schemas.envelope import parse_headers
 from streams import topics
 from streams.producer import Producer
