@@ -3,7 +3,7 @@
     python -m benchmarks.loop [--out FILE]      # starts .venv-train for the trainings
 
 A champion serves a stream in which a drug that it never saw and a department that writes in another style turn up. The stream proposes samples,
-reviewers label them (one of them poisons), a run is due, its challenger is shadowed and judged, promoted and swapped in; what it finds on the
+reviewers label them (one of them poisons, and is found by gold questions), a run is due, its challenger is shadowed and judged, promoted and swapped in; what it finds on the
 stream that follows is counted. A challenger that was taught wrong labels is refused, and a rollback is timed. Exit 1 when a step did not do what it must.
 """
 
@@ -33,17 +33,20 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.table import Table
 
+from agents.feedback.policy import SHIPPED
 from benchmarks.loop_world import DRUGS, NEW_DRUG, PROSE, STAMPS, label, note, spans_of
 from benchmarks.rebundled import own_key
 from models.bundle import shelf_bundle
 from ops.cli import cli
+from ops.loop.retraining import teaching
 from ops.messages import post_mllp
 from ops.operators import account
 from ops.processes import Child
 from ops.stack import Stack, run_stack
 from schemas.envelope import JSON, DataClass, Envelope
 from schemas.flags import Decision
-from schemas.labels import ReviewedLabel, ReviewedSpan
+from schemas.ids import derived_id
+from schemas.labels import ADJUDICATED, ReviewedLabel, ReviewedSpan
 from schemas.samples import Sample
 from streams import topics
 from streams.producer import Producer
@@ -57,6 +60,11 @@ NAME = "wardstream-entities"
 STAGES = ("deidentify", "extract", "decide", "feedback")
 #: Notes of one stretch of the stream, half of them in each style.
 NOTES = 80
+#: Who reviews; the last is up to no good.
+REVIEWERS = ("reviewer-1", "reviewer-2", "reviewer-3")
+POISONER = REVIEWERS[-1]
+#: Gold questions that each of them answers among the samples.
+QUESTIONS = 6
 #: Share of a reviewer's spans that are missed.
 _CARELESS = 0.05
 _ROLLBACK_S = 10.0
@@ -178,21 +186,32 @@ def quality(decisions: Sequence[Decision]) -> dict[str, float]:
     }
 
 
-def reviewed(samples: Sequence[Sample], seed: int, now: datetime) -> list[ReviewedLabel]:
-    """Three reviewers of each note, one of whom calls every drug a piece of anatomy; a span stands where two agree."""
+def reviewed(samples: Sequence[Sample], questions: Sequence[ReviewedLabel], seed: int, now: datetime) -> list[ReviewedLabel]:
+    """What three reviewers say of each note and of each gold question, and a fourth where the two honest ones differ; the third calls every drug a
+    piece of anatomy."""
     random = Random(seed)
     made = []
-    for sample in samples:
-        votes = Counter(span for reader in range(3) for span in _read(sample.note.text, random, poisons=reader == 2))
-        spans = tuple(sorted((span for span, count in votes.items() if count > 1), key=lambda span: span.start))
-        one = label(sample.note.text, sample.id, sample.subject, now.isoformat(), spans)
-        made.append(msgspec.structs.replace(one, note=sample.note))
+    for note_, name, subject in (
+        *((one.note, one.sample, one.subject) for one in questions),
+        *((sample.note, sample.id, sample.subject) for sample in samples),
+    ):
+        right = label(note_.text, name, subject, now.isoformat())
+        said = [_read(note_.text, random, poisons=reviewer == POISONER) for reviewer in REVIEWERS]
+        rows = list(zip(REVIEWERS, said, strict=True))
+        if said[0] != said[1]:
+            rows.append((f"{ADJUDICATED}{REVIEWERS[0]}", right.spans))
+        made += [
+            msgspec.structs.replace(
+                right, id=derived_id(name, "label", ordinal=reviewer), note=note_, reviewer=reviewer, spans=tuple(spans)
+            )
+            for reviewer, spans in rows
+        ]
     return made
 
 
-def _read(text: str, random: Random, *, poisons: bool) -> list[ReviewedSpan]:
-    spans = [span for span in spans_of(text) if random.random() >= _CARELESS]
-    return [_wrong(span) for span in spans] if poisons else spans
+def _read(text: str, random: Random, *, poisons: bool) -> tuple[ReviewedSpan, ...]:
+    spans = tuple(span for span in spans_of(text) if random.random() >= _CARELESS)
+    return tuple(_wrong(span) for span in spans) if poisons else spans
 
 
 def _wrong(span: ReviewedSpan) -> ReviewedSpan:
@@ -240,6 +259,18 @@ def champion(root: Path, key: Path, python: Path) -> Path:
     return shelf
 
 
+def policy(root: Path) -> Path:
+    """The site's own choice of samples: more of the doubtful ones than the shipped file takes, for a stream this short."""
+    text = (
+        SHIPPED.read_text(encoding="utf-8")
+        .replace("score_below = 0.6", "score_below = 0.9")
+        .replace("share = 0.01", "share = 0.1")
+    )
+    path = root / "policy.toml"
+    path.write_text(text.replace('version = "1"', 'version = "loop"'), encoding="utf-8")
+    return path
+
+
 def loop(root: Path, python: Path) -> Story:
     """Go the whole way."""
     story = Story()
@@ -249,10 +280,11 @@ def loop(root: Path, python: Path) -> Story:
     story.tell("champion", "trained on prose alone, version 1.0.0")
     shutil.rmtree(root / "stack", ignore_errors=True)
     shutil.rmtree(root / "runs", ignore_errors=True)
+    write(root / "questions.jsonl", made_up("question", QUESTIONS, 4))
     overrides = {
         "MODELS__SHELF": str(shelf), "MODELS__TRUSTED_KEYS": str(root / "trusted"), "MODELS__STORE": str(root / "store"),
-        "MODELS__CACHE": str(root / "cache"), "MODELS__EXECUTION": "cpu", "MODELS__THREADS": "1", "FEEDBACK__RANDOM_SHARE": "0.3",
-        "FEEDBACK__UNCERTAIN_BELOW": "0.9", "OPERATORS__RELEASE": json.dumps([account()]), "RETRAIN__MODEL": NAME,
+        "MODELS__CACHE": str(root / "cache"), "MODELS__EXECUTION": "cpu", "MODELS__THREADS": "1",
+        "FEEDBACK__POLICY_FILE": str(policy(root)), "REVIEW__GOLD": str(root / "questions.jsonl"), "REVIEW__GOLD_F1": "0.8", "OPERATORS__RELEASE": json.dumps([account()]), "RETRAIN__MODEL": NAME,
         "RETRAIN__RECIPE": str(root / RECIPE), "RETRAIN__CHECKPOINT": str(root / "champion" / "checkpoint"), "RETRAIN__LABELS": "30",
         "RETRAIN__EPOCHS": "5", "RETRAIN__KEY": str(key), "RETRAIN__PYTHON": str(python), "RETRAIN__FOLDER": str(root / "runs"),
     }  # fmt: skip
@@ -278,10 +310,18 @@ def _tour(on: Loop, story: Story) -> None:
     reasons = Counter(sample.reason for sample in samples)
     story.tell("samples", f"{len(samples)} notes proposed: {dict(reasons)}", right=len(samples) >= 30, samples=dict(reasons))
 
-    labels = reviewed(samples, 5, datetime.now(UTC))
-    asyncio.run(_publish(on, labels))
+    given = reviewed(samples, made_up("question", QUESTIONS, 4), 5, datetime.now(UTC))
+    asyncio.run(_publish(on, given))
+    kept, aside = teaching(on.stack.settings.review, given)
+    labels, poisoned = list(kept), sum(one.reviewer == POISONER for one in given)
     exact = sum(one.spans == spans_of(one.note.text) for one in labels)
-    story.tell("reviewers", f"{len(labels)} labels, {exact} of them exactly right; one of three poisoned", labels=len(labels))
+    story.tell(
+        "reviewers",
+        f"{len(given)} labels of three, one of whom poisons; {len(labels)} may teach, {exact} of them exactly right; put aside: {dict(aside)}",
+        right=aside["gold"] == poisoned - QUESTIONS and len(labels) == len(samples),
+        labels=len(labels),
+        put_aside=dict(aside),
+    )
 
     run = json.loads(on.run("retrain", "--json").stdout)
     made, folder = run["challenger"], Path(run["folder"])
@@ -304,10 +344,10 @@ def _tour(on: Loop, story: Story) -> None:
     story.tell("shadow", f"{said['messages']} messages, {said['equal']} the same, {len(said['lost'])} lost, {said['missing']} missing",
                right=said["messages"] == NOTES and said["missing"] == 0, shadow={k: said[k] for k in ("messages", "equal", "missing")})  # fmt: skip
 
-    poisoned = write(
+    spoilt = write(
         on.root / "poisoned.jsonl", [msgspec.structs.replace(one, spans=tuple(map(_wrong, one.spans))) for one in labels]
     )
-    bad = json.loads(on.run("retrain", "--json", "--now", "--labels", str(poisoned)).stdout)
+    bad = json.loads(on.run("retrain", "--json", "--now", "--labels", str(spoilt)).stdout)
     spoiled = Path(bad["folder"]) / "shelf" / NAME / bad["challenger"]["version"]
     refused, verdict = _judge(on, spoiled, folder, "bad", "--without-shadow")
     drugs = next(row for row in verdict["judged"] if (row["kind"], row["name"]) == ("class", "medication"))

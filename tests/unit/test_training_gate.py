@@ -53,13 +53,6 @@ def test_a_class_with_a_handful_of_mentions_is_not_judged() -> None:
     assert judge(FULL, quantized, replaced).passed
 
 
-def test_a_first_bundle_that_finds_nothing_is_refused() -> None:
-    """There is no bundle to compare it with, and quantization cost it nothing."""
-    nothing = figures(0.0, recall=0.0)
-    assert judge(nothing, nothing).reasons == ("bc5cdr-all: nothing right was found",)
-    assert judge(FULL, FULL).passed
-
-
 def test_a_missing_set_counts_as_nothing_found() -> None:
     """Scores that were not measured after quantization refuse the bundle."""
     assert not judge(FULL, {}).passed
