@@ -16,6 +16,7 @@ from schemas.audit import AuditEntry
 from schemas.cards import CardFeedback
 from schemas.clinical import Coding, Coverage, Fact
 from schemas.deidentified import DeidMap, SpanMap
+from schemas.drifts import Drift
 from schemas.erasure import Erasure
 from schemas.findings import Assertion, Findings, FindingsNote, Mention, Offsets, Relation, Versions
 from schemas.flags import Basis, Decision, Flag, Input, Rule, TextSpan
@@ -92,6 +93,23 @@ EXAMPLES: dict[str, Any] = {
     ),
     "deid-map.v1": DeidMap(
         notes={"n": (SpanMap(0, 5, 0, 6, "NAME"),)}, times={"t": 4}, age_years=70, sender="A1", department="A2"
+    ),
+    "drift.v1": Drift(
+        id="a",
+        begun="a",
+        state="begun",
+        time="2024",
+        since="2024",
+        sender="A1",
+        department="",
+        kind="ORU^R01",
+        feature="length",
+        before=410.0,
+        now=520.5,
+        psi=0.31,
+        p=1e-9,
+        messages=500,
+        entity_model="m@1",
     ),
     "run.v1": TrainingRun(
         id="a",
