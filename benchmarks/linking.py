@@ -1,4 +1,4 @@
-"""Linking of gold mentions: ``python -m benchmarks.linking [--data DIR] [--terms DIR] [--encoder BUNDLE] [--record]``.
+"""Linking of gold mentions: ``python -m benchmarks.linking [--data DIR] [--terms DIR] [--encoder BUNDLE [--trusted-keys DIR]] [--record]``.
 
 NCBI development part and BC5CDR sample (which overlaps the training split that the entity model saw; the linker is not trained). A mention
 is right when a code of its concept is one of its gold ids; of a name that joins two diseases, when it is one of either. Mentions whose gold
@@ -31,6 +31,7 @@ from agents.extract.linking.linker import Context, Linker, Match
 from agents.extract.linking.nearest import vectors_of
 from agents.extract.linking.sources import MESH, OMIM
 from models.embedder import Embedder
+from models.signature import KEYS
 
 RESULTS = Path(__file__).with_name("results") / "linking.json"
 
@@ -193,6 +194,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("WARDSTREAM_DATA", "../shared/data")))
     parser.add_argument("--terms", type=Path, help="folder of mesh.bin and mondo.obo")
     parser.add_argument("--encoder", type=Path, help="bundle of an encoder of names, for the last stage")
+    parser.add_argument("--trusted-keys", type=Path, default=KEYS, help="folder of public keys that its signature may be of")
     parser.add_argument(
         "--only", choices=["free", "shipped", "open"], help="this index alone; what is recorded of the others stays"
     )
@@ -228,7 +230,7 @@ def main() -> int:
             "bc5cdr_chemical": ingredients(linker, [m for m in sample if m.kind == "medication"]),
         }  # fmt: skip
         if name == "shipped":
-            embedder = None if args.encoder is None else Embedder.load(args.encoder)
+            embedder = None if args.encoder is None else Embedder.load(args.encoder, trusted_keys=args.trusted_keys)
             rich = index if embedder is None else msgspec.structs.replace(index, vectors=vectors_of(index, embedder))
             rows["stages"] = stages(rich, parts, embedder)
         elif name == ("open" if args.terms else "free"):
