@@ -29,6 +29,8 @@ COMMANDS = list(dict.fromkeys(re.findall(r"^wardstream (.+)$", PAGE, re.MULTILIN
 ENTRY = {
     "kill": "WorkerDown",
     "term": "Rolling restart and upgrade",
+    "upgrade": "Rolling restart and upgrade",
+    "downgrade": "Rolling restart and upgrade",
     "pause": "A worker hangs or was frozen",
     "add": "Workers come and go",
     "remove": "Workers come and go",
