@@ -117,4 +117,6 @@ async def test_a_late_older_version_of_a_fact_is_left_out(hapi_server: str) -> N
                 headers={"cache-control": "no-cache"},
             ).json()["entry"]
             values.append((str(entry["resource"]["valueQuantity"]["value"]), entry["resource"]["meta"]["versionId"]))
-    assert values == [("4.1", "1"), ("4.3", "2"), ("4.3", "2")]
+    assert [value for value, _ in values] == ["4.1", "4.3", "4.3"]
+    first, second, third = (version for _, version in values)  # what number HAPI begins with is its own affair
+    assert first != second == third
