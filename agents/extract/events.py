@@ -60,14 +60,14 @@ _SAID = (
     r"|found|seen|detected|observed|diagnosed|performed|done|obtained|given|administered|initiated|resolved|resolving|improved|improving|worsened|worsening|increased|decreased"
     r"|persisted|persisting|present|stopped|held|withheld|continued|discontinued|taken|placed|removed|repeated|therapy|treatment|only|also|again|just|rapidly|gradually)\s)"
 )
-_OWN_WORDS = rf"(?:(?:(?:of|in|over|at|on|to|was|with|a\sdose\sof)\s)?{_DET}?{MARK}[\s,)]*){{0,2}}"
+_OWN_WORDS = rf"(?:(?:(?:of|in|over|at|on|to|was|with|a\sdose\sof)\s)?{_DET}?{MARK}[\s,)]{{0,4}}){{0,2}}"
 #: Between an event and the one behind it; or behind it, a time of the stay.
-_BEHIND = re.compile(rf"[\s)]*{_OWN_WORDS}(?:,\s)?{_SAID}{{0,4}}(?:{_LAG})?(?:{_CONNECT})\s{_TAIL}", re.IGNORECASE)
+_BEHIND = re.compile(rf"[\s)]{{0,4}}{_OWN_WORDS}(?:,\s)?{_SAID}{{0,4}}(?:{_LAG})?(?:{_CONNECT})\s{_TAIL}", re.IGNORECASE)
 _MORE = rf"(?:{_WORD}|{MARK}\s){{0,3}}"
 _THEN: tuple[tuple[Order, re.Pattern[str]], ...] = (
-    ("event-before", re.compile(rf"[\s)]*{_OWN_WORDS},?\s?(?:(?:which\s)?(?:was|were|is)\s)?(?:and\s)?(?:then\s)?followed\sby\s{_DET}{{0,2}}{_MORE}", re.I)),
-    ("event-before", re.compile(r"[\s)]*,?\s(?:after|following)\swhich\s(?:(?:the|patient|she|he|they|there|was|were|had|a|an|developed|underwent|received|started)\s){0,5}", re.I)),
-    ("event-after", re.compile(rf"[\s)]*{_OWN_WORDS},?\s?(?:(?:which\s)?(?:was|were|is)\s)?preceded\sby\s{_DET}{{0,2}}{_MORE}", re.I)),
+    ("event-before", re.compile(rf"[\s)]{{0,4}}{_OWN_WORDS},?\s?(?:(?:which\s)?(?:was|were|is)\s)?(?:and\s)?(?:then\s)?followed\sby\s{_DET}{{0,2}}{_MORE}", re.I)),
+    ("event-before", re.compile(r"[\s)]{0,4},?\s(?:after|following)\swhich\s(?:(?:the|patient|she|he|they|there|was|were|had|a|an|developed|underwent|received|started)\s){0,5}", re.I)),
+    ("event-after", re.compile(rf"[\s)]{{0,4}}{_OWN_WORDS},?\s?(?:(?:which\s)?(?:was|were|is)\s)?preceded\sby\s{_DET}{{0,2}}{_MORE}", re.I)),
 )  # fmt: skip
 #: A clause in front: from its beginning to the event that it names, and from there to the event of the main clause.
 _CLAUSE = rf"(?:\A|[.;:\n]\s{{0,4}}|,\s(?:and\s|but\s)?|\band\s|\bbut\s)(?:{_LAG})?(?:{_CONNECT})\s"
@@ -78,7 +78,7 @@ _MAIN = (
     r"|suffered|of|with|from|underwent|received|required|started|on|given|found|to|diagnosed|became|showed|showing|revealed|demonstrated)\s)"
 )
 _OPENED = re.compile(
-    rf"(?:\s(?:of|for|in|with)\s{_DET}?[a-z0-9 -]{{0,24}}|\s(?:had|was|were)\s(?:been\s)?[a-z]+|[\s)]*{_OWN_WORDS})?(?:,|(?=\s(?:he|she|they|there|the\spatient)\s))\s{_MAIN}{{0,7}}",
+    rf"(?:\s(?:of|for|in|with)\s{_DET}?[a-z0-9 -]{{0,24}}|\s(?:had|was|were)\s(?:been\s)?[a-z]+|[\s)]{{0,4}}{_OWN_WORDS})?(?:,|(?=\s(?:he|she|they|there|the\spatient)\s))\s{_MAIN}{{0,7}}",
     re.IGNORECASE,
 )
 _PARTED = re.compile(
@@ -89,7 +89,8 @@ _STAY = (
     r"|operation|extubation|childhood|adolescence|infancy|death)"
 )
 _AT_STAY = re.compile(
-    rf"[\s)]*{_OWN_WORDS}(?:,\s)?{_SAID}{{0,4}}(?:(?:{_LAG})?(?:{_CONNECT})|(?P<at>on|at|upon))\s{_DET}?{_STAY}\b", re.IGNORECASE
+    rf"[\s)]{{0,4}}{_OWN_WORDS}(?:,\s)?{_SAID}{{0,4}}(?:(?:{_LAG})?(?:{_CONNECT})|(?P<at>on|at|upon))\s{_DET}?{_STAY}\b",
+    re.IGNORECASE,
 )
 _AFTER_STAY = re.compile(rf"{_CLAUSE}{_DET}?{_STAY}\b,?\s{_MAIN}{{0,7}}\Z", re.IGNORECASE)
 
