@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -13,9 +12,10 @@ import structlog
 from starlette.applications import Starlette
 
 from gateway.access import Tokens
-from gateway.listener import HttpListener
+from gateway.listener import HttpListener, run_until_stopped
 from gateway.tls import server_context
 from schemas.errors import ConfigurationError
+from streams.settings import Worker
 
 #: How long requests in flight may take once the process is asked to stop.
 PATIENCE_S = 30.0
@@ -59,8 +59,8 @@ def tokens_of(section: str, address: Address) -> Tokens | None:
     return None if address.token_file is None else Tokens.load(address.token_file, f"{section}.token_file")
 
 
-def run(section: str, address: Address, make_app: Callable[[Tokens | None], Starlette]) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a graceful stop. Logs the port once it listens.
+def run(section: str, address: Address, worker: Worker, make_app: Callable[[Tokens | None], Starlette]) -> int:
+    """Serve until SIGTERM or SIGINT, logging as ``worker`` says; 0 after a graceful stop. Logs the port once it listens.
 
     Raises:
         ConfigurationError: as ``tokens_of``; unusable TLS files; the address cannot be taken.
@@ -69,10 +69,7 @@ def run(section: str, address: Address, make_app: Callable[[Tokens | None], Star
     tls = server_context(f"{section}.tls", address.tls_certificate_file, address.tls_key_file, None)
     app = make_app(tokens)
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async def serve(stop: asyncio.Event) -> None:
         listener = HttpListener(app, tls, patience_s=PATIENCE_S)
         try:
             port = await listener.start(address.host, address.port)
@@ -82,5 +79,4 @@ def run(section: str, address: Address, make_app: Callable[[Tokens | None], Star
         await stop.wait()
         await listener.stop()
 
-    asyncio.run(main())
-    return 0
+    return run_until_stopped(worker, serve)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 
 #: Namespace of every UUIDv5 (RFC 9562) made here; changing it would make every replay look new.
@@ -18,3 +19,8 @@ def source_id(*parts: str) -> str:
 def derived_id(source: str, stage: str, *, policy: str = "", model: str = "", ordinal: str | int = 0) -> str:
     """Id of the ``ordinal``-th thing that ``stage`` makes of the message ``source`` under these versions."""
     return str(uuid.uuid5(NAMESPACE, _SEPARATOR.join((source, stage, policy, model, str(ordinal)))))
+
+
+def draw(*parts: str) -> float:
+    """A number in [0, 1) that is the same whenever the same parts are drawn for."""
+    return int.from_bytes(hashlib.sha256(_SEPARATOR.join(parts).encode()).digest()[:8]) / 2**64

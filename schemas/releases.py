@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 import msgspec
+
+from schemas.ids import draw
 
 
 class BundleRef(msgspec.Struct, frozen=True):
@@ -46,5 +47,4 @@ def in_canary(canary: Canary, subject: str) -> bool:
 
     Stable for one bundle: who is in stays in while the share grows, whatever worker asks. Another bundle draws other patients.
     """
-    drawn = hashlib.sha256(f"{canary.bundle.digest}\x1f{subject}".encode()).digest()
-    return int.from_bytes(drawn[:8], "big") < canary.share * 2**64
+    return draw(canary.bundle.digest, subject) < canary.share

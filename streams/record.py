@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
 
 from schemas.envelope import Headers
+from schemas.errors import Reason, SchemaMismatch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +41,11 @@ class Output:
 
     def __repr__(self) -> str:
         return f"<Output {self.topic}>"
+
+
+def decoded(value: bytes | None, decoder: msgspec.json.Decoder[T]) -> T:
+    """What a record's value says. Raises SchemaMismatch when it is no such record of this version; the error holds nothing of it."""
+    try:
+        return decoder.decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None

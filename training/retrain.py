@@ -6,7 +6,6 @@ challenger's signed bundle, ``run.json``, and the steps' output in ``steps.log``
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ConfigurationError, WardstreamError
+from schemas.ids import draw
 from schemas.labels import ReviewedLabel
 from training.recipe import Annotated, Recipe
 
@@ -48,8 +48,7 @@ def apart(labels: Iterable[ReviewedLabel], share: float) -> tuple[list[ReviewedL
     last = {label.note.sha256: label for label in sorted(labels, key=lambda one: (one.decided, one.id))}
     sides: tuple[list[ReviewedLabel], list[ReviewedLabel]] = ([], [])
     for label in sorted(last.values(), key=lambda one: (one.decided, one.id)):
-        drawn = int.from_bytes(hashlib.sha256(f"held\x1f{label.subject}".encode()).digest()[:8])
-        sides[drawn < share * 2**64].append(label)
+        sides[draw("held", label.subject) < share].append(label)
     return sides
 
 

@@ -15,7 +15,7 @@ from schemas.errors import Poison, Reason, SchemaMismatch, StoreUnavailable
 from schemas.findings import Findings
 from schemas.flags import Decision
 from streams import topics
-from streams.record import Output, Record
+from streams.record import Output, Record, decoded
 from streams.settings import Settings
 from streams.stage import Done, Refused
 from streams.stage import Outcome as StageOutcome
@@ -121,20 +121,12 @@ def _read(record: Record, decider: Decider) -> _Message | Poison:
     try:
         envelope = parse_headers(record.headers)
         envelope.require(DataClass.INTERNAL)
-        findings = read_findings(record.value)
+        findings = decoded(record.value, _DECODER)
         if not findings.subject or findings.subject != envelope.subject:
             raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="ce_subject")
     except Poison as error:
         return error
     return _Message(envelope, findings, decider.decision_id(findings))
-
-
-def read_findings(value: bytes | None) -> Findings:
-    """Raises SchemaMismatch when the value is no findings record of this version; the error holds nothing of it."""
-    try:
-        return _DECODER.decode(value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None
 
 
 def _output(record: Record, envelope: Envelope, decision: Decision) -> Output:

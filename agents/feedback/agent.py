@@ -16,13 +16,13 @@ from agents.feedback.step import STAGE, Candidate, Check, admitted, candidates, 
 from agents.feedback.store import Admission, Answer, FeedbackStore, Kept
 from schemas.cards import Outcome as CardOutcome
 from schemas.envelope import JSON, DataClass, Envelope, parse_headers
-from schemas.errors import Poison, Reason, SchemaMismatch
+from schemas.errors import Poison
 from schemas.flags import Decision
 from schemas.samples import Sample
 from streams import topics
 from streams.health import Health
 from streams.metrics import StreamMetrics
-from streams.record import Output, Record
+from streams.record import Output, Record, decoded
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 from streams.store import Store, connect
@@ -151,11 +151,9 @@ def read_record(record: Record, decoder: msgspec.json.Decoder[T]) -> tuple[Envel
     try:
         envelope = parse_headers(record.headers)
         envelope.require(DataClass.INTERNAL)
-        return envelope, decoder.decode(record.value or b"")
+        return envelope, decoded(record.value, decoder)
     except Poison as error:
         return error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value")
 
 
 def sample_output(envelope: Envelope, sample: Sample) -> Output:

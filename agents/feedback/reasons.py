@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from agents.feedback.policy import Policy, StreamReason
 from schemas.clinical import Fact
 from schemas.findings import Findings, Mention
 from schemas.flags import Flag, Opinion
+from schemas.ids import draw
 
 #: Mentions of these sources are no model's opinion.
 _RULES = "rules/"
@@ -61,7 +61,7 @@ def signs(
     found = [*_disagreements(findings, flags, mentions, here), *_uncertain(mentions, here, policy), *_rare(mentions, seen)]
     if seen.new_sender:
         found.append(Sign("new_sender", _UNFAMILIAR, "among the first of its sender"))
-    if seen.drifting and draw(findings.origin, f"{path}\x1fdrift") < policy.drift.share:
+    if seen.drifting and draw(findings.origin, path, "drift") < policy.drift.share:
         found.append(Sign("drift", _UNFAMILIAR, "its sender's messages have shifted"))
     best: dict[str, Sign] = {}
     for sign in found:
@@ -73,12 +73,6 @@ def signs(
 def drawn(findings: Findings, path: str, policy: Policy) -> bool:
     """Whether chance takes the note, whatever else holds."""
     return draw(findings.origin, path) < policy.random.share
-
-
-def draw(origin: str, path: str) -> float:
-    """A number in [0, 1) that is the same for the same note whenever it is drawn."""
-    digest = hashlib.sha256(f"{origin}\x1f{path}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
 
 
 def _disagreements(

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from agents.feedback.policy import Policy
-from agents.feedback.reasons import NOTHING, Seen, draw, drawn, signs
+from agents.feedback.reasons import NOTHING, Seen, drawn, signs
 from schemas.cards import Outcome
 from schemas.findings import FindingsNote
 from schemas.flags import Decision, Flag
-from schemas.ids import derived_id
+from schemas.ids import derived_id, draw
 from schemas.samples import Sample, SampleReason
 
 STAGE = "feedback"

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 
 import msgspec
 
+from agents.feedback.agent import read_record
 from agents.feedback.drift import Counts, Group, binned, given_baselines, groups_of
 from agents.feedback.features import features
 from agents.feedback.vocabulary import known_words
 from agents.feedback.watch import STAGE, STEP, State, judge
 from agents.feedback.watch_store import WatchStore, open_store
 from schemas.drifts import Drift
-from schemas.envelope import JSON, DataClass, Envelope, parse_headers
-from schemas.errors import Poison, Reason, SchemaMismatch, StoreUnavailable
+from schemas.envelope import JSON, Envelope
+from schemas.errors import Poison, Reason, StoreUnavailable
 from schemas.fhir.definitions import is_resource
 from schemas.flags import Decision
 from streams import drift_marks, topics
@@ -102,12 +103,10 @@ class WatchStage:
         self._redis = self._store = None
 
     def _read(self, record: Record) -> _Read | Poison:
-        try:
-            envelope = parse_headers(record.headers)
-            envelope.require(DataClass.INTERNAL)
-            decision = _decode(record.value)
-        except Poison as error:
-            return error
+        found = read_record(record, _DECODER)
+        if isinstance(found, Poison):
+            return found
+        envelope, decision = found
         bins = binned(features(decision, self._known))
         return _Read(envelope, decision, bins, groups_of(decision.findings) if bins else ())
 
@@ -159,13 +158,6 @@ class WatchStage:
 def kind_label(kind: str) -> str:
     """The kind of message as a metric label: a name of the standards, or ``other``."""
     return kind if _HL7_KIND.fullmatch(kind) or is_resource(kind) else "other"
-
-
-def _decode(value: bytes | None) -> Decision:
-    try:
-        return _DECODER.decode(value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None
 
 
 def _output(row: _Read, record: Drift) -> Output:

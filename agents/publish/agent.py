@@ -18,7 +18,7 @@ from schemas.envelope import FHIR_JSON, HL7_V2, JSON, DataClass, Envelope, parse
 from schemas.errors import Poison, Reason, SchemaMismatch
 from schemas.flags import Decision
 from streams import topics
-from streams.record import Output, Record
+from streams.record import Output, Record, decoded
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 
@@ -83,19 +83,12 @@ def _read(record: Record) -> _Message | Poison:
     try:
         envelope = parse_headers(record.headers)
         envelope.require(DataClass.INTERNAL)
-        decision = _decode(record.value)
+        decision = decoded(record.value, _DECODER)
         if decision.findings.subject != envelope.subject:
             raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="ce_subject")
         return _Message(envelope, decision, decode_map(envelope.deid_map).without_patient)
     except Poison as error:
         return error
-
-
-def _decode(value: bytes | None) -> Decision:
-    try:
-        return _DECODER.decode(value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None
 
 
 def _output(record: Record, message: _Message, topic: str, value: bytes, content_type: str) -> Output:

@@ -19,7 +19,7 @@ from schemas.errors import Poison, Reason, SchemaMismatch
 from schemas.flags import Decision
 from streams.card_index import CardIndex, rows_of
 from streams.keyring import read_keyring
-from streams.record import Record
+from streams.record import Record, decoded
 from streams.settings import Settings
 from streams.stage import Done, Outcome, Refused
 from streams.store import Store, connect
@@ -113,10 +113,7 @@ def _read(record: Record) -> _Read | Poison | None:
     try:
         envelope = parse_headers(record.headers)
         envelope.require(DataClass.INTERNAL)
-        try:
-            decision = _DECODER.decode(record.value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="value") from None
+        decision = decoded(record.value, _DECODER)
         if decision.findings.subject != envelope.subject:
             raise SchemaMismatch(Reason.SCHEMA_MISMATCH, path="ce_subject")
         return None if decode_map(envelope.deid_map).without_patient else _Read(envelope, decision)

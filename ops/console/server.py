@@ -9,15 +9,13 @@ from gateway.access import Tokens
 from ops import serving
 from ops.console.app import Annotator
 from ops.explain import entity_tagger, flag_writer
-from streams import logs
 from streams.settings import Settings
 
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError: see ``ops.serving``; a bundle that does not verify."""
-    logs.configure(settings.worker.log_format, settings.worker.log_level)
 
     def app(tokens: Tokens | None) -> Starlette:
         return Annotator(settings.api, Offline(settings), entity_tagger(settings), flag_writer(settings)).app(tokens)
 
-    return serving.run("api", settings.api, app)
+    return serving.run("api", settings.api, settings.worker, app)

@@ -14,6 +14,7 @@ from agents.feedback.drift import Baseline, Counts, Group, Shift, add, binned, g
 from agents.feedback.features import features
 from agents.feedback.vocabulary import known_words
 from agents.feedback.watch_store import open_store
+from ops.records import records_of
 from schemas.cards import CardFeedback
 from schemas.drifts import Drift
 from schemas.flags import Decision
@@ -21,7 +22,6 @@ from schemas.labels import ReviewedLabel
 from schemas.samples import Sample
 from streams import topics
 from streams.settings import Settings
-from streams.tail import tail
 from training.outcomes import Overrides, Reliability, overrides, reliability
 
 T = TypeVar("T")
@@ -60,17 +60,19 @@ def make_report(settings: Settings, *, baseline: Baseline | None, since: datetim
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         groups=tuple(groups),
         standing=tuple(standing),
-        records=tuple(_records(settings, topics.DRIFT, Drift, since)),
+        records=tuple(records_of(settings.kafka, topics.DRIFT, Drift, since)),
         reliability=tuple(
-            reliability(_records(settings, topics.SAMPLE, Sample), _records(settings, topics.LABEL, ReviewedLabel))
+            reliability(
+                records_of(settings.kafka, topics.SAMPLE, Sample), records_of(settings.kafka, topics.LABEL, ReviewedLabel)
+            )
         ),
-        overrides=tuple(overrides(_records(settings, topics.FEEDBACK, CardFeedback, since))),
+        overrides=tuple(overrides(records_of(settings.kafka, topics.FEEDBACK, CardFeedback, since))),
     )
 
 
 def decisions(settings: Settings, since: datetime | None) -> Iterator[Decision]:
     """Of deid.flag.raised.v1."""
-    return _records(settings, topics.RAISED, Decision, since)
+    return records_of(settings.kafka, topics.RAISED, Decision, since)
 
 
 def _against(settings: Settings, baseline: Baseline, since: datetime | None, window: int) -> tuple[list[Watched], list[Drift]]:
@@ -106,23 +108,3 @@ async def _watched(settings: Settings) -> tuple[list[Watched], list[Drift]]:
         return found, await store.standing()
     finally:
         await redis.aclose()
-
-
-def _records(settings: Settings, topic: str, kind: type[T], since: datetime | None = None) -> Iterator[T]:
-    """Records of a topic as it stands, the newest of each key; erased ones and those of another version are passed over."""
-    decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
-    compacted = "compact" in topics.BY_NAME[topic].cleanup
-    newest: dict[bytes | None, T] = {}
-    for record in tail(settings.kafka, [topic], to_end=True, since=since):
-        if record.value is None:
-            newest.pop(record.key, None)
-            continue
-        try:
-            value = decoder.decode(record.value)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            continue
-        if compacted:
-            newest[record.key] = value
-        else:
-            yield value
-    yield from newest.values()

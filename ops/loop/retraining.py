@@ -8,50 +8,40 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 import msgspec
 
 from models.store import digest_of
 from ops.audited import Act, Log, output_of
+from ops.records import records_of
 from schemas.drifts import Drift
 from schemas.errors import ConfigurationError, WardstreamError
 from schemas.labels import ReviewedLabel
 from schemas.releases import BundleRef
 from schemas.runs import TrainingRun, Trigger
 from streams import topics
-from streams.record import Record
 from streams.settings import Kafka, Retrain, Review
-from streams.tail import tail
-from training.data.reviewers import Trust, read_gold, trusted
+from training.data.reviewers import Trust, gold_of, trusted
 from training.recipe import load_recipe
 from training.retrain import HELD, LEARNED, RUN, Machine, apart, make, next_version, prepared, track, write_run
 from training.triggers import Since
 
 _ID_DIGITS: Final = 12
-_T = TypeVar("_T")
 
 
 def labels_of(kafka: Kafka) -> list[ReviewedLabel]:
     """Every reviewed label that stands, without those that were erased. Raises BrokerUnavailable."""
-    found: dict[bytes, ReviewedLabel] = {}
-    for record in tail(kafka, [topics.LABEL], to_end=True):
-        key = record.key or b""
-        label = _decoded(record, ReviewedLabel)
-        if label is not None:
-            found[key] = label
-        elif record.value is None:
-            found.pop(key, None)
-    return list(found.values())
+    return list(records_of(kafka, topics.LABEL, ReviewedLabel))
 
 
 def teaching(review: Review, labels: Iterable[ReviewedLabel]) -> tuple[Sequence[ReviewedLabel], Counter[str]]:
     """The labels that may teach, at most one a sample, and how many may not, by reason (``training.data.reviewers``).
 
     Raises:
-        DataError: the site's gold questions cannot be read.
+        ConfigurationError: the site's gold questions cannot be read.
     """
-    judged = trusted(labels, read_gold(review.gold) if review.gold else {}, Trust.of(review))
+    judged = trusted(labels, gold_of(review), Trust.of(review))
     return judged.kept, Counter[str](one.reason for one in judged.put_aside)
 
 
@@ -75,20 +65,12 @@ def forget_erased(folder: Path, labels: Iterable[ReviewedLabel]) -> int:
 
 def runs_of(kafka: Kafka, model: str) -> list[TrainingRun]:
     """The runs of a model, newest record of each, in the order in which they began. Raises BrokerUnavailable."""
-    found: dict[str, TrainingRun] = {}
-    for record in tail(kafka, [topics.RUN], to_end=True):
-        run = _decoded(record, TrainingRun)
-        if run is not None and run.model == model:
-            found[run.id] = run
-    return sorted(found.values(), key=lambda run: run.began)
+    return sorted((run for run in records_of(kafka, topics.RUN, TrainingRun) if run.model == model), key=lambda run: run.began)
 
 
 def drifted(kafka: Kafka, since: datetime | None) -> bool:
     """Whether the watch told of a drift that began since. Raises BrokerUnavailable."""
-    first = 0 if since is None else since.timestamp() * 1000  # a broker may give more than was asked for
-    records = (row for row in tail(kafka, [topics.DRIFT], to_end=True, since=since) if row.timestamp >= first)
-    told = (_decoded(record, Drift) for record in records)
-    return any(drift is not None and drift.state == "begun" for drift in told)
+    return any(drift.state == "begun" for drift in records_of(kafka, topics.DRIFT, Drift, since))
 
 
 def since_last(kafka: Kafka, runs: Sequence[TrainingRun], labels: Iterable[ReviewedLabel]) -> Since:
@@ -178,10 +160,3 @@ def _checkpoint_of(chosen: Retrain, champion: BundleRef) -> Path | None:
 
 def _time(clock: Callable[[], datetime]) -> str:
     return clock().isoformat(timespec="milliseconds")
-
-
-def _decoded(record: Record, kind: type[_T]) -> _T | None:
-    try:
-        return msgspec.json.decode(record.value or b"", type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None  # a record of another version

@@ -6,7 +6,6 @@ import asyncio
 import time
 import uuid
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import structlog
@@ -20,14 +19,14 @@ from ops.review.page import ReviewPage
 from ops.review.queue import Queue
 from ops.review.sessions import Sessions
 from ops.review.verdicts import Guideline, erased
+from ops.serving import is_loopback
 from schemas.errors import BrokerUnavailable, ConfigurationError, WardstreamError
 from streams.admin import Admin
 from streams.logs import describe
 from streams.producer import Producer
 from streams.settings import Kafka, Review, Settings
 from streams.topics import BY_NAME, SAMPLE
-from training.data.errors import DataError
-from training.data.reviewers import read_gold
+from training.data.reviewers import gold_of
 
 _log = structlog.get_logger("review")
 _HOUR_S = 3600
@@ -35,11 +34,7 @@ _HOUR_S = 3600
 
 def make_queue(review: Review) -> Queue:
     """An empty queue of this site. Raises ConfigurationError: no key, or gold questions that cannot be read."""
-    try:
-        gold = read_gold(review.gold) if review.gold is not None else {}
-    except (OSError, DataError, UnicodeDecodeError):
-        raise ConfigurationError(path="review.gold", detail="needs reviewed labels, one a line, one a sample") from None
-    return Queue(review, Pseudonyms.load(review.key_file), gold, clock=time.monotonic)
+    return Queue(review, Pseudonyms.load(review.key_file), gold_of(review), clock=time.monotonic)
 
 
 def origins(review: Review, port: int) -> frozenset[str]:
@@ -48,21 +43,14 @@ def origins(review: Review, port: int) -> frozenset[str]:
         url = urlsplit(review.base_url)
         if url.scheme not in ("https", "http") or not url.netloc:
             raise ConfigurationError(path="review.base_url", detail="is no http or https address")
-        if url.scheme == "http" and not _loopback(url.hostname or ""):
+        if url.scheme == "http" and not is_loopback(url.hostname or ""):
             raise ConfigurationError(path="review.base_url", detail="needs https")
         return frozenset({f"{url.scheme}://{url.netloc}"})
-    if not _loopback(review.host):
+    if not is_loopback(review.host):
         raise ConfigurationError(path="review.base_url", detail="is needed where others than this machine can call")
     scheme = "https" if review.tls_certificate_file is not None else "http"
     host = f"[{review.host}]" if ":" in review.host else review.host
     return frozenset({f"{scheme}://{host}:{port}", f"{scheme}://localhost:{port}"})
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _require_topics(kafka: Kafka) -> None:

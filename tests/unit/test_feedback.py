@@ -11,14 +11,14 @@ import pytest
 from agents.deidentify.policy import load_policy as load_deid
 from agents.feedback.policy import SHIPPED as policy_file
 from agents.feedback.policy import Policy, load_policy
-from agents.feedback.reasons import Seen, draw
+from agents.feedback.reasons import Seen
 from agents.feedback.step import admitted, candidates, flagged, proposals_of_comparison
 from agents.second_check import SecondCheck, second_check
 from schemas.clinical import Coding
 from schemas.errors import ConfigurationError
 from schemas.findings import Assertion, Findings, Mention
 from schemas.flags import Basis, Decision, Flag, Input, Opinion, Rule, TextSpan
-from schemas.ids import derived_id
+from schemas.ids import derived_id, draw
 from schemas.samples import Sample
 from streams.settings import Settings
 from tests.support.decide import ICD10, TOKEN, coded, findings, note, tied

@@ -15,6 +15,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+from schemas.errors import ConfigurationError
 from schemas.labels import ADJUDICATED, Edits, ReviewedLabel, ReviewedSpan
 from streams.settings import Review
 from training.data.errors import DataError
@@ -93,6 +94,14 @@ def read_gold(path: Path) -> dict[str, ReviewedLabel]:
             raise DataError("offset", path, number)
         found[label.sample] = label
     return found
+
+
+def gold_of(review: Review) -> dict[str, ReviewedLabel]:
+    """The site's gold questions, none where it has no file. Raises ConfigurationError: they cannot be read."""
+    try:
+        return read_gold(review.gold) if review.gold is not None else {}
+    except (OSError, DataError, UnicodeDecodeError):
+        raise ConfigurationError(path="review.gold", detail="needs reviewed labels, one a line, one a sample") from None
 
 
 def trusted(labels: Iterable[ReviewedLabel], gold: Mapping[str, ReviewedLabel], policy: Trust) -> Trusted:
