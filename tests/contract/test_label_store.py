@@ -22,7 +22,7 @@ from schemas.samples import Sample
 from streams.embedded import free_port
 from tests.support.labels import label, sample
 from training.label_store.rows import Row
-from training.label_store.store import LabelStore, read_labels
+from training.label_store.store import LabelStore
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -81,7 +81,7 @@ def test_what_is_written_is_read(address: str) -> None:
     ]
     assert store.write(rows) == 3
     assert store.samples() == [rows[0].record]
-    assert read_labels(address) == [rows[1].record, rows[2].record]
+    assert LabelStore(address).labels() == [rows[1].record, rows[2].record]
     paths = [path for path in files(address) if path.endswith(".parquet")]
     assert sorted(path.rpartition("/")[0] for path in paths) == [
         "kind=label/day=2026-03-03", "kind=label/day=2026-03-04", "kind=sample/day=2026-03-02",

@@ -321,8 +321,3 @@ def _tables() -> ModuleType:
             path="labels.store", detail="needs Parquet: install the extra store (pip install 'wardstream[store]')"
         ) from None
     return tables
-
-
-def read_labels(address: str) -> list[ReviewedLabel]:
-    """What the store at ``address`` says now: the newest verdict of each reviewer on each sample."""
-    return LabelStore(address).labels()
