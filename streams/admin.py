@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
@@ -153,17 +154,24 @@ class Admin:
                 continue
             try:
                 # One question after the other, each waited for: a client that goes away with answers outstanding can take the process along.
-                answer = self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
-                committed = {place.partition: place.offset for place in answer[group].result(TIMEOUT_S).topic_partitions}
-                ends = self._client.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=TIMEOUT_S)
-                wait(ends.values(), TIMEOUT_S + 5)
-                for place, future in ends.items():
-                    offset = committed.get(place.partition, -1)
-                    end = future.result(TIMEOUT_S).offset
-                    rows.append(Lag(group, reads, place.partition, offset if offset >= 0 else None, end))
+                # One question after the other, each waited for: a client that goes away with answers outstanding can take the process along.
+                committed = clients.answered(partial(self._committed, group, places))
+                ends = clients.answered(partial(self._ends, places))
             except KafkaException as error:
                 raise BrokerUnavailable(path=name, detail=error.args[0].name()) from None
+            for place in places:
+                offset = committed.get(place.partition, -1)
+                rows.append(Lag(group, reads, place.partition, offset if offset >= 0 else None, ends[place.partition]))
         return sorted(rows, key=lambda row: (row.group, row.partition))
+
+    def _committed(self, group: str, places: list[TopicPartition]) -> dict[int, int]:
+        answer = self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
+        return {place.partition: place.offset for place in answer[group].result(TIMEOUT_S).topic_partitions}
+
+    def _ends(self, places: list[TopicPartition]) -> dict[int, int]:
+        ends = self._client.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=TIMEOUT_S)
+        wait(ends.values(), TIMEOUT_S + 5)
+        return {place.partition: int(future.result(TIMEOUT_S).offset) for place, future in ends.items()}
 
     def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:

@@ -6,15 +6,35 @@ librdkafka names: https://github.com/confluentinc/librdkafka/blob/master/CONFIGU
 from __future__ import annotations
 
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas.errors import ConfigurationError
 from streams.settings import Kafka
 
 Config = dict[str, Any]
+T = TypeVar("T")
+
+#: What a broker says of a partition or group whose leader is new or moves: the same question has an answer a moment later.
+_SETTLING = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
+_SETTLED_S = 10.0
+_PAUSE_S = 0.2
 
 
 def librdkafka(kafka: Kafka, *, client_id: str) -> Config:
@@ -41,6 +61,22 @@ def librdkafka(kafka: Kafka, *, client_id: str) -> Config:
         user, password = _sasl(kafka)
         config |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": user, "sasl.password": password}
     return config
+
+
+def answered(ask: Callable[[], T], *, timeout_s: float = _SETTLED_S) -> T:
+    """What ``ask`` returns, asked again for ``timeout_s`` seconds while a partition or group is between two leaders.
+
+    Raises:
+        KafkaException: any other error at once, this one when the time is over.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _SETTLING or time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE_S)
 
 
 def faust_credentials(kafka: Kafka) -> faust.types.auth.CredentialsT | None:

@@ -56,8 +56,12 @@ def oldest(kafka: Kafka, rows: Sequence[Lag], *, now: float) -> dict[tuple[str, 
 
 def _first_at(client: AdminClient, specs: dict[Place, OffsetSpec]) -> dict[Place, int]:
     asked = {TopicPartition(*place): spec for place, spec in specs.items()}
-    try:
+
+    def ask() -> dict[Place, int]:
         answers = client.list_offsets(asked, request_timeout=TIMEOUT_S)
         return {(place.topic, place.partition): int(future.result(TIMEOUT_S).offset) for place, future in answers.items()}
+
+    try:
+        return clients.answered(ask)
     except KafkaException as error:
         raise BrokerUnavailable(path="kafka.bootstrap", detail=error.args[0].name()) from None

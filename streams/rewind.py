@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -57,7 +58,7 @@ def plan(kafka: Kafka, group: str, topic: str, target: Target) -> list[Move]:
         before = {p.partition: p.offset for p in reader.committed(partitions, timeout=_TIMEOUT_S)}
         moves = []
         for partition in partitions:
-            low, high = reader.get_watermark_offsets(partition, timeout=_TIMEOUT_S)
+            low, high = clients.answered(partial(reader.get_watermark_offsets, partition, timeout=_TIMEOUT_S))
             wanted = _wanted(reader, name, partition.partition, target, low, high)
             old = before[partition.partition]
             if wanted is not None and wanted != old:
@@ -89,7 +90,7 @@ def _wanted(reader: Consumer, topic: str, partition: int, target: Target, low: i
         return low
     if target.instant is not None:
         query = TopicPartition(topic, partition, int(target.instant.timestamp() * 1000))
-        (answer,) = reader.offsets_for_times([query], timeout=_TIMEOUT_S)
+        (answer,) = clients.answered(partial(reader.offsets_for_times, [query], timeout=_TIMEOUT_S))
         return high if answer.offset < 0 else int(answer.offset)
     offset = (target.offsets or {}).get(partition)
     return None if offset is None else max(low, min(high, offset))

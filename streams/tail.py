@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -65,7 +66,7 @@ def tail(
             for partition in partitions:
                 partition.offset = int(since.timestamp() * 1000)
             try:
-                partitions = consumer.offsets_for_times(partitions, timeout=_METADATA_S)
+                partitions = clients.answered(partial(consumer.offsets_for_times, partitions, timeout=_METADATA_S))
             except KafkaException:
                 raise BrokerUnavailable(detail="no offsets") from None
         consumer.assign(partitions)

@@ -97,7 +97,7 @@ def run(test: Test, size: Size, *, seed: int = 3) -> dict[str, Any]:
         begun = time.monotonic()
         with following(kafka) as progress:
             sender.start()
-            for event in [Event(round(0.1 * count), "steady", "", 0), *plan]:
+            for event in sorted([Event(round(0.1 * count), "steady", "", 0), *plan], key=lambda event: event.after):
                 deadline = time.monotonic() + 300
                 while progress.ended < event.after and time.monotonic() < deadline:
                     time.sleep(0.05)

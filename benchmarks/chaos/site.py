@@ -163,11 +163,12 @@ class Site:
                 self._added.append(self.start(event.stage))
             case "remove":
                 if self._added:
-                    child = self._added.pop(0)
+                    child = self._added[0]
                     wait_ready([child], timeout_s=60)
                     child.process.send_signal(signal.SIGTERM)
                     self.exit_codes.append(child.process.wait(40))
                     self.stack.workers.remove(child)
+                    self._added.pop(0)  # last: what is neither in here nor running is started again
             case "clock":
                 self._jump(event.seconds)
             case "broker-kill" | "broker-one":

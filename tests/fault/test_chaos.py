@@ -29,7 +29,7 @@ def test_what_must_hold_holds(test: Fault) -> None:
     if (lack := missing(test)) is not None:
         pytest.skip(lack)
     row = chaos.run(test, "small")
-    assert row["holds"], row
+    assert row["holds"], json.dumps(row)
 
 
 def test_repeated_late_and_poisoned_messages_are_as_many_as_the_schedule_says() -> None:

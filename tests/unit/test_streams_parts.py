@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas.errors import (
     BrokerUnavailable,
@@ -195,6 +196,27 @@ def test_security_settings_reach_both_clients(tmp_path: Path) -> None:
         clients.librdkafka(kafka.model_copy(update={"sasl_password_file": tmp_path / "absent"}), client_id="x")
     with pytest.raises(ConfigurationError, match="sasl_username"):
         clients.librdkafka(kafka.model_copy(update={"sasl_username": None}), client_id="x")
+
+
+def test_a_partition_between_two_leaders_is_asked_again() -> None:
+    """Until it has a leader, or the time is over; any other error is told at once."""
+    moving, gone = (KafkaException(KafkaError(code)) for code in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TRANSPORT))
+    answers: list[KafkaException | int] = [moving, moving, 7]
+
+    def ask() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, KafkaException):
+            raise answer
+        return answer
+
+    assert clients.answered(ask) == 7
+    answers[:] = [moving]
+    with pytest.raises(KafkaException):
+        clients.answered(ask, timeout_s=0)
+    answers[:] = [gone, 7]
+    with pytest.raises(KafkaException):
+        clients.answered(ask)
+    assert answers == [7]
 
 
 def test_a_cluster_id_is_no_option() -> None:
