@@ -15,6 +15,7 @@ from gateway.tls import server_context
 from ops.audited import Act
 from ops.review.accounts import Accounts, Pseudonyms
 from ops.review.follow import READS, Follower
+from ops.review.metrics import Metrics
 from ops.review.page import ReviewPage
 from ops.review.queue import Queue
 from ops.review.sessions import Sessions
@@ -22,6 +23,7 @@ from ops.review.verdicts import Guideline, erased
 from ops.serving import is_loopback
 from schemas.errors import BrokerUnavailable, ConfigurationError, WardstreamError
 from streams.admin import Admin
+from streams.health import Health, HealthServer
 from streams.logs import describe
 from streams.producer import Producer
 from streams.settings import Kafka, Review, Settings
@@ -30,6 +32,8 @@ from training.data.reviewers import gold_of
 
 _log = structlog.get_logger("review")
 _HOUR_S = 3600
+#: Between two looks at the queue for the metrics.
+_MEASURED_S = 5.0
 
 
 def make_queue(review: Review) -> Queue:
@@ -97,6 +101,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 queue.forget(int(datetime.now(UTC).timestamp() * 1000) - kept_ms)
             await asyncio.sleep(_HOUR_S)
 
+    metrics = Metrics()
+
+    async def measure() -> None:
+        while True:
+            metrics.show(queue)
+            await asyncio.sleep(_MEASURED_S)
+
     def erase(ids: tuple[str, ...]) -> None:
         task = asyncio.create_task(erase_all(ids))
         erasing.add(task)
@@ -111,6 +122,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         Sessions(review.session_hours * _HOUR_S, time.monotonic),
         lambda: follower.ready,
     )
+    worker = settings.worker
+    health = HealthServer(worker.metrics_host, worker.metrics_port, Health(), metrics.registry)
+    health.start()
     listener = HttpListener(page.app(), tls, patience_s=settings.kafka.delivery_timeout_s)
     try:
         follower.start()
@@ -120,11 +134,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             raise ConfigurationError(path="review.port", detail="the address cannot be taken") from None
         page.door.origins = origins(review, port)
         _log.info("listening", host=review.host, port=port, detail="review")
-        forgetting = asyncio.create_task(forget())
+        beside = [asyncio.create_task(forget()), asyncio.create_task(measure())]
         await stop.wait()
-        forgetting.cancel()
+        for task in beside:
+            task.cancel()
         await listener.stop()
     finally:
+        health.stop()
         await follower.stop()
         if erasing:
             await asyncio.wait(erasing)

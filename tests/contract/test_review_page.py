@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -302,3 +303,13 @@ def test_a_new_reviewer_gets_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert first.stdout.strip() not in file.read_text()
     assert (file.stat().st_mode & 0o777, key.stat().st_mode & 0o777) == (0o600, 0o600)
     assert CliRunner().invoke(cli, ["review", "add", "a:b"]).exit_code == 2
+
+
+def test_it_tells_how_review_stands(served: Served) -> None:
+    """On the port for metrics, not on the page's: both samples wait."""
+    address = f"http://127.0.0.1:{served.metrics_port}/metrics"
+    deadline = time.monotonic() + 20
+    while 'samples_open{reason="uncertain"} 2.0' not in (text := httpx.get(address, trust_env=False).text):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.2)
+    assert httpx.get(f"{served.address}/metrics", trust_env=False).status_code == 404

@@ -106,9 +106,14 @@ class Served:
             "random_share": 0,
             "double_share": 0,
         }
-        self.environment = site.environment() | {
-            f"WARDSTREAM_REVIEW__{name.upper()}": str(value) for name, value in (shown | settings).items()
-        }
+        self.metrics_port = embedded.free_port()
+        self.environment = (
+            site.environment()
+            | {
+                "WARDSTREAM_WORKER__METRICS_PORT": str(self.metrics_port),
+            }
+            | {f"WARDSTREAM_REVIEW__{name.upper()}": str(value) for name, value in (shown | settings).items()}
+        )
         kafka = site.settings.kafka
         admin.Admin(kafka).apply(admin.wanted(kafka, [topics.BY_NAME[name] for name in TOPICS]))
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from ops.review.accounts import Account, Accounts, Pseudonyms, digest, row
+from ops.review.metrics import Metrics
 from ops.review.queue import Queue
 from schemas.errors import ConfigurationError
 from schemas.labels import ADJUDICATED, ReviewedLabel
@@ -255,3 +257,24 @@ def test_accounts_by_token(tmp_path: Path) -> None:
     key.write_text("short")
     with pytest.raises(ConfigurationError):
         Pseudonyms.load(key)
+
+
+def test_metrics_say_how_review_stands_and_of_nobody() -> None:
+    """Open samples by why they were proposed, labels that teach and that do not; what is over goes; no name, no pseudonym."""
+    queue = queue_of(simple("a"), simple("b", reason="random"), simple("c"), double_share=1)
+    metrics = Metrics()
+    metrics.show(queue)
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"wardstream_review_{name}", labels)
+
+    assert (value("samples_open", reason="uncertain"), value("samples_open", reason="random")) == (2, 1)
+    reviewed(queue, ADA, "a")
+    reviewed(queue, BEN, "a", "aspirin")
+    metrics.show(queue)
+    assert (value("samples_open", reason="uncertain"), value("disputed")) == (1, 1)
+    assert (value("labels_kept"), value("labels_aside", reason="disputed")) == (0, 2)
+    queue.apply(record(topics.SAMPLE, "a", None))
+    metrics.show(queue)
+    assert (value("disputed"), value("labels_aside", reason="disputed")) == (0, None)
+    assert ADA.pseudonym.encode() not in generate_latest(metrics.registry)
