@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
+import subprocess
 import threading
 import time
 import uuid
@@ -44,6 +46,8 @@ def missing(test: Test) -> str | None:
     """What keeps this test from running here; ``None`` when nothing does."""
     if test.clock and not FAKETIME.exists():
         return "no libfaketime (apt install libfaketime)"
+    if test.clock and shutil.which("cc") is None:
+        return "no C compiler (apt install gcc libc6-dev)"
     if test.disk_mib is not None and os.geteuid() != 0:
         return "a small disk needs the right to mount"
     if test.previous:
@@ -263,6 +267,14 @@ def resident(pid: int) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _waits(root: Path) -> Path:
+    """What libfaketime leaves out, built."""
+    built = root / "cnd_timedwait.so"
+    source = Path(__file__).with_name("cnd_timedwait.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", built, source, "-pthread"], check=True)
+    return built
+
+
 def _set_clock(root: Path, seconds: float) -> None:
     whole = root / "clock.new"
     whole.write_text(f"{seconds:+.0f}s\n")
@@ -287,7 +299,7 @@ def site(root: Path, test: Test, *, seed: int) -> Iterator[Site]:
         if test.clock:
             _set_clock(root, 0)
             overrides |= {
-                "LD_PRELOAD": str(FAKETIME),
+                "LD_PRELOAD": f"{_waits(root)}:{FAKETIME}",
                 "FAKETIME_TIMESTAMP_FILE": str(root / "clock"),
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
