@@ -143,19 +143,15 @@ class Site:
                     self.stack.kill_worker(victim)
                     self._replace(victim, event.stage)
             case "term":
-                victim = self._one(event.stage)
-                victim.process.send_signal(signal.SIGTERM)
-                self.exit_codes.append(victim.process.wait(40))
-                self._replace(victim, event.stage)
+                self._stop(self._one(event.stage))
+                self.start(event.stage)
                 self.stack.wait_ready(120)
             case "upgrade" | "downgrade" if event.stage == GATEWAY:
                 self.start_gateway(before=event.do == "downgrade")
             case "upgrade" | "downgrade":
                 back = event.do == "downgrade"
-                victim = self._one(event.stage, before=not back)
-                victim.process.send_signal(signal.SIGTERM)
-                self.exit_codes.append(victim.process.wait(40))
-                self._replace(victim, event.stage, before=back)
+                self._stop(self._one(event.stage, before=not back))
+                self.start(event.stage, before=back)
                 self.stack.wait_ready(120)
             case "pause":
                 victim = self._one(event.stage)
@@ -167,12 +163,9 @@ class Site:
                 self._added.append(self.start(event.stage))
             case "remove":
                 if self._added:
-                    child = self._added[0]
+                    child = self._added.pop(0)
                     wait_ready([child], timeout_s=60)
-                    child.process.send_signal(signal.SIGTERM)
-                    self.exit_codes.append(child.process.wait(40))
-                    self.stack.workers.remove(child)
-                    self._added.pop(0)  # last: what is neither in here nor running is started again
+                    self._stop(child)
             case "clock":
                 self._jump(event.seconds)
             case "broker-kill" | "broker-one":
@@ -241,6 +234,16 @@ class Site:
                 return self._random.choice(running)
             time.sleep(0.1)
         raise RuntimeError(f"no worker of {stage} is running")
+
+    def _stop(self, child: Child) -> None:
+        """Asked to end, and waited for. No longer one of the workers from before it ends: ``watch`` starts those again, as they were."""
+        if child in self.stack.workers:
+            self.stack.workers.remove(child)
+        child.process.send_signal(signal.SIGTERM)
+        try:
+            self.exit_codes.append(child.process.wait(40))
+        finally:
+            child.process.kill()  # nothing, once it has ended
 
     def _replace(self, child: Child, stage: str, *, before: bool = False) -> None:
         if child in self.stack.workers:
