@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -87,6 +87,19 @@ def wanted(kafka: Kafka, table: Iterable[topics.Topic] = topics.TOPICS) -> list[
     return rows
 
 
+def offsets_at(client: AdminClient, specs: Mapping[tuple[str, int], OffsetSpec]) -> dict[tuple[str, int], int]:
+    """The offset that each spec means, by wire name and partition. Raises KafkaException."""
+    asked = {TopicPartition(*place): spec for place, spec in specs.items()}
+
+    def ask() -> dict[tuple[str, int], int]:
+        answers = client.list_offsets(asked, request_timeout=TIMEOUT_S)
+        # all are waited for: a client that goes away with answers outstanding can take the process along
+        wait(answers.values(), TIMEOUT_S + 5)
+        return {(place.topic, place.partition): int(future.result(TIMEOUT_S).offset) for place, future in answers.items()}
+
+    return clients.answered(ask)
+
+
 class Admin:
     """Blocking calls; every one ends within about ``TIMEOUT_S``."""
 
@@ -153,25 +166,18 @@ class Admin:
             if not places:
                 continue
             try:
-                # One question after the other, each waited for: a client that goes away with answers outstanding can take the process along.
-                # One question after the other, each waited for: a client that goes away with answers outstanding can take the process along.
                 committed = clients.answered(partial(self._committed, group, places))
-                ends = clients.answered(partial(self._ends, places))
+                ends = offsets_at(self._client, {(name, place.partition): OffsetSpec.latest() for place in places})
             except KafkaException as error:
                 raise BrokerUnavailable(path=name, detail=error.args[0].name()) from None
             for place in places:
                 offset = committed.get(place.partition, -1)
-                rows.append(Lag(group, reads, place.partition, offset if offset >= 0 else None, ends[place.partition]))
+                rows.append(Lag(group, reads, place.partition, offset if offset >= 0 else None, ends[name, place.partition]))
         return sorted(rows, key=lambda row: (row.group, row.partition))
 
     def _committed(self, group: str, places: list[TopicPartition]) -> dict[int, int]:
         answer = self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
         return {place.partition: place.offset for place in answer[group].result(TIMEOUT_S).topic_partitions}
-
-    def _ends(self, places: list[TopicPartition]) -> dict[int, int]:
-        ends = self._client.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=TIMEOUT_S)
-        wait(ends.values(), TIMEOUT_S + 5)
-        return {place.partition: int(future.result(TIMEOUT_S).offset) for place, future in ends.items()}
 
     def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:

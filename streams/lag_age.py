@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import BrokerUnavailable
 from streams import clients
-from streams.admin import TIMEOUT_S, Lag
+from streams.admin import Lag, offsets_at
 from streams.settings import Kafka
 
 OLDEST_S = 30 * 86_400.0
@@ -55,13 +55,7 @@ def oldest(kafka: Kafka, rows: Sequence[Lag], *, now: float) -> dict[tuple[str, 
 
 
 def _first_at(client: AdminClient, specs: dict[Place, OffsetSpec]) -> dict[Place, int]:
-    asked = {TopicPartition(*place): spec for place, spec in specs.items()}
-
-    def ask() -> dict[Place, int]:
-        answers = client.list_offsets(asked, request_timeout=TIMEOUT_S)
-        return {(place.topic, place.partition): int(future.result(TIMEOUT_S).offset) for place, future in answers.items()}
-
     try:
-        return clients.answered(ask)
+        return offsets_at(client, specs)
     except KafkaException as error:
         raise BrokerUnavailable(path="kafka.bootstrap", detail=error.args[0].name()) from None

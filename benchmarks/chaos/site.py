@@ -117,8 +117,7 @@ class Site:
     def start_gateway(self, *, before: bool) -> None:
         """In place of the one that runs, which is asked to stop first."""
         old = self.stack.gateway
-        old.process.send_signal(signal.SIGTERM)
-        self.exit_codes.append(old.process.wait(40))
+        self._stop(old)
         if not before:
             self.stack.restart(old)
         else:

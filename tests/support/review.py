@@ -107,13 +107,8 @@ class Served:
             "double_share": 0,
         }
         self.metrics_port = embedded.free_port()
-        self.environment = (
-            site.environment()
-            | {
-                "WARDSTREAM_WORKER__METRICS_PORT": str(self.metrics_port),
-            }
-            | {f"WARDSTREAM_REVIEW__{name.upper()}": str(value) for name, value in (shown | settings).items()}
-        )
+        rows = {f"WARDSTREAM_REVIEW__{name.upper()}": str(value) for name, value in (shown | settings).items()}
+        self.environment = site.environment() | rows | {"WARDSTREAM_WORKER__METRICS_PORT": str(self.metrics_port)}
         kafka = site.settings.kafka
         admin.Admin(kafka).apply(admin.wanted(kafka, [topics.BY_NAME[name] for name in TOPICS]))
 
