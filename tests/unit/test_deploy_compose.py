@@ -251,6 +251,9 @@ def test_prometheus_asks_every_process_of_ours() -> None:
     (workers,) = jobs["workers"]["dns_sd_configs"]
     assert set(workers["names"]) == set(WORKERS)
     assert all(str(workers["port"]) == s["environment"]["WARDSTREAM_WORKER__METRICS_PORT"] for s in WORKERS.values())
+    (review,) = jobs["review"]["dns_sd_configs"]
+    assert review["names"] == ["review"]
+    assert str(review["port"]) == SERVICES["review"]["environment"]["WARDSTREAM_WORKER__METRICS_PORT"]
     mounts = {Path(mount.split(":")[1]) for mount in SERVICES["prometheus"]["volumes"]}
     assert {Path("/etc/prometheus") / rule for rule in document["rule_files"]} <= mounts
 
