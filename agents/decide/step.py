@@ -188,7 +188,7 @@ class Decider:
         form, findings = rule.form, view.findings
         return Flag(
             id=derived_id(
-                findings.id, f"{STAGE}.{form.id}", policy=findings.versions.policy, model=rule.sha256, ordinal=ordinal or key
+                findings.origin, f"{STAGE}.{form.id}", policy=findings.versions.policy, model=rule.sha256, ordinal=ordinal or key
             ),
             type=form.type,
             kind="rule",

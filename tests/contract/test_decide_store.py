@@ -19,6 +19,7 @@ from schemas.envelope import JSON, DataClass, Envelope, parse_headers
 from schemas.errors import Reason, StoreUnavailable
 from schemas.findings import Findings
 from schemas.flags import Decision
+from schemas.ids import derived_id
 from schemas.merges import Merge
 from streams import topics
 from streams.record import Record
@@ -170,6 +171,21 @@ async def test_a_decision_carries_the_envelope_on(redis_server: str) -> None:
     assert envelope.traceparent is not None
     assert envelope.model == f"entities-1+{Decider(RuleSet.load()).version}"
     assert decision.findings.versions.flag_rules == Decider(RuleSet.load()).version
+
+
+async def test_a_message_read_again_by_another_model_tells_its_flag_under_the_same_id(redis_server: str) -> None:
+    """Who upserts by flag id is told once, even where a release came between delivery and redelivery."""
+    first, second = STREAM[:2]
+    newer = msgspec.structs.replace(second.versions, entity_model="wardstream-entities/2")
+    again = msgspec.structs.replace(second, id=derived_id(second.origin, "extract", model="entities-2"), versions=newer)
+    stage = DecideStage(site(redis_server, f"{uuid.uuid4()}."))
+    await stage.open()
+    outcomes = [outcome for one in (first, second, again) for outcome in await stage.process([record(one)])]
+    await stage.close()
+    _, before, after = (msgspec.json.decode(value or b"", type=Decision) for value, _ in outputs(outcomes))
+    assert before.id != after.id
+    assert [flag.id for flag in before.flags] == [flag.id for flag in after.flags] != []
+    assert before.flags[0].supersedes == after.flags[0].supersedes == ""
 
 
 async def test_redelivery_gives_the_same_bytes(redis_server: str) -> None:

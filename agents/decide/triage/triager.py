@@ -123,7 +123,7 @@ class Triager:
         by_model = any(ground.name == f"urgency:{answer.urgency}" for ground in answer.grounds)
         return Flag(
             id=derived_id(
-                findings.id, f"decide.{FLAG_TYPE}", policy=findings.versions.policy, model=self.version, ordinal=answer.note
+                findings.origin, f"decide.{FLAG_TYPE}", policy=findings.versions.policy, model=self.version, ordinal=answer.note
             ),
             type=FLAG_TYPE,
             kind="hybrid" if by_table and by_model else "model" if by_model else "rule",
