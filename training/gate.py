@@ -1,8 +1,8 @@
 """The gate: whether a quantized bundle may replace the one on the shelf.
 
-Two rules. Quantization may cost at most ``LARGEST_LOSS`` of F1 on any named set (static quantization has ruined such models
-unnoticed). And no class may find less than it did: its recall may fall below the replaced bundle's by no more than chance explains
-(``margin_of``).
+Three rules. A model that finds nothing on a named set has learned nothing, and no bundle need be there for it to be worse than.
+Quantization may cost at most ``LARGEST_LOSS`` of F1 on any named set (static quantization has ruined such models unnoticed). And no
+class may find less than it did: its recall may fall below the replaced bundle's by no more than chance explains (``margin_of``).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def judge(full: Scores, quantized: Scores, replaced: Scores | None = None, *, ma
         after = quantized.get(name, {}).get("f1", 0.0)
         if round(figures["f1"] - after, 6) > LARGEST_LOSS:
             reasons.append(f"{name}: F1 {figures['f1']:.4f} at full precision, {after:.4f} quantized")
+        elif not after:
+            reasons.append(f"{name}: F1 0, it has learned nothing")
     for name, figures in (replaced or {}).items():
         if "recall" not in figures or name not in quantized or quantized[name].get("support", 0) < LEAST_SUPPORT:
             continue

@@ -27,7 +27,7 @@ def test_two_processes_make_a_bundle_that_loads(tiny: Path, tmp_path: Path, monk
     random = Random(1)
     rows = [label(note(random, PROSE, DRUGS), f"{k}", f"p{k}", "2026-01-01T00:00:00+00:00") for k in range(60)]
     base = Recipe(
-        name="base", task="entities", seed=3, start=str(tiny), epochs=1.0, learning_rate=4e-3, batch_tokens=512, dropout=0.0, lengths=(64,),
+        name="base", task="entities", seed=3, start=str(tiny), epochs=16.0, learning_rate=4e-3, batch_tokens=512, dropout=0.0, lengths=(64,),
         recase_share=0.0, precision="no", bundle="wardstream-entities", window_tokens=64, window_overlap=8, corpora=False,
     )  # fmt: skip
     folder, key, said = tmp_path / "run", own_key(tmp_path), list[str]()
@@ -36,6 +36,6 @@ def test_two_processes_make_a_bundle_that_loads(tiny: Path, tmp_path: Path, monk
     manifest = load_manifest(bundle, trusted_keys=tmp_path / "trusted")
     assert manifest.version == "0.4.1"
     assert [source.name for source in manifest.data] == ["reviewed"]
-    assert "held-all" in manifest.scores
+    assert manifest.scores["held-all"]["f1"] > 0.5
     assert said[0] == "train"
     assert machine_of(recipe.checkpoint)["processes"] == 2

@@ -53,6 +53,15 @@ def test_a_class_with_a_handful_of_mentions_is_not_judged() -> None:
     assert judge(FULL, quantized, replaced).passed
 
 
+def test_a_first_bundle_that_learned_nothing_is_refused() -> None:
+    """F1 0 before and after quantization costs nothing and still is not a model; one right answer is, if a poor one."""
+    verdict = judge(figures(0.0), figures(0.0))
+    assert not verdict.passed
+    assert verdict.reasons == ("bc5cdr-all: F1 0, it has learned nothing",)
+    assert judge(figures(0.01), figures(0.01)).passed
+    assert judge(FULL | figures(0.0, support=LEAST_SUPPORT - 1.0), FULL | figures(0.0, support=LEAST_SUPPORT - 1.0)).compared == 0
+
+
 def test_a_missing_set_counts_as_nothing_found() -> None:
     """Scores that were not measured after quantization refuse the bundle."""
     assert not judge(FULL, {}).passed
