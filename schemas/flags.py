@@ -7,7 +7,7 @@ needs to check the basis independently stands in the flag.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -138,6 +138,15 @@ class Triage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     grounds: tuple[Ground, ...]
     draft: Draft
     version: str
+
+
+#: Class of a classifier -> type of the flag that says the same. The recipes' other classes have no rule of their own.
+FLAG_OF_CLASS: Final = {
+    "suicidal-ideation": "suicide.ideation",
+    "fall-risk": "fall.risk",
+    "critical-imaging-finding": "radiology.critical",
+    "suspected-sepsis": "sepsis.suspected",
+}
 
 
 class Opinion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

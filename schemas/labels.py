@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from schemas.findings import Assertion, FindingsNote, MentionType
+from schemas.samples import FlagEvidence
 
 FlagVerdict = Literal["right", "wrong", "unsure"]
 #: Before the pseudonym of one who settled a disagreement.
@@ -36,7 +37,8 @@ class ReviewedLabel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """One reviewer's verdict on one sample. ``spans`` are complete for ``annotated``: outside of them nothing is of these types.
 
     ``reviewer`` is a pseudonym, ``guideline`` the version of the annotation guideline, ``decided`` an ISO 8601 instant. A label of
-    ``adjudicated:<pseudonym>`` settles what reviewers disagreed on, and stands in place of theirs. ``edits``: None where nobody counted.
+    ``adjudicated:<pseudonym>`` settles what reviewers disagreed on, and stands in place of theirs. ``edits``: None where nobody counted. ``evidence``: what the
+    judged flags are about, as the sample had it.
     """
 
     id: str
@@ -49,4 +51,5 @@ class ReviewedLabel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     annotated: tuple[MentionType, ...]
     spans: tuple[ReviewedSpan, ...] = ()
     flags: dict[str, FlagVerdict] = {}
+    evidence: dict[str, FlagEvidence] = {}
     edits: Edits | None = None

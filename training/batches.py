@@ -20,7 +20,7 @@ Batch = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TextExample:
-    """Pieces of one text; ``target`` is 1 where the class holds; ``numbers`` standardised, NaN where missing."""
+    """Pieces of one text; ``target`` is 1 where the class holds, NaN where nobody said; ``numbers`` standardised, NaN where missing."""
 
     ids: npt.NDArray[np.int64]
     shape: npt.NDArray[np.int64]
@@ -31,7 +31,8 @@ class TextExample:
 
 def text_example(row: LabelledText, tokens: Tokens, labels: Sequence[str], numbers: npt.NDArray[np.float32]) -> TextExample:
     """Example of one labelled text."""
-    return TextExample(tokens.ids, tokens.shape, np.array([name in row.labels for name in labels], dtype=np.float32), numbers)
+    target = np.array([name in row.labels if row.speaks_of(name) else np.nan for name in labels], dtype=np.float32)
+    return TextExample(tokens.ids, tokens.shape, target, numbers)
 
 
 def _cut(example: Example, longest: int, random: Random) -> Iterator[tuple[int, int]]:

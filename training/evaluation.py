@@ -20,16 +20,15 @@ from training.calibration import calibrate
 from training.data.alignment import align
 from training.data.corpora import data_folder, entity_development
 from training.data.document import Document
-from training.examples import annotated_documents
+from training.examples import TEXT_TASKS, annotated_documents, text_development
 from training.gate import Scores
 from training.phi.corpus import PhiTexts
 from training.phi.evaluation import phi_scores
 from training.recipe import Recipe
 from training.scoring import strict
-from training.tasks import entities, explanations, flags, messages, names, vitals
+from training.tasks import entities, explanations, names
 from training.torch_tagger import TorchTagger
 
-TEXT_TASKS = {"messages": messages, "flags": flags, "vitals": vitals}
 _SENTENCE = "The patient reports chest pain and shortness of breath for three days and takes metoprolol 25 mg daily. "
 _NOTE_PIECES = 600
 
@@ -67,8 +66,8 @@ def calibration(opened: Opened, recipe: Recipe) -> dict[str, float]:
     """
     logits, targets = [], []
     if isinstance(opened, Classifier):
-        for rows in TEXT_TASKS[recipe.task].development(data_folder(), seed=recipe.seed).values():
-            for row in rows:
+        for rows in text_development(recipe).values():
+            for row in (row for row in rows if row.judged is None):
                 answer = opened.logits(row.text, row.numbers or None)
                 logits.append(answer.max(axis=0, keepdims=True))
                 targets.append(np.array([[name in row.labels for name in opened.manifest.labels]], dtype=np.float32))
@@ -102,7 +101,7 @@ def _scores(opened: Opened, recipe: Recipe) -> Scores:
     if isinstance(opened, Classifier):
         module = TEXT_TASKS[recipe.task]
         found: Scores = {}
-        for name, rows in module.development(data, seed=recipe.seed).items():
+        for name, rows in text_development(recipe).items():
             answers = opened.classify_many([r.text for r in rows], [r.numbers for r in rows])
             chosen = [frozenset(opened.labels_of(answer)) for answer in answers]
             found |= module.scores(name, rows, answers, chosen)

@@ -17,10 +17,12 @@ from models.classifier import standardised
 from models.decoding import softmax
 from models.generator import END
 from models.tokens import WordPieces
+from schemas.errors import ConfigurationError
 from training.batches import Batch, PairExample, TextExample, pair_batches, text_batches, text_example, token_batches
 from training.data.alignment import Example, align
 from training.data.corpora import data_folder, entity_development, entity_training, recased
 from training.data.document import Document, LabelledText
+from training.data.exports import reviewed_labels
 from training.data.labels import bio_labels
 from training.data.lexicon import load_lexicon
 from training.data.own import read_annotated
@@ -32,7 +34,7 @@ from training.loss import class_loss, marginal_loss
 from training.names import NamesTask
 from training.phi.corpus import phi_training
 from training.recipe import Annotated, Distil, Recipe
-from training.seen import own_documents
+from training.seen import own_documents, own_labels
 from training.tasks import explanations, flags, messages, vitals
 from training.torch_classifier import text_logits
 from training.torch_tagger import TorchTagger
@@ -231,9 +233,28 @@ def _text_task(recipe: Recipe, pieces: WordPieces) -> TextTask:
     def example(row: LabelledText) -> TextExample:
         return text_example(row, pieces(row.text), module.LABELS, standardised(row.numbers, inputs))
 
-    texts = module.training(data_folder(), count=recipe.documents, seed=recipe.seed)
+    texts = module.training(data_folder(), count=recipe.documents, seed=recipe.seed) if recipe.corpora else {}
+    texts |= _own_texts(recipe)
     corpora = {name: [example(row) for row in rows] for name, rows in texts.items()}
     return TextTask(recipe, pieces, module.LABELS, module.MULTI_LABEL, corpora, len(inputs))
+
+
+def _own_texts(recipe: Recipe) -> dict[str, list[LabelledText]]:
+    if recipe.annotated and recipe.task != "flags":
+        raise ConfigurationError(path="annotated", detail=f"the task {recipe.task} has no texts of a site's own")
+    refused = [name for name, one in recipe.annotated.items() if one.format not in ("reviewed", "store")]
+    if refused:
+        raise ConfigurationError(path=f"annotated.{refused[0]}", detail="flags are learned from reviewed labels alone")
+    return {name: flags.reviewed(label for _, label in rows) for name, rows in own_labels(recipe).items()}
+
+
+def text_development(recipe: Recipe) -> dict[str, list[LabelledText]]:
+    """Development texts of a task of whole texts by set: the task's own, and reviewed labels that the recipe names. Raises DataError."""
+    module = TEXT_TASKS[recipe.task]
+    found: dict[str, list[LabelledText]] = module.development(data_folder(), seed=recipe.seed) if recipe.corpora else {}
+    for name, one in recipe.development.items():
+        found[name] = flags.reviewed(label for _, label in reviewed_labels(Path(one.path)))
+    return found
 
 
 def _pair_task(recipe: Recipe, tokenizer: Path) -> PairTask:

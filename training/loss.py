@@ -24,9 +24,14 @@ def marginal_loss(logits: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def class_loss(logits: torch.Tensor, target: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
-    """Cross-entropy over classes, or the mean of independent binary ones; ``target`` rows x labels, 0 or 1."""
+    """Cross-entropy over classes, or the mean of independent binary ones; ``target`` rows x labels, 0 or 1.
+
+    NaN (independent classes alone): not known, counts for nothing; 0, with a gradient of 0, where nothing is known.
+    """
     if multi_label:
-        return functional.binary_cross_entropy_with_logits(logits.float(), target)
+        known = ~target.isnan()
+        each = functional.binary_cross_entropy_with_logits(logits.float(), target.nan_to_num(), reduction="none")
+        return (each * known).sum() / known.sum().clamp_min(1)
     return functional.cross_entropy(logits.float(), target.argmax(-1))
 
 

@@ -78,6 +78,8 @@ def prepared(
     Raises:
         ConfigurationError: there is nothing to learn, or nothing to judge by.
     """
+    if base.task == "flags":  # a note on whose flags nobody gave a verdict says nothing of them
+        learned, held = ([label for label in rows if label.flags] for rows in (learned, held))
     if not learned or not (held or base.corpora or base.development):
         raise ConfigurationError(
             path="labels", detail="too few reviewed labels: some to learn and some of other patients to judge by"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from schemas.labels import ReviewedLabel
 from training.data.document import Document
 from training.data.exports import reviewed_document, reviewed_labels
 from training.data.own import read_annotated
@@ -27,25 +28,38 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 def own_documents(recipe: Recipe) -> dict[str, list[Document]]:
     """A site's own texts by the recipe's name for them. What came from stores is noted beside the checkpoint.
 
-    Of several reviewers of one sample the last decision counts.
+    Of several reviewers of one sample in a store the last decision counts.
 
     Raises:
         DataError, ConfigurationError: a file or store is not what the recipe says. StoreUnavailable.
     """
-    found: dict[str, list[Document]] = {}
+    found = {
+        name: [reviewed_document(label, Path(recipe.annotated[name].path), line) for line, label in rows]
+        for name, rows in own_labels(recipe).items()
+    }
+    for name, one in recipe.annotated.items():
+        if name not in found:
+            found[name] = read_annotated(one.format, Path(one.path), one.labels, one.corpus)
+    return found
+
+
+def own_labels(recipe: Recipe) -> dict[str, list[tuple[int, ReviewedLabel]]]:
+    """Those of the recipe's texts that are reviewed labels, by its name for them, each with its line (0 in a store); noted as ``own_documents``
+    says, which also says what is raised."""
+    found: dict[str, list[tuple[int, ReviewedLabel]]] = {}
     seen: dict[str, Seen] = {}
     for name, one in recipe.annotated.items():
-        if one.format != "store":
-            found[name] = read_annotated(one.format, Path(one.path), one.labels, one.corpus)
+        if one.format == "reviewed":
+            found[name] = list(reviewed_labels(Path(one.path)))
             if one.store:
-                ids = sorted(label.id for _, label in reviewed_labels(Path(one.path)))
-                seen[one.store] = Seen(digest=LabelStore(one.store).manifest().digest, labels=tuple(ids))
-            continue
-        store = LabelStore(one.path)
-        manifest = store.manifest()
-        last = {label.sample: label for label in store.labels(manifest)}
-        found[name] = [reviewed_document(label, Path(one.path)) for label in last.values()]
-        seen[one.path] = Seen(digest=manifest.digest, labels=tuple(sorted(label.id for label in last.values())))
+                ids = tuple(sorted(label.id for _, label in found[name]))
+                seen[one.store] = Seen(digest=LabelStore(one.store).manifest().digest, labels=ids)
+        elif one.format == "store":
+            store = LabelStore(one.path)
+            manifest = store.manifest()
+            last = {label.sample: label for label in store.labels(manifest)}
+            found[name] = [(0, label) for label in last.values()]
+            seen[one.path] = Seen(digest=manifest.digest, labels=tuple(sorted(label.id for label in last.values())))
     if seen:
         _write(recipe, seen)
     else:  # of a run before this one, under another recipe

@@ -15,15 +15,8 @@ from agents.decide.ruleset import RuleSet
 from models.bundle import NumberInput
 from models.classifier import Classifier
 from schemas.findings import Findings
-from schemas.flags import Opinion
+from schemas.flags import FLAG_OF_CLASS, Opinion
 
-#: Class of a classifier -> type of the flag that says the same. The recipes' other classes have no rule of their own.
-TYPES = {
-    "suicidal-ideation": "suicide.ideation",
-    "fall-risk": "fall.risk",
-    "critical-imaging-finding": "radiology.critical",
-    "suspected-sepsis": "sepsis.suspected",
-}
 #: Values older than this are not of the state that the note describes (as the scores of the rules).
 _HOURS = 4
 #: Words of an outcome that say that the rule held, raised or not; with the others it is known not to, or not known.
@@ -60,7 +53,7 @@ class Opinions:
             for label in guesses[0]:
                 most = max(range(len(notes)), key=lambda row: (guesses[row][label], -row))
                 holds = any(label in classifier.labels_of(guess) for guess in guesses)
-                flag = TYPES.get(label, "")
+                flag = FLAG_OF_CLASS.get(label, "")
                 found.append(
                     Opinion(
                         label=label,

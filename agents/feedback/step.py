@@ -14,7 +14,7 @@ from schemas.cards import Outcome
 from schemas.findings import FindingsNote
 from schemas.flags import Decision, Flag
 from schemas.ids import derived_id, draw
-from schemas.samples import Sample, SampleReason
+from schemas.samples import FlagEvidence, Sample, SampleReason
 
 STAGE = "feedback"
 
@@ -103,7 +103,7 @@ def proposals_of_comparison(published: Decision, shadow: Decision, policy: Polic
 def sample_of(decision: Decision, note: FindingsNote) -> Sample:
     """The sample of one note, without a reason yet. Its id depends on message, note and policy of de-identification alone."""
     findings = decision.findings
-    cited = {flag.id: f"{flag.type}: {flag.summary}" for flag in decision.flags if note in notes_of(flag, (note,))}
+    cited = {flag.id: flag for flag in decision.flags if note in notes_of(flag, (note,))}
     return Sample(
         id=derived_id(decision.id, STAGE, policy=findings.versions.policy, ordinal=note.path),
         origin=findings.origin,
@@ -113,10 +113,16 @@ def sample_of(decision: Decision, note: FindingsNote) -> Sample:
         note=note,
         mentions=tuple(mention for mention in findings.mentions if mention.note == note.path),
         flags=tuple(sorted(cited)),
-        summaries=cited,
+        summaries={name: f"{flag.type}: {flag.summary}" for name, flag in cited.items()},
+        evidence={name: _evidence(flag, note) for name, flag in cited.items()},
         versions=findings.versions,
         sender=findings.sender,
     )
+
+
+def _evidence(flag: Flag, note: FindingsNote) -> FlagEvidence:
+    places = {(span.start, span.end) for span in flag.basis.text_spans if span.sha256 == note.sha256}
+    return FlagEvidence(type=flag.type, spans=tuple(sorted(places)))
 
 
 def admitted(sample: Sample, proposal: Proposal, weak: dict[str, Outcome] | None = None) -> Sample:

@@ -101,6 +101,7 @@ def label_of(
         annotated=MENTION_TYPES,
         spans=tuple(sorted((_asserted(span, judged) for span in spans), key=lambda span: (span.start, span.end))),
         flags=flags or {},
+        evidence={flag: sample.evidence[flag] for flag in sorted(flags or {}) if flag in sample.evidence},
         edits=edits_of(prefill(sample), spans),
     )
 

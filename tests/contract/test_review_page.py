@@ -19,14 +19,17 @@ from ops.review.verdicts import Guideline
 from schemas.envelope import parse_headers
 from schemas.findings import MENTION_TYPES, Assertion
 from schemas.labels import ADJUDICATED, Edits, ReviewedSpan
+from schemas.samples import FlagEvidence
 from streams import topics
 from tests.support.review import Served, make_label, make_sample, span
 from tests.support.streams_site import Site, headers
 
 TEXT = "Denies chest pain \U0001f691. Takes aspirin."
+DOSE = FlagEvidence(type="drug.dose", spans=((26, 33),))
 FIRST = make_sample(
     "11111111-0000-4000-8000-000000000001", TEXT, ("chest pain", "finding"), ("aspirin", "medication"),
     score=0.9, flags=("f1",), summaries={"f1": "drug.dose: too much"}, why=("0.41",),
+    evidence={"f1": DOSE},
 )  # fmt: skip
 SECOND = make_sample(
     "11111111-0000-4000-8000-000000000002", "No fever.", ("fever", "finding"), score=0.1, subject="TOKEN0000000002"
@@ -94,6 +97,7 @@ def test_a_verdict_lies_on_the_topic(on_both: Served) -> None:
     assert (label.sample, label.subject, label.note) == (FIRST.id, FIRST.subject, FIRST.note)
     assert (label.reviewer, label.guideline) == (on_both.pseudonym("ada"), Guideline.load(None).version)
     assert (label.annotated, label.spans, label.flags) == (MENTION_TYPES, (pain, aspirin), {"f1": "wrong"})
+    assert label.evidence == {"f1": DOSE}
     assert label.edits == Edits(prefilled=2, kept=1, deleted=1, added=1)
     (message,) = on_both.site.read(topics.LABEL, at_least=1)
     envelope = parse_headers([(name, value) for name, value in headers(message).items()])

@@ -19,7 +19,7 @@ from schemas.errors import ConfigurationError
 from schemas.findings import Assertion, Findings, Mention
 from schemas.flags import Basis, Decision, Flag, Input, Opinion, Rule, TextSpan
 from schemas.ids import derived_id, draw
-from schemas.samples import Sample
+from schemas.samples import FlagEvidence, Sample
 from streams.settings import Settings
 from tests.support.decide import ICD10, TOKEN, coded, findings, note, tied
 
@@ -291,3 +291,4 @@ def test_what_the_flags_of_a_note_say_goes_along() -> None:
     other = msgspec.structs.replace(flag("lab.critical"), id="f2")
     (sample,) = samples(decision(message, flag("note.contradiction", text_spans=(span,)), other), NEVER)
     assert (sample.flags, sample.summaries) == (("f1",), {"f1": "note.contradiction: s"})
+    assert sample.evidence == {"f1": FlagEvidence(type="note.contradiction", spans=((0, 6),))}

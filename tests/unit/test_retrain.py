@@ -98,6 +98,16 @@ def test_without_a_checkpoint_the_recipe_is_followed_from_its_own_start(tmp_path
     assert made.start.endswith("/out/training/teacher")
 
 
+def test_a_flag_classifier_learns_from_notes_whose_flags_were_judged(tmp_path: Path) -> None:
+    """The others are neither learned nor judged by; where no flag was judged no run begins."""
+    base = msgspec.structs.replace(BASE, task="flags")
+    judged = [msgspec.structs.replace(row, flags={"f": "right"}) for row in rows(3)]
+    prepared(tmp_path / "run", base, [*rows(4), *judged], [*rows(2), judged[0]], checkpoint=None, epochs=1.0)
+    assert [len((tmp_path / "run" / name).read_bytes().splitlines()) for name in (LEARNED, HELD)] == [3, 1]
+    with pytest.raises(ConfigurationError, match="too few"):
+        prepared(tmp_path / "none", base, rows(4), judged, checkpoint=None, epochs=1.0)
+
+
 def test_a_run_without_labels_to_learn_or_to_judge_by_does_not_begin(tmp_path: Path) -> None:
     """Nothing is written."""
     alone = msgspec.structs.replace(BASE, corpora=False)

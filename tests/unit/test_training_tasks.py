@@ -6,10 +6,16 @@ import math
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.grounding import unsupported
 from models.reasons import Evidence, accepted
+from schemas.labels import FlagVerdict, ReviewedLabel
+from schemas.samples import FlagEvidence
+from tests.support.labels import label, text_note
 from tests.training.tiny_data import write
 from training.data.document import LabelledText
 from training.tasks import explanations, flags, messages, vitals
@@ -163,6 +169,52 @@ def test_figures_count_by_hand() -> None:
     assert found["s-all"]["f1"] == pytest.approx(0.8)
     assert area([0.1, 0.4, 0.35, 0.8], [False, False, True, True]) == 0.75
     assert area([0.5, 0.5], [True, False]) == 0.5
+
+
+def test_a_text_counts_for_the_classes_that_its_labels_speak_of() -> None:
+    """What a reviewer did not judge is neither right nor wrong."""
+    rows = [
+        LabelledText("a", "x", frozenset({"p"}), judged=frozenset({"p"})),
+        LabelledText("b", "y", frozenset(), judged=frozenset({"q"})),
+    ]
+    answers = [{"p": 0.9, "q": 0.9}, {"p": 0.9, "q": 0.9}]
+    found = class_scores("s", rows, answers, [frozenset("pq"), frozenset("pq")], ("p", "q"))
+    assert (found["s-p"]["f1"], found["s-q"]["precision"], found["s-q"]["support"]) == (1, 0, 0)
+    assert found["s-all"]["f1"] == pytest.approx(2 / 3, abs=1e-4)
+
+
+def verdict(text: str, flags: dict[str, FlagVerdict], **evidence: FlagEvidence) -> ReviewedLabel:
+    made = label("k", "s", note=text_note(text), spans=()).record
+    assert isinstance(made, ReviewedLabel)
+    return msgspec.structs.replace(made, flags=flags, evidence=evidence)
+
+
+def test_verdicts_on_flags_become_texts_of_their_class() -> None:
+    """Right holds, wrong does not; unsure, a type without a class, and a flag without evidence in the note say nothing."""
+    fall = FlagEvidence(type="fall.risk", spans=((0, 4),))
+    verdicts: dict[str, FlagVerdict] = {"a": "right", "b": "wrong", "c": "unsure", "d": "right", "e": "right", "f": "right"}
+    told = {
+        "a": fall,
+        "b": fall,
+        "c": fall,
+        "d": FlagEvidence(type="drug.dose", spans=((0, 4),)),
+        "e": FlagEvidence(type="fall.risk"),
+    }
+    right, wrong = flags.reviewed([verdict("Fell twice.", verdicts, **told)])
+    assert (right.text, right.labels, right.judged) == ("Fell twice.", {"fall-risk"}, {"fall-risk"})
+    assert (wrong.text, wrong.labels, wrong.judged) == ("Fell twice.", frozenset(), {"fall-risk"})
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000))
+def test_of_a_long_note_the_words_around_the_evidence_are_learned(one: int, other: int) -> None:
+    """They hold the evidence, are cut between words, and are no longer than what a window reads; what lies between two places is left out."""
+    words = " ".join(f"w{k}" for k in range(1000))
+    starts = [words.index(f"w{k * 999 // 3000}") for k in (one, other)]
+    spans = tuple(sorted((start, start + 2) for start in starts))
+    (row,) = flags.reviewed([verdict(words, {"a": "right"}, a=FlagEvidence(type="fall.risk", spans=spans))])
+    assert len(row.text) < 900
+    assert set(row.text.split()) <= set(words.split())
+    assert all(f"w{k * 999 // 3000}" in row.text.split() for k in (one, other))
 
 
 def test_chrf_is_one_for_the_same_and_small_for_another_text() -> None:

@@ -40,12 +40,20 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """One text with its classes (none, one, or several); ``numbers`` in the order of the task's inputs, NaN where missing."""
+    """One text with its classes (none, one, or several); ``numbers`` in the order of the task's inputs, NaN where missing.
+
+    ``judged``: the classes that the labels speak of; None: of all. Of any other class it is not known whether it holds.
+    """
 
     id: str
     text: str
     labels: frozenset[str]
     numbers: tuple[float, ...] = ()
+    judged: frozenset[str] | None = None
+
+    def speaks_of(self, label: str) -> bool:
+        """Whether it is known if the class ``label`` holds."""
+        return self.judged is None or label in self.judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from schemas.flags import FLAG_OF_CLASS
+from schemas.labels import ReviewedLabel
 from training.data.corpora import Source
 from training.data.document import LabelledText
 from training.tasks.metrics import Scores, class_scores
@@ -22,6 +24,9 @@ SOURCES: Final = (
     Source("MTS-Dialog section texts", "dialog_mts_dialog", "CC BY 4.0", "Ben Abacha et al. 2023"),
     Source("MACCROBAT 2020 texts", "ner_maccrobat2020", "CC BY 4.0", "Caufield et al., figshare 10.6084/m9.figshare.9764942.v2"),
 )
+_CLASS_OF_FLAG: Final = {flag: name for name, flag in FLAG_OF_CLASS.items() if name in LABELS}
+#: Characters on either side of a flag's evidence that go into its text: a sentence or two, as the made texts have.
+_AROUND: Final = 200
 _SLOT = re.compile(r"\{(\w+)\}")
 #: Background sentences that may support a flag by themselves are left out: their label would be wrong.
 _CUES = re.compile(
@@ -82,6 +87,38 @@ def development(data: Path, *, seed: int) -> dict[str, list[LabelledText]]:
     made = _notes(data, 600, Random("flags/development"), development=True)
     own = [LabelledText(f"flags-own-{k}", row["text"], frozenset(row["labels"])) for k, row in enumerate(_LISTS["handwritten"])]
     return {"templates": made, "handwritten": own}
+
+
+def reviewed(labels: Iterable[ReviewedLabel]) -> list[LabelledText]:
+    """What reviewers said of flags, one text a verdict: the words around the evidence, and of the flag's class alone whether it holds.
+
+    Left out: verdicts ``unsure``, flags without evidence in the note, types that no class stands for. A wrong flag's evidence is the look-alike
+    that misled the rule, so that it teaches as much as a right one's.
+    """
+    found = []
+    for label in labels:
+        for name, verdict in sorted(label.flags.items()):
+            evidence = label.evidence.get(name)
+            known = None if evidence is None else _CLASS_OF_FLAG.get(evidence.type)
+            if evidence is None or known is None or verdict == "unsure" or not evidence.spans:
+                continue
+            text = _passages(label.note.text, evidence.spans)
+            holds = frozenset({known} if verdict == "right" else ())
+            found.append(LabelledText(f"reviewed-{label.id}-{name}", text, holds, judged=frozenset({known})))
+    return found
+
+
+def _passages(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text around each span, cut between words; passages that touch are one."""
+    cut: list[list[int]] = []
+    for start, end in sorted(spans):
+        first = 0 if start <= _AROUND else text.rfind(" ", 0, start - _AROUND) + 1
+        last = text.find(" ", min(len(text), end + _AROUND))
+        if cut and first <= cut[-1][1]:
+            cut[-1][1] = max(cut[-1][1], len(text) if last < 0 else last)
+        else:
+            cut.append([first, len(text) if last < 0 else last])
+    return "\n".join(text[first:last] for first, last in cut)
 
 
 def scores(

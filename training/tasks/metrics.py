@@ -23,21 +23,23 @@ def class_scores(
     labels: Sequence[str],
 ) -> Scores:
     """Precision, recall, F1, area under the ROC curve and support by class; micro and macro F1 under ``<name>-all``, with a 95 %
-    bootstrap interval of micro F1 over texts."""
+    bootstrap interval of micro F1 over texts. A text counts for the classes that its labels speak of."""
     found: Scores = {}
     for label in labels:
-        gold = [label in row.labels for row in rows]
-        said = [label in one for one in chosen]
+        asked = [k for k, row in enumerate(rows) if row.speaks_of(label)]
+        gold = [label in rows[k].labels for k in asked]
+        said = [label in chosen[k] for k in asked]
         right = sum(g and s for g, s in zip(gold, said, strict=True))
         wrong, missed = sum(said) - right, sum(gold) - right
         found[f"{name}-{label}"] = {
             "precision": round(right / max(1, right + wrong), 4),
             "recall": round(right / max(1, right + missed), 4),
             "f1": round(_f1(right, wrong, missed), 4),
-            "auroc": round(area([a.get(label, 0.0) for a in answers], gold), 4),
+            "auroc": round(area([answers[k].get(label, 0.0) for k in asked], gold), 4),
             "support": float(sum(gold)),
         }
-    counts = [(len(r.labels & c), len(c - r.labels), len(r.labels - c)) for r, c in zip(rows, chosen, strict=True)]
+    known = [c if row.judged is None else c & row.judged for row, c in zip(rows, chosen, strict=True)]
+    counts = [(len(r.labels & c), len(c - r.labels), len(r.labels - c)) for r, c in zip(rows, known, strict=True)]
     random = Random(1)
     draws = sorted(_micro(random.choices(counts, k=len(counts))) for _ in range(_DRAWS))
     present = [figures["f1"] for figures in found.values() if figures["support"]]
