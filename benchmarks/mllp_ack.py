@@ -122,9 +122,10 @@ class Sender(asyncio.Protocol):
 
 
 class Load:
-    """Numbers messages so that no two runs repeat one."""
+    """Numbers messages so that no two runs repeat one. ``address``: which of the loopback's it sends from."""
 
-    def __init__(self, port: int, connections: int, seconds: float, *, first: int = 0) -> None:
+    def __init__(self, port: int, connections: int, seconds: float, *, first: int = 0, address: str = "127.0.0.1") -> None:
+        self._from = (address, 0)
         self._port, self._connections, self._seconds = port, connections, seconds
         self._number = first
 
@@ -136,7 +137,8 @@ class Load:
         run = Run()
         loop = asyncio.get_running_loop()
         senders = [
-            (await loop.create_connection(lambda: Sender(run), "127.0.0.1", self._port))[1] for _ in range(self._connections)
+            (await loop.create_connection(lambda: Sender(run), "127.0.0.1", self._port, local_addr=self._from))[1]
+            for _ in range(self._connections)
         ]
         begun = time.perf_counter()
         if rate is None:
@@ -168,7 +170,8 @@ class Load:
 
 
 @contextmanager
-def gateway(bootstrap: str, redis_url: str, directory: Path) -> Iterator[tuple[int, int]]:
+def gateway(bootstrap: str, redis_url: str, directory: Path, **settings: object) -> Iterator[tuple[int, int]]:
+    """A gateway as a process of its own: its MLLP port and process number. ``settings``: of it, as ``GATEWAY__NAME``."""
     admin.apply(Kafka(bootstrap=bootstrap))
     (directory / "master.key").write_text(master_key())
     (directory / "http.token").write_text("benchmark-token-of-no-value")
@@ -180,6 +183,7 @@ def gateway(bootstrap: str, redis_url: str, directory: Path) -> Iterator[tuple[i
         "GATEWAY__HTTP_TOKEN_FILE": directory / "http.token",
         "GATEWAY__MLLP_PORT": mllp,
         "GATEWAY__HTTP_PORT": http,
+        **settings,
     }
     own = {f"WARDSTREAM_{name}": str(value) for name, value in rows.items()}
     asyncio.run(make_keyring(settings_of(own)))
