@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from schemas.errors import ConfigurationError
 from training import seen
 from training.encoder import encoder_folder
 from training.examples import Task
@@ -36,12 +38,28 @@ def tokenizer_of(recipe: Recipe) -> Path:
 
 
 def start(recipe: Recipe, task: Task) -> Any:
-    """The recipe's family with its head, weights from its start."""
+    """The recipe's family with its head, weights from its start.
+
+    From a BERT it takes the encoder, and the head begins anew. A whole checkpoint of any other family goes on as it is, head and all.
+
+    Raises:
+        ConfigurationError: the start is of another family, or tells other classes apart.
+    """
     torch.manual_seed(recipe.seed)
     source = recipe.checkpoint if recipe.family == "t5" else source_of(recipe)
-    return family(recipe.family).start(
-        source, head=task.head, layers=recipe.layers, numbers=task.numbers, seed=recipe.seed, **recipe.sizes
-    )
+    chosen = family(recipe.family)
+    if recipe.family not in ("bert", "t5") and not recipe.layers and _family_of(source) == recipe.family:
+        model = chosen.load(source)
+        if tuple(model.config.id2label.values()) != task.head.labels:
+            raise ConfigurationError(path=str(source), detail="tells other classes apart than the recipe's task")
+        return model.train()
+    return chosen.start(source, head=task.head, layers=recipe.layers, numbers=task.numbers, seed=recipe.seed, **recipe.sizes)
+
+
+def _family_of(checkpoint: Path) -> str:
+    """What the checkpoint's configuration says; empty where it has none."""
+    path = checkpoint / "config.json"
+    return str(json.loads(path.read_bytes()).get("model_type", "")) if path.exists() else ""
 
 
 def compiled(model: Any, recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -15,8 +16,10 @@ from schemas.samples import FlagEvidence
 from tests.support.labels import label, text_note
 from training.evaluation import scores_of
 from training.examples import task_of
+from training.families import Head
 from training.loss import class_loss
 from training.recipe import Annotated, Recipe
+from training.start import save, start
 from training.steps import export, quantize, train
 
 RIGHT = ("Fell twice in the kitchen", "Unsteady gait, fell yesterday", "Two falls since Monday")
@@ -65,6 +68,24 @@ def test_verdicts_alone_teach_a_classifier(tiny: Path, tmp_path: Path) -> None:
     assert found["held-fall-risk"]["f1"] > 0.9
     assert found["held-suicidal-ideation"]["support"] == 0
     assert found["calibration"] == {}
+
+
+def test_a_classifier_goes_on_from_its_own_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    """Without a step it says what it said, head included; a task with other classes, and another family's checkpoint, are refused."""
+    learned = reviewed(tmp_path / "learned.jsonl", 8, 1)
+    first = recipe_of(tmp_path, tiny, annotated={"reviewed": Annotated(str(learned), "reviewed")})
+    task = task_of(first, tiny / "tokenizer.json")
+    begun = start(first, task)
+    save(begun, first, tiny / "tokenizer.json")
+    again = start(msgspec.structs.replace(first, name="again", start=str(first.checkpoint)), task)
+    before, after = begun.state_dict(), again.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    for other, head in (("distilbert", Head("text", ("a",), True)), ("roberta", task.head)):
+        with pytest.raises(ConfigurationError):
+            start(
+                msgspec.structs.replace(first, family=other, start=str(first.checkpoint)), SimpleNamespace(head=head, numbers=0)
+            )
 
 
 def test_what_nobody_judged_has_no_gradient() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertModel
+from transformers import AutoConfig, BertConfig, BertModel
 
 from models.tokens import SHAPES
+from schemas.errors import ConfigurationError
 
 Weights = dict[str, torch.Tensor]
 
@@ -17,7 +18,13 @@ def read_encoder(source: Path, layers: tuple[int, ...]) -> tuple[BertConfig, Wei
     """Config and weights of a BERT-shaped checkpoint with only ``layers`` (all when empty), names without prefix.
 
     A checkpoint that knows no letter shapes gets a token-type row for each, all equal to its first.
+
+    Raises:
+        ConfigurationError: the checkpoint is of another family; read as a BERT it would be noise.
     """
+    kind = AutoConfig.from_pretrained(source).model_type
+    if kind != "bert":
+        raise ConfigurationError(path=str(source), detail=f"is a {kind}, not a BERT-shaped encoder")
     model = BertModel.from_pretrained(source, add_pooling_layer=False, attn_implementation="eager")
     kept = layers or tuple(range(model.config.num_hidden_layers))
     weights: Weights = {}
