@@ -36,6 +36,8 @@ from streams.tail import tail
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "chaos.json"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "reliability.md"
 _BEGIN, _END = "<!-- table: python -m benchmarks.chaos --page -->", "<!-- end of the table -->"
+#: Messages of a patient at full size: records that grow without end are measured elsewhere (`benchmarks.long_records`).
+_A_PATIENT = 20
 #: For a worker that runs on after a pause to write what it held.
 _ZOMBIE_S = 6
 _COLUMNS = (
@@ -57,7 +59,7 @@ _COLUMNS = (
 def payloads(test: Test, count: int) -> list[bytes]:
     """Unique messages, and after them in their patient's order those that are sent twice; a poisoned one holds a noncharacter (U+FDD0), which
     de-identification never reads; the clock of a late one's sender is ten years off, ahead or behind."""
-    found = list(synthetic.messages(count))
+    found = list(synthetic.messages(count, patients=max(synthetic.PATIENTS, count // _A_PATIENT)))
     for number in every(test.poison, count):
         found[number] = found[number].replace(b"\rPV1|1|I|", b"\rPV1|1|I\xef\xb7\x90|", 1)
     for number in every(test.late, count):

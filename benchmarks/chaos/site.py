@@ -197,6 +197,10 @@ class Site:
         """Wait for what still runs."""
         for thread in self._threads:
             thread.join()
+        self.unwatch()
+
+    def unwatch(self) -> None:
+        """From now on what ends stays ended."""
         self._watching.set()
 
     def watch(self) -> None:
@@ -318,7 +322,10 @@ def site(root: Path, test: Test, *, seed: int) -> Iterator[Site]:
                 for _ in range(test.workers):
                     made.start(stage, before=test.previous)
             stack.wait_ready(240)
-            yield made
+            try:
+                yield made
+            finally:
+                made.unwatch()  # a run that is broken off must not start workers while the others are stopped
 
 
 def _brokers(root: Path, test: Test, opened: ExitStack) -> list[Restartable]:
