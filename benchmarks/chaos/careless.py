@@ -1,7 +1,7 @@
 """The negative controls: a worker of the product with one thing wrong.
 
 ``acknowledges-first``: a batch is acknowledged before it is processed. ``ids-by-chance``: what a stage makes gets a new id each time, so that nothing
-downstream can tell a redelivery from a second effect. ``other-shape``: findings lack a field that readers of the version before demand.
+downstream can tell a redelivery from a second effect; it acknowledges late, so that a kill finds something to deliver again however fast it is. ``other-shape``: findings lack a field that readers of the version before demand.
 ``last-come-wins``: what a message states in coded segments is published without its version.
 """
 
@@ -28,6 +28,14 @@ class Careless(batches.Batches):
         acknowledge()
         await asyncio.sleep(_LATER_S)  # so that what it acknowledged is committed
         await super().submit(records, lambda: None)
+
+
+class Late(batches.Batches):
+    async def submit(self, records: Sequence[Record], acknowledge: Acknowledge) -> None:
+        def later() -> None:
+            asyncio.get_running_loop().call_later(_LATER_S, acknowledge)
+
+        await super().submit(records, later)
 
 
 def by_chance(source: str, stage: str, *, policy: str = "", model: str = "", ordinal: str | int = 0) -> str:
@@ -65,6 +73,7 @@ if __name__ == "__main__":
         case "last-come-wins":
             unversioned()
         case _:
+            runner.Batches = Late  # type: ignore[misc]
             schemas.ids.derived_id = by_chance  # before any stage takes the name from there
     from agents import worker
 

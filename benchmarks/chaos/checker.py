@@ -17,6 +17,7 @@ from streams.settings import Kafka
 from streams.tail import tail
 
 ONE_EACH = (topics.READY, topics.EXTRACTED, topics.RAISED, topics.BUNDLE)
+_THERE_S = 30.0
 DEAD = tuple(topics.dead_letter(topic) for topic in (topics.RECEIVED, *ONE_EACH[:3]))
 
 
@@ -108,18 +109,19 @@ class Progress:
 
 @contextmanager
 def following(kafka: Kafka) -> Iterator[Progress]:
-    """Count in a thread while the block runs."""
-    progress, stop = Progress(set()), threading.Event()
+    """Count in a thread while the block runs; it begins when the reader stands at the end of what there is, so that nothing is seen late."""
+    progress, stop, there = Progress(set()), threading.Event(), threading.Event()
 
     def follow() -> None:
         while not stop.is_set():
             with suppress(Retryable):
-                for record in tail(kafka, (topics.BUNDLE, *DEAD), stop=stop.is_set):
+                for record in tail(kafka, (topics.BUNDLE, *DEAD), stop=stop.is_set, caught_up=there.set):
                     progress.origins.add(dict(record.headers).get("ce_origin", b""))
             time.sleep(0.2)
 
     thread = threading.Thread(target=follow, name="following", daemon=True)
     thread.start()
+    there.wait(_THERE_S)
     try:
         yield progress
     finally:
