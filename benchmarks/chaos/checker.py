@@ -28,7 +28,8 @@ class Found:
     Attributes:
         lost: acknowledged messages without a published result and without a dead letter.
         doubled: effects beyond one a message and topic, by id; ``raw_doubles``: records beyond one, as a consumer that does not upsert sees them.
-        changed: ids whose bytes differ between two deliveries.
+        changed: effects whose bytes differ between two deliveries of one record. A message that was received twice, because its
+            sender had no answer while the ledger did not answer either, is two records of one id, each with its time of receipt.
         order: results of one patient that stand in another order than the patient's messages were stored.
         stall_ms: longest pause between two published results.
         reasons: dead letters by stage and reason.
@@ -58,7 +59,7 @@ def judge(records: Iterable[Record], sent: int) -> Found:
     dead: set[str] = set()
     reasons: Counter[str] = Counter()
     ids: dict[str, dict[str, set[str]]] = {topic: defaultdict(set) for topic in ONE_EACH}
-    bodies: dict[tuple[str, str], set[bytes]] = defaultdict(set)
+    bodies: dict[tuple[str, str, bytes], set[bytes]] = defaultdict(set)
     order: dict[bytes, list[str]] = defaultdict(list)
     times: list[int] = []
     raw = 0
@@ -75,7 +76,7 @@ def judge(records: Iterable[Record], sent: int) -> Found:
             identity = headers["ce_id"].decode()
             first = origin not in ids[record.topic]
             ids[record.topic][origin].add(identity)
-            bodies[record.topic, identity].add(record.value or b"")
+            bodies[record.topic, identity, headers.get("ce_time", b"")].add(record.value or b"")
             if record.topic == topics.BUNDLE and first:
                 times.append(record.timestamp)
                 order[record.key or b""].append(origin)

@@ -130,8 +130,10 @@ def test_the_verdict(must: Must, row: dict[str, float], holds: bool) -> None:
     assert chaos.verdict(replace(load()[0], must=must), clean | row, sender, []) is holds
 
 
-def record(topic: str, offset: int, origin: str, *, identity: str = "", value: bytes = b"x", key: bytes = b"p") -> Record:
-    headers = (("ce_id", (identity or f"{topic}-{origin}").encode()), ("ce_origin", origin.encode()))
+def record(
+    topic: str, offset: int, origin: str, *, identity: str = "", value: bytes = b"x", key: bytes = b"p", time: bytes = b"t"
+) -> Record:
+    headers = (("ce_id", (identity or f"{topic}-{origin}").encode()), ("ce_origin", origin.encode()), ("ce_time", time))
     return Record(topic, 0, offset, offset, key, value, headers)
 
 
@@ -161,6 +163,12 @@ def test_the_checker_sees(more: list[Record], without: Record | None, field: str
     rows = [row for row in log("a", "b") if without is None or (row.topic, row.offset) != (without.topic, without.offset)]
     found = judge([*rows, *more], 2)
     assert getattr(found, field) == 1
+
+
+def test_a_message_received_twice_has_two_times_of_receipt() -> None:
+    """Its results are under one id and differ in that: redelivered, not changed."""
+    found = judge([*log("a", "b"), record(topics.BUNDLE, 9, "b", value=b"y", time=b"u")], 2)
+    assert (found.raw_doubles, found.doubled, found.changed) == (1, 0, 0)
 
 
 def test_the_checker_sees_results_out_of_order() -> None:
