@@ -240,16 +240,28 @@ def _text_task(recipe: Recipe, pieces: WordPieces) -> TextTask:
 
 
 def _own_texts(recipe: Recipe) -> dict[str, list[LabelledText]]:
-    if recipe.annotated and recipe.task != "flags":
-        raise ConfigurationError(path="annotated", detail=f"the task {recipe.task} has no texts of a site's own")
-    refused = [name for name, one in recipe.annotated.items() if one.format not in ("reviewed", "store")]
-    if refused:
-        raise ConfigurationError(path=f"annotated.{refused[0]}", detail="flags are learned from reviewed labels alone")
+    _refuse_others(recipe, "annotated", recipe.annotated, ("reviewed", "store"))
     return {name: flags.reviewed(label for _, label in rows) for name, rows in own_labels(recipe).items()}
 
 
+def _refuse_others(recipe: Recipe, setting: str, given: dict[str, Annotated], formats: tuple[str, ...]) -> None:
+    """A site's own texts serve the flags alone, and as reviewed labels: no other names their classes."""
+    if given and recipe.task != "flags":
+        raise ConfigurationError(path=setting, detail=f"the task {recipe.task} has no texts of a site's own")
+    for name, one in given.items():
+        if one.format not in formats:
+            raise ConfigurationError(
+                path=f"{setting}.{name}", detail="flags are learned from and judged by reviewed labels alone"
+            )
+
+
 def text_development(recipe: Recipe) -> dict[str, list[LabelledText]]:
-    """Development texts of a task of whole texts by set: the task's own, and reviewed labels that the recipe names. Raises DataError."""
+    """Development texts of a task of whole texts by set: the task's own, and reviewed labels that the recipe names.
+
+    Raises:
+        ConfigurationError: the recipe names texts that the task cannot be judged by. DataError.
+    """
+    _refuse_others(recipe, "development", recipe.development, ("reviewed",))
     module = TEXT_TASKS[recipe.task]
     found: dict[str, list[LabelledText]] = module.development(data_folder(), seed=recipe.seed) if recipe.corpora else {}
     for name, one in recipe.development.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ from schemas.errors import ConfigurationError
 from training import seen
 from training.encoder import encoder_folder
 from training.examples import Task
-from training.families import family
+from training.families import family, name_of
 from training.recipe import Recipe
 from training.tasks import explanations
 
@@ -48,18 +47,12 @@ def start(recipe: Recipe, task: Task) -> Any:
     torch.manual_seed(recipe.seed)
     source = recipe.checkpoint if recipe.family == "t5" else source_of(recipe)
     chosen = family(recipe.family)
-    if recipe.family not in ("bert", "t5") and not recipe.layers and _family_of(source) == recipe.family:
+    if recipe.family not in ("bert", "t5") and not recipe.layers and name_of(source) == recipe.family:
         model = chosen.load(source)
         if tuple(model.config.id2label.values()) != task.head.labels:
             raise ConfigurationError(path=str(source), detail="tells other classes apart than the recipe's task")
         return model.train()
     return chosen.start(source, head=task.head, layers=recipe.layers, numbers=task.numbers, seed=recipe.seed, **recipe.sizes)
-
-
-def _family_of(checkpoint: Path) -> str:
-    """What the checkpoint's configuration says; empty where it has none."""
-    path = checkpoint / "config.json"
-    return str(json.loads(path.read_bytes()).get("model_type", "")) if path.exists() else ""
 
 
 def compiled(model: Any, recipe: Recipe) -> None:

@@ -17,8 +17,10 @@ from streams.settings import Kafka
 from streams.tail import tail
 
 ONE_EACH = (topics.READY, topics.EXTRACTED, topics.RAISED, topics.BUNDLE)
-_THERE_S = 30.0
 DEAD = tuple(topics.dead_letter(topic) for topic in (topics.RECEIVED, *ONE_EACH[:3]))
+
+#: For the reader to come to the end of what there is.
+_THERE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

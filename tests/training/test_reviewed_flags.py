@@ -15,7 +15,7 @@ from schemas.labels import ReviewedLabel
 from schemas.samples import FlagEvidence
 from tests.support.labels import label, text_note
 from training.evaluation import scores_of
-from training.examples import task_of
+from training.examples import task_of, text_development
 from training.families import Head
 from training.loss import class_loss
 from training.recipe import Annotated, Recipe
@@ -109,3 +109,5 @@ def test_texts_that_a_task_cannot_learn_from_are_refused(task: str, kind: str, t
     recipe = recipe_of(tmp_path, tiny, task=task, corpora=True, documents=10, annotated={"own": Annotated(str(path), kind)})
     with pytest.raises(ConfigurationError, match="annotated"):
         task_of(recipe, tiny / "tokenizer.json")
+    with pytest.raises(ConfigurationError, match="development"):
+        text_development(msgspec.structs.replace(recipe, development=recipe.annotated))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any, Final
 
-from training.families.family import Family, Head, run
+from training.families.family import Family, Head, name_of, run
 
-__all__ = ["FAMILIES", "Family", "Head", "family", "load_family", "run"]
+__all__ = ["FAMILIES", "Family", "Head", "family", "load_family", "name_of", "run"]
 
 FAMILIES: Final = ("bert", "roberta", "distilbert", "xlnet", "t5", "longformer")
 
@@ -27,7 +26,6 @@ def family(name: str) -> Family:
 
 
 def load_family(checkpoint: Path) -> tuple[Family, Any]:
-    """A saved model and its family, told by its ``config.json``."""
-    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    found = family(config["model_type"])
+    """A saved model and its family."""
+    found = family(name_of(checkpoint))
     return found, found.load(checkpoint)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, BertConfig, BertModel
+from transformers import BertConfig, BertModel
 
 from models.tokens import SHAPES
 from schemas.errors import ConfigurationError
+from training.families.family import name_of
 
 Weights = dict[str, torch.Tensor]
 
@@ -22,8 +23,7 @@ def read_encoder(source: Path, layers: tuple[int, ...]) -> tuple[BertConfig, Wei
     Raises:
         ConfigurationError: the checkpoint is of another family; read as a BERT it would be noise.
     """
-    kind = AutoConfig.from_pretrained(source).model_type
-    if kind != "bert":
+    if (kind := name_of(source)) != "bert":
         raise ConfigurationError(path=str(source), detail=f"is a {kind}, not a BERT-shaped encoder")
     model = BertModel.from_pretrained(source, add_pooling_layer=False, attn_implementation="eager")
     kept = layers or tuple(range(model.config.num_hidden_layers))

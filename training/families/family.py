@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -38,6 +39,11 @@ class Family(Protocol):
 
     def load(self, checkpoint: Path) -> Any:
         """A saved model of this family, in evaluation mode."""
+
+
+def name_of(checkpoint: Path) -> str:
+    """The family of a saved model, as its ``config.json`` says."""
+    return str(json.loads((checkpoint / "config.json").read_bytes())["model_type"])
 
 
 def run(family: Family, model: torch.nn.Module, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

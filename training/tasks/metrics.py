@@ -38,7 +38,7 @@ def class_scores(
             "auroc": round(area([answers[k].get(label, 0.0) for k in asked], gold), 4),
             "support": float(sum(gold)),
         }
-    known = [c if row.judged is None else c & row.judged for row, c in zip(rows, chosen, strict=True)]
+    known = [frozenset(filter(row.speaks_of, one)) for row, one in zip(rows, chosen, strict=True)]
     counts = [(len(r.labels & c), len(c - r.labels), len(r.labels - c)) for r, c in zip(rows, known, strict=True)]
     random = Random(1)
     draws = sorted(_micro(random.choices(counts, k=len(counts))) for _ in range(_DRAWS))
