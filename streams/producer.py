@@ -55,7 +55,7 @@ def size(output: Output) -> int:
 class Producer:
     """One per process; made and used on one running event loop, closed with ``await close()``."""
 
-    def __init__(self, kafka: Kafka, *, client_id: str, linger_ms: float = 5) -> None:
+    def __init__(self, kafka: Kafka, *, client_id: str, linger_ms: float = 1) -> None:
         self._kafka = kafka
         self._loop = asyncio.get_running_loop()
         self._client = ConfluentProducer(

@@ -183,7 +183,11 @@ class Runner:
         )
         worker = settings.worker
         gathering = Gathering(
-            batches, size=worker.batch_size, wait_s=worker.batch_wait_s, prefix=len(settings.kafka.topic_prefix)
+            batches,
+            size=worker.batch_size,
+            wait_s=worker.batch_wait_s,
+            busy_wait_s=worker.batch_busy_wait_s,
+            prefix=len(settings.kafka.topic_prefix),
         )
         app = self._application(gathering, suspects)
         watchdog = Watchdog(

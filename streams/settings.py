@@ -340,6 +340,7 @@ class Retrain(_Section):
 class Worker(_Section):
     batch_size: int = Field(64, ge=1)
     batch_wait_s: float = Field(0.01, ge=0)
+    batch_busy_wait_s: float = Field(0.06, ge=0)
     batches_in_flight: int = Field(2, ge=1)
     retry_patience_s: float = Field(60, gt=0)
     metrics_host: str = "127.0.0.1"

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from streams.batches import Acknowledge
-from streams.gathering import Gathering
+from streams.gathering import BUSY_RECORDS, Gathering
 from streams.record import Record
 
 
@@ -54,9 +54,9 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def gathering(size: int = 4, wait_s: float = 0.0) -> AsyncIterator[tuple[Stream, Pipeline, Any]]:
+async def gathering(size: int = 4, wait_s: float = 0.0, busy_wait_s: float = 0.0) -> AsyncIterator[tuple[Stream, Pipeline, Any]]:
     stream, pipeline, acknowledged = Stream(), Pipeline(), []
-    made = Gathering(pipeline, size=size, wait_s=wait_s, prefix=2)
+    made = Gathering(pipeline, size=size, wait_s=wait_s, busy_wait_s=busy_wait_s, prefix=2)
     following = asyncio.create_task(made.follow(stream))  # type: ignore[arg-type]
 
     def came(*numbers: int) -> list[int]:
@@ -111,3 +111,28 @@ async def test_what_arrives_together_travels_together() -> None:
         came(2, 3)
         await until(lambda: pipeline.batches)
         assert [record.offset for record in pipeline.batches[0]] == [1, 2, 3]
+
+
+async def test_a_busy_worker_lets_more_come_together() -> None:
+    """After a large batch the next one waits for company; after a small one it does not."""
+    async with gathering(size=100, busy_wait_s=0.4) as (_, pipeline, came):
+        came(*range(BUSY_RECORDS))
+        await until(lambda: len(pipeline.batches) == 1)
+        for number in (100, 101, 102):
+            came(number)
+            await asyncio.sleep(0.05)
+        assert len(pipeline.batches) == 1
+        await until(lambda: len(pipeline.batches) == 2)
+        assert [record.offset for record in pipeline.batches[1]] == [100, 101, 102]
+        before = asyncio.get_running_loop().time()
+        came(103)
+        await until(lambda: len(pipeline.batches) == 3)
+        assert asyncio.get_running_loop().time() - before < 0.2
+
+
+async def test_a_full_batch_does_not_wait() -> None:
+    """However busy: what is full goes."""
+    async with gathering(size=8, wait_s=60, busy_wait_s=60) as (_, pipeline, came):
+        came(*range(24))
+        await until(lambda: len(pipeline.batches) == 3)
+        assert [len(batch) for batch in pipeline.batches] == [8, 8, 8]
