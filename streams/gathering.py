@@ -18,7 +18,6 @@ import faust
 from streams.batches import Acknowledge
 from streams.record import Record
 
-
 #: A worker whose last batch had so many records counts as busy.
 BUSY_RECORDS = 6
 
