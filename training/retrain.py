@@ -20,6 +20,7 @@ from schemas.errors import ConfigurationError, WardstreamError
 from schemas.ids import draw
 from schemas.labels import ReviewedLabel
 from training.recipe import Annotated, Recipe
+from training.tasks import flags
 
 LEARNED, HELD, RECIPE, LOG, RUN = "learned.jsonl", "held.jsonl", "recipe.json", "steps.log", "run.json"
 #: Names of the reviewed labels in a recipe: ``repeats`` may give ``reviewed`` more weight.
@@ -78,8 +79,8 @@ def prepared(
     Raises:
         ConfigurationError: there is nothing to learn, or nothing to judge by.
     """
-    if base.task == "flags":  # a note on whose flags nobody gave a verdict says nothing of them
-        learned, held = ([label for label in rows if label.flags] for rows in (learned, held))
+    if base.task == "flags":  # a label with no verdict that a class can learn from says nothing of flags
+        learned, held = ([label for label in rows if flags.reviewed((label,))] for rows in (learned, held))
     if not learned or not (held or base.corpora or base.development):
         raise ConfigurationError(
             path="labels", detail="too few reviewed labels: some to learn and some of other patients to judge by"

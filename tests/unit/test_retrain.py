@@ -11,6 +11,7 @@ import pytest
 from benchmarks.loop_world import label
 from schemas.errors import ConfigurationError
 from schemas.labels import ReviewedLabel
+from schemas.samples import FlagEvidence
 from training.recipe import Distil, Recipe, load_recipe
 from training.retrain import HELD, LEARNED, RECIPE, apart, next_version, prepared
 from training.triggers import Policy, Since, due
@@ -99,13 +100,14 @@ def test_without_a_checkpoint_the_recipe_is_followed_from_its_own_start(tmp_path
 
 
 def test_a_flag_classifier_learns_from_notes_whose_flags_were_judged(tmp_path: Path) -> None:
-    """The others are neither learned nor judged by; where no flag was judged no run begins."""
+    """The others are neither learned nor judged by, nor those from before a flag's evidence was kept; where none was judged no run begins."""
     base = msgspec.structs.replace(BASE, task="flags")
-    judged = [msgspec.structs.replace(row, flags={"f": "right"}) for row in rows(3)]
-    prepared(tmp_path / "run", base, [*rows(4), *judged], [*rows(2), judged[0]], checkpoint=None, epochs=1.0)
+    bare = [msgspec.structs.replace(row, flags={"f": "right"}) for row in rows(3)]
+    judged = [msgspec.structs.replace(row, evidence={"f": FlagEvidence(type="fall.risk", spans=((0, 4),))}) for row in bare]
+    prepared(tmp_path / "run", base, [*rows(4), *bare, *judged], [*rows(2), judged[0]], checkpoint=None, epochs=1.0)
     assert [len((tmp_path / "run" / name).read_bytes().splitlines()) for name in (LEARNED, HELD)] == [3, 1]
     with pytest.raises(ConfigurationError, match="too few"):
-        prepared(tmp_path / "none", base, rows(4), judged, checkpoint=None, epochs=1.0)
+        prepared(tmp_path / "none", base, [*rows(4), *bare], judged, checkpoint=None, epochs=1.0)
 
 
 def test_a_run_without_labels_to_learn_or_to_judge_by_does_not_begin(tmp_path: Path) -> None:
