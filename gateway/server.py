@@ -36,8 +36,6 @@ from streams.settings import Settings
 _RETRY_S = 1.0
 #: Beyond the producer's own delivery timeout, for answers to leave.
 STOP_MARGIN_S = 5.0
-#: A sender waits for its acknowledgement with nothing else outstanding: every millisecond here is one of its own.
-LINGER_MS = 1
 
 _log = structlog.get_logger("gateway")
 
@@ -144,7 +142,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     metrics = GatewayMetrics()
     redis = store.connect(settings.redis.model_copy(update={"timeout_s": min(settings.redis.timeout_s, PATIENCE_S)}))
-    producer = Producer(settings.kafka, client_id="wardstream-gateway", linger_ms=LINGER_MS)
+    producer = Producer(settings.kafka, client_id="wardstream-gateway")
     watching: asyncio.Task[None] | None = None
     # with a patience of its own: without a key nothing is accepted, while the ledger may rest
     seal = Seal(keys.store, keys.ring, tenant=settings.deid.tenant, cache_s=0, reload=keys.reload)

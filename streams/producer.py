@@ -53,7 +53,12 @@ def size(output: Output) -> int:
 
 
 class Producer:
-    """One per process; made and used on one running event loop, closed with ``await close()``."""
+    """One per process; made and used on one running event loop, closed with ``await close()``.
+
+    Args:
+        linger_ms: what a record waits for others before it leaves. A sender waits for its acknowledgement with nothing else outstanding, and a
+            stage for its whole batch: every millisecond here is one of theirs.
+    """
 
     def __init__(self, kafka: Kafka, *, client_id: str, linger_ms: float = 1) -> None:
         self._kafka = kafka

@@ -84,7 +84,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     origins(review, review.port)
     await _require_topics(settings.kafka)
     tls = server_context("review.tls", review.tls_certificate_file, review.tls_key_file, None)
-    producer = Producer(settings.kafka, client_id="wardstream-review", linger_ms=1)
+    producer = Producer(settings.kafka, client_id="wardstream-review")
     erasing: set[asyncio.Task[None]] = set()
 
     async def erase_all(ids: tuple[str, ...]) -> None:
